@@ -1,0 +1,1 @@
+"""Measurements of crmetrics against hand-written yardsticks; see README.md."""

@@ -1,0 +1,32 @@
+"""The catalog: KPI definitions as data, read from packs and from the project's own files."""
+
+from crmetrics.catalog.definition import (
+    NOWHERE,
+    PLAIN,
+    Condition,
+    DerivedDimension,
+    Input,
+    Kpi,
+    Measure,
+    Model,
+    Place,
+    Vector,
+    WindowSpec,
+)
+from crmetrics.catalog.registry import Catalog, load_catalog
+
+__all__ = [
+    "NOWHERE",
+    "PLAIN",
+    "Catalog",
+    "Condition",
+    "DerivedDimension",
+    "Input",
+    "Kpi",
+    "Measure",
+    "Model",
+    "Place",
+    "Vector",
+    "WindowSpec",
+    "load_catalog",
+]

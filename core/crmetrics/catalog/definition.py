@@ -1,0 +1,241 @@
+"""What a KPI definition says, as frozen values.
+
+A KPI is data: one default measure and named variants. A measure is an aggregate, a ratio or a
+formula over a fact of one of three shapes:
+
+- event: one row per thing that happened; `time` puts it into a period;
+- state: one row per validity span `span` = (from, to); read at the snapshot of each period;
+- period: a SQL model that joins `periods` and gives `period_start` itself;
+
+or derived: a formula over `inputs`, which are measures themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Better = Literal["higher", "lower", "none"]
+Shape = Literal["event", "state", "period", "derived"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a definition stands, for error messages (line and column are 1-based)."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+
+NOWHERE = Place()
+"""The place of something that no file holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One term of a `where`; with `when`, it holds only if that setting is neither empty nor
+    false."""
+
+    sql: str
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpec:
+    """Which days a measure reads for a period.
+
+    trailing_days, trailing_months: a fixed length that ends with the period (P9).
+    shift: the period before, or the same period one year earlier. shift_months: that many months
+    back (after the length was applied). since: from the beginning of time to the period's end.
+    """
+
+    trailing_days: int | str = 0
+    trailing_months: int = 0
+    shift: Literal["", "previous", "year_ago"] = ""
+    shift_months: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        return self == WindowSpec()
+
+
+PLAIN = WindowSpec()
+"""The period itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Measure keys that replace the default's when one of these dimensions is asked for: a deal's
+    amount by product is read from its lines."""
+
+    dimensions: tuple[str, ...]
+    changes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A named operand of a derived measure: another KPI, or a measure of its own."""
+
+    name: str
+    kpi: str = ""
+    measure: Measure | None = None
+    window: WindowSpec = PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How one number is computed.
+
+    value, or numerator and denominator: SQL with aggregates over the fact's columns (or, when
+    derived, over the inputs). n: rows or units behind the value; None = derived from the
+    expressions. coverage: further named counts. matures_after: days that must pass after the
+    period before the value is final. at: which edge of the period a state is read at.
+    coverage_inputs: counts that need a fact of their own. currency: the column (or `ref.column`)
+    beside the money columns. rate_day: day of the exchange rate where it is not the event's.
+    needs: datasets and columns that a model reads and that must be there; optional: datasets,
+    or `dataset.column`, that may be absent (= no rows, null). covered_by: `dataset.column` that
+    date a period model (N3).
+    status_when: status -> SQL condition over value, numerator, denominator and n.
+    looks_ahead: never `partial` (P16). settings: defaults of the entry's own settings.
+    """
+
+    relation: str = ""
+    shape: Shape = "event"
+    time: str = ""
+    span: tuple[str, str] | None = None
+    at: Literal["opening", "closing"] = "closing"
+    where: tuple[Condition, ...] = ()
+    value: str = ""
+    numerator: str = ""
+    denominator: str = ""
+    n: str = ""
+    coverage: Mapping[str, str] = field(default_factory=dict)
+    coverage_inputs: tuple[Input, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    window: WindowSpec = PLAIN
+    matures_after: str = ""
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
+    covered_by: tuple[str, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
+    always_by: tuple[str, ...] = ()
+    status_when: Mapping[str, str] = field(default_factory=dict)
+    looks_ahead: bool = False
+    flags: tuple[str, ...] = ()
+    currency: str = "currency"
+    rate_day: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+
+    @property
+    def is_ratio(self) -> bool:
+        return bool(self.numerator and self.denominator)
+
+    def place(self, key: str) -> Place:
+        """Where `key` of this measure stands; the measure itself when the key has no place."""
+        return self.places.get(key) or self.places.get("", NOWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way of reading a KPI; the default has the empty name."""
+
+    name: str
+    measure: Measure
+    title: str = ""
+    unit: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kpi:
+    """One entry of a pack or of the project's own definitions."""
+
+    id: str
+    pack: str
+    title: str
+    question: str
+    unit: str
+    better: Better
+    variants: Mapping[str, Variant]
+    kind: str = ""
+    grains: tuple[str, ...] = ("month",)
+    dimensions: tuple[str, ...] = ()
+    guardrails: tuple[str, ...] = ()
+    about: str = ""
+    treatment: str = ""
+    mistakes: str = ""
+    source: str = ""
+    overrides: str = ""
+    owners: tuple[str, ...] = ()
+    effective_from: str = ""
+    min_sample: int = 0
+    place: Place = NOWHERE
+
+    @property
+    def default(self) -> Variant:
+        return self.variants[""]
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name ('' = the default); KeyError if there is none."""
+        return self.variants[name]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A SQL model of a pack: a named relation that KPIs and other models read.
+
+    text: one SELECT with `$setting` placeholders. is_period: it reads `periods` and gives
+    `period_start`.
+    """
+
+    name: str
+    pack: str
+    text: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedDimension:
+    """A dimension that is no plain column (rule S9).
+
+    on: the relations whose facts have it. expression: SQL over the fact's columns; or bands of
+    `band` by the list in `setting`; or a look-up of `column` in `lookup` by `key` (fact column ->
+    look-up column).
+    """
+
+    name: str
+    pack: str
+    on: tuple[str, ...]
+    expression: str = ""
+    band: str = ""
+    setting: str = ""
+    lookup: str = ""
+    key: tuple[str, str] = ("", "")
+    column: str = ""
+    place: Place = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """A relation with one row per entity and period: its state at opening and closing.
+
+    relation: a dataset or view whose rows are valid over `span` (dates, [from, to)). entity: the
+    columns that identify it. values: name -> aggregate over the rows valid on a day; types: their
+    SQL types where they are not DECIMAL(38,4).
+    """
+
+    name: str
+    pack: str
+    relation: str
+    entity: tuple[str, ...]
+    span: tuple[str, str]
+    values: Mapping[str, str]
+    types: Mapping[str, str] = field(default_factory=dict)
+    where: str = ""
+    place: Place = NOWHERE
+
+    def type_of(self, value: str) -> str:
+        return self.types.get(value, "DECIMAL(38,4)")

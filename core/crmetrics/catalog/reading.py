@@ -1,0 +1,392 @@
+"""From a definition file to KPIs, derived dimensions and their places."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast, get_args
+
+from crmetrics.catalog.definition import (
+    PLAIN,
+    Alternative,
+    Better,
+    Condition,
+    DerivedDimension,
+    Input,
+    Kpi,
+    Measure,
+    Place,
+    Variant,
+    Vector,
+    WindowSpec,
+)
+from crmetrics.catalog.fields import Fields
+from crmetrics.config.tree import Listing, Node, Scalar, Section, to_data
+from crmetrics.errors import Finding
+from crmetrics.periods import GRAINS
+from crmetrics.results import UNITS
+
+_ID = re.compile(r"[a-z][a-z0-9_]*")
+_FILE_KEYS = ("pack", "title", "about", "version", "dimensions", "vectors", "kpis")
+_MEASURE_KEYS = (
+    "from", "shape", "time", "span", "at", "where", "value", "numerator", "denominator", "n",
+    "coverage", "currency", "rate_day", "inputs", "window", "matures_after", "needs", "optional",
+    "covered_by", "alternatives", "always_by", "status_when", "looks_ahead", "flags", "settings",
+)  # fmt: skip
+_KPI_KEYS = (
+    "title", "question", "unit", "better", "kind", "grain", "dimensions", "variants",
+    "guardrails", "about", "treatment", "mistakes", "source", "overrides", "owners",
+    "effective_from", "min_sample",
+)  # fmt: skip
+_VARIANT_KEYS = ("title", "unit", "about")
+_WINDOW_KEYS = ("trailing_days", "trailing_months", "shift", "shift_months")
+
+
+@dataclass
+class DefinitionFile:
+    """What one YAML file defines."""
+
+    kpis: list[Kpi] = field(default_factory=list)
+    dimensions: list[DerivedDimension] = field(default_factory=list)
+    vectors: list[Vector] = field(default_factory=list)
+    title: str = ""
+    about: str = ""
+
+
+def read_definitions(root: Section, pack: str, findings: list[Finding]) -> DefinitionFile:
+    """Everything that the file defines; problems are added to `findings`.
+
+    KPIs stand under `kpis:`, or at the top of a file that has no such key.
+    """
+    top = Fields(root, pack, findings)
+    result = DefinitionFile(title=top.text("title"), about=top.text("about"))
+    if "kpis" in root.entries:
+        top.known(_FILE_KEYS)
+        entries = top.below("kpis")
+    else:
+        names = [name for name in root.entries if name not in _FILE_KEYS]
+        entries = Fields(root.select(names), pack, findings)
+    for name, fields in (entries.sections() if entries else {}).items():
+        fields.path = name
+        if not _ID.fullmatch(name):
+            fields.refuse(
+                fields.section,
+                f"{name!r} is no KPI id; expected lower-case letters, digits and underscores.",
+            )
+            continue
+        result.kpis.append(_kpi(name, pack, fields))
+    dimensions = top.below("dimensions")
+    for name, fields in (dimensions.sections() if dimensions else {}).items():
+        result.dimensions.append(_dimension(name, pack, fields))
+    vectors = top.below("vectors")
+    for name, fields in (vectors.sections() if vectors else {}).items():
+        result.vectors.append(_vector(name, pack, fields))
+    return result
+
+
+def _kpi(name: str, pack: str, fields: Fields) -> Kpi:
+    fields.known((*_KPI_KEYS, *_MEASURE_KEYS))
+    unit = fields.choice("unit", UNITS, "count")
+    for key in ("title", "unit", "better"):
+        if key not in fields.section.entries:
+            fields.refuse(fields.section, f"{name}: {key!r} is missing.")
+    measure = _measure(fields, None)
+    variants = {"": Variant("", measure, fields.text("title"), unit)}
+    below = fields.below("variants")
+    for variant, inner in (below.sections() if below else {}).items():
+        variants[variant] = _variant(variant, inner, measure, unit)
+    better = fields.choice("better", get_args(Better), "none")
+    grains = fields.texts("grain") or ("month",)
+    for grain in grains:
+        if grain not in GRAINS:
+            fields.refuse(
+                fields.section, f"{name}.grain: {grain!r} is none of {', '.join(GRAINS)}."
+            )
+    return Kpi(
+        id=name,
+        pack=pack,
+        title=fields.text("title", name),
+        question=fields.text("question"),
+        unit=unit,
+        better=cast(Better, better),
+        variants=variants,
+        kind=fields.text("kind"),
+        grains=grains,
+        dimensions=fields.texts("dimensions"),
+        guardrails=fields.texts("guardrails"),
+        about=fields.text("about"),
+        treatment=fields.text("treatment"),
+        mistakes=fields.text("mistakes"),
+        source=fields.text("source"),
+        overrides=fields.text("overrides"),
+        owners=fields.texts("owners"),
+        effective_from=fields.text("effective_from"),
+        min_sample=fields.number("min_sample"),
+        place=fields.place(""),
+    )
+
+
+def _variant(name: str, fields: Fields, default: Measure, unit: str) -> Variant:
+    fields.known((*_VARIANT_KEYS, *_MEASURE_KEYS))
+    measure = _measure(fields, default)
+    return Variant(
+        name,
+        measure,
+        fields.text("title"),
+        fields.choice("unit", UNITS, unit),
+        fields.text("about"),
+    )
+
+
+# --- measures ------------------------------------------------------------------------------------
+
+
+def _measure(fields: Fields, base: Measure | None) -> Measure:
+    """A measure; a variant says only how it differs from the default (`base`)."""
+    changes = _changes(fields)
+    if base is None:
+        measure = Measure(**changes)
+    else:
+        measure = replace(base, **_without_what_is_replaced(changes, base))
+    measure = replace(measure, shape=_shape(fields, measure, changes))
+    _complain(fields, measure)
+    return measure
+
+
+def _without_what_is_replaced(changes: dict[str, Any], base: Measure) -> dict[str, Any]:
+    """A variant that brings its own expression does not keep the other kind of the default, and
+    one with its own relation keeps neither dating nor filter of the default's."""
+    cleared: dict[str, Any] = {}
+    if "value" in changes or "numerator" in changes or "denominator" in changes:
+        if "value" in changes and "numerator" not in changes:
+            cleared |= {"numerator": "", "denominator": "", "n": ""}
+        if "numerator" in changes and "value" not in changes:
+            cleared |= {"value": "", "n": ""}
+        if "coverage" not in changes and "inputs" not in changes:
+            cleared.setdefault("coverage", base.coverage)
+    if "relation" in changes:
+        cleared |= {
+            "time": "", "span": None, "where": (), "coverage": {}, "coverage_inputs": (),
+            "inputs": (), "alternatives": (), "needs": {}, "optional": (), "covered_by": (),
+            "currency": "currency", "rate_day": "", "shape": "event", "status_when": {},
+        }  # fmt: skip
+    if "inputs" in changes:
+        cleared |= {"relation": "", "time": "", "span": None, "where": (), "alternatives": ()}
+        if base.inputs:
+            own = {item.name: item for item in changes["inputs"]}
+            kept = [own.pop(item.name, item) for item in base.inputs]
+            changes = {**changes, "inputs": (*kept, *own.values())}
+    if "time" in changes:
+        cleared["span"] = None
+    if "span" in changes:
+        cleared["time"] = ""
+    return {**cleared, **changes}
+
+
+def _changes(fields: Fields) -> dict[str, Any]:
+    """The measure fields that the section states; what it does not state stays as it was."""
+    entries = fields.section.entries
+    found: dict[str, Any] = {
+        name: fields.text(key) for key, name in _TEXT_KEYS.items() if key in entries
+    }
+    for key in _LIST_KEYS:
+        if key in entries:
+            found[key] = fields.texts(key)
+    for key, read in _READERS.items():
+        if key in entries:
+            found[key] = read(fields)
+    if "coverage" in entries:
+        found["coverage"], found["coverage_inputs"] = _coverage(fields)
+    found["places"] = _places(fields)
+    return found
+
+
+def _inputs(fields: Fields) -> tuple[Input, ...]:
+    below = fields.below("inputs")
+    inputs = below.sections() if below else {}
+    return tuple(_input(name, inner) for name, inner in inputs.items())
+
+
+def _needs(fields: Fields) -> dict[str, tuple[str, ...]]:
+    below = fields.below("needs")
+    return {name: below.texts(name) for name in below.section.entries} if below else {}
+
+
+def _own_settings(fields: Fields) -> Any:
+    node = fields.section.entries["settings"].node
+    return to_data(node, {}) if isinstance(node, Section) else {}
+
+
+def _places(fields: Fields) -> Mapping[str, Place]:
+    places = {"": fields.place("")}
+    for key, entry in fields.section.entries.items():
+        places[key] = fields.place(key)
+        if key == "coverage" and isinstance(entry.node, Section):
+            for name, inner in entry.node.entries.items():
+                at = inner.node.place
+                places[f"coverage.{name}"] = Place(at.file, at.line, at.column)
+    return places
+
+
+def _shape(fields: Fields, measure: Measure, changes: Mapping[str, Any]) -> Any:
+    if changes.get("shape"):
+        return fields.choice("shape", ("event", "state", "period", "derived"), "event")
+    if measure.inputs and not measure.relation:
+        return "derived"
+    if measure.span:
+        return "state"
+    return "event" if measure.time else "period"
+
+
+def _complain(fields: Fields, measure: Measure) -> None:
+    if not measure.relation and not measure.inputs:
+        fields.refuse(fields.section, f"{fields.path}: expected `from:` or `inputs:`.")
+    if not measure.value and not measure.is_ratio:
+        fields.refuse(
+            fields.section,
+            f"{fields.path}: expected `value:`, or `numerator:` and `denominator:`.",
+        )
+
+
+def _span(fields: Fields) -> tuple[str, str] | None:
+    texts = fields.texts("span")
+    if len(texts) != 2:
+        fields.refuse(
+            fields.section, f"{fields.path}.span: expected [from, to], found {len(texts)} values."
+        )
+        return None
+    return texts[0], texts[1]
+
+
+def _conditions(fields: Fields) -> tuple[Condition, ...]:
+    node = fields.section.entries["where"].node
+    items = node.items if isinstance(node, Listing) else (node,)
+    return tuple(_condition(fields, item) for item in items)
+
+
+def _condition(fields: Fields, node: Node) -> Condition:
+    if isinstance(node, Scalar):
+        return Condition(node.text.strip())
+    if isinstance(node, Section):
+        inner = Fields(node, f"{fields.path}.where", fields.findings)
+        inner.known(("sql", "when"))
+        return Condition(inner.text("sql"), inner.text("when"))
+    fields.refuse(node, f"{fields.path}.where: expected a condition, found a list.")
+    return Condition("true")
+
+
+def _coverage(fields: Fields) -> tuple[dict[str, str], tuple[Input, ...]]:
+    below = fields.below("coverage")
+    counts: dict[str, str] = {}
+    inputs: list[Input] = []
+    for name, entry in (below.section.entries if below else {}).items():
+        assert below is not None
+        if isinstance(entry.node, Section):
+            inner = below.below(name)
+            assert inner is not None
+            inputs.append(_input(name, inner))
+        else:
+            counts[name] = below.text(name)
+    return counts, tuple(inputs)
+
+
+def _input(name: str, fields: Fields) -> Input:
+    window = _window(fields.below("window")) if "window" in fields.section.entries else PLAIN
+    if "kpi" in fields.section.entries:
+        fields.known(("kpi", "window"))
+        return Input(name, kpi=fields.text("kpi"), window=window)
+    fields.known(_MEASURE_KEYS)
+    return Input(name, measure=_measure(fields, None), window=window)
+
+
+def _window(fields: Fields | None) -> WindowSpec:
+    if fields is None:
+        return PLAIN
+    fields.known(_WINDOW_KEYS)
+    days = fields.text("trailing_days", "0")
+    shift = fields.choice("shift", ("", "previous", "year_ago"), "")
+    return WindowSpec(
+        days if days.startswith("$") else fields.number("trailing_days"),
+        fields.number("trailing_months"),
+        cast(Any, shift),
+        fields.number("shift_months"),
+    )
+
+
+def _alternatives(fields: Fields) -> tuple[Alternative, ...]:
+    node = fields.section.entries["alternatives"].node
+    found = []
+    for item in node.items if isinstance(node, Listing) else ():
+        if not isinstance(item, Section):
+            fields.refuse(item, f"{fields.path}.alternatives: expected keys and values.")
+            continue
+        inner = Fields(item, f"{fields.path}.alternatives", fields.findings)
+        inner.known((*_MEASURE_KEYS, "for"))
+        changes = _changes(inner)
+        changes.pop("places")
+        if "value" in changes and "numerator" not in changes:
+            changes |= {"numerator": "", "denominator": ""}
+        found.append(Alternative(inner.texts("for"), changes))
+    return tuple(found)
+
+
+def _dimension(name: str, pack: str, fields: Fields) -> DerivedDimension:
+    fields.known(("on", "expression", "band", "setting", "lookup", "key", "column", "about"))
+    key = fields.texts("key") or ("", "")
+    if len(key) == 1:
+        key = (key[0], key[0])
+    return DerivedDimension(
+        name,
+        pack,
+        fields.texts("on"),
+        expression=fields.text("expression"),
+        band=fields.text("band"),
+        setting=fields.text("setting"),
+        lookup=fields.text("lookup"),
+        key=(key[0], key[1]),
+        column=fields.text("column"),
+        place=fields.place(""),
+    )
+
+
+def _vector(name: str, pack: str, fields: Fields) -> Vector:
+    fields.known(("from", "entity", "span", "values", "types", "where", "about"))
+    return Vector(
+        name,
+        pack,
+        fields.text("from"),
+        fields.texts("entity"),
+        _span(fields) or ("", ""),
+        fields.mapping("values"),
+        fields.mapping("types"),
+        fields.text("where"),
+        fields.place(""),
+    )
+
+
+_TEXT_KEYS = {
+    "from": "relation",
+    "time": "time",
+    "value": "value",
+    "numerator": "numerator",
+    "denominator": "denominator",
+    "n": "n",
+    "currency": "currency",
+    "rate_day": "rate_day",
+    "matures_after": "matures_after",
+    "shape": "shape",
+}
+_LIST_KEYS = ("optional", "covered_by", "always_by", "flags")
+_READERS: Mapping[str, Callable[[Fields], Any]] = {
+    "at": lambda fields: fields.choice("at", ("opening", "closing"), "closing"),
+    "looks_ahead": lambda fields: fields.flag("looks_ahead"),
+    "span": _span,
+    "where": _conditions,
+    "inputs": _inputs,
+    "window": lambda fields: _window(fields.below("window")),
+    "needs": _needs,
+    "status_when": lambda fields: fields.mapping("status_when"),
+    "alternatives": _alternatives,
+    "settings": _own_settings,
+}

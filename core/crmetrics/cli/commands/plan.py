@@ -1,0 +1,65 @@
+"""`crmetrics plan`: what a job would read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmetrics.cli.console import Console
+from crmetrics.cli.options import command, json_option
+from crmetrics.cli.session import Session, pass_session
+from crmetrics.cli.text_table import make_table, show
+
+if TYPE_CHECKING:
+    from crmetrics.engine.planning import JobPlan
+
+
+@command("plan")
+@click.argument("job", metavar="[JOB]", required=False)
+@json_option
+@pass_session
+def plan(session: Session, job: str | None, as_json: bool) -> None:
+    """Show which datasets and columns JOB (or every enabled KPI) needs from which source, and
+    which KPIs are out of reach and why. Reads no data."""
+    found = session.project.plan(job)
+    if as_json:
+        document = json.dumps(_document(found), indent=2, ensure_ascii=False)
+        session.console.print_data(document + "\n")
+    else:
+        _print(found, session.console)
+
+
+def _print(found: JobPlan, console: Console) -> None:
+    rows = [
+        (read.source, found.connectors[read.source], read.dataset, ", ".join(read.columns))
+        for read in found.plan.reads
+    ]
+    show(make_table(["source", "connector", "dataset", "columns"], rows), console)
+    missing = found.out_of_reach
+    console.print(f"\n{len(found.kpis)} KPIs asked for, {len(missing)} out of reach.")
+    if missing:
+        console.print()
+        lines = [(gap.kpi, gap.status.replace("_", " "), gap.what) for gap in missing]
+        show(make_table(["out of reach", "why", "what"], lines), console)
+
+
+def _document(found: JobPlan) -> dict[str, Any]:
+    return {
+        "kpis": list(found.kpis),
+        "reads": [
+            {
+                "source": read.source,
+                "connector": found.connectors[read.source],
+                "dataset": read.dataset,
+                "columns": list(read.columns),
+            }
+            for read in found.plan.reads
+        ],
+        "missing_datasets": list(found.plan.missing_datasets),
+        "missing_columns": {name: list(c) for name, c in found.plan.missing_columns.items()},
+        "out_of_reach": [
+            {"kpi": gap.kpi, "status": gap.status, "what": gap.what} for gap in found.out_of_reach
+        ],
+    }

@@ -1,0 +1,112 @@
+"""`crmetrics run`: jobs from loading to delivery."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import click
+
+from crmetrics.cli.options import command, json_option
+from crmetrics.cli.session import Session, pass_session
+from crmetrics.errors import CrmetricsError, ExitCode, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from crmetrics.cli.run_report import JobRun
+
+_MOST_URGENT_FIRST = (
+    ExitCode.INTERNAL,
+    ExitCode.USAGE,
+    ExitCode.QUALITY,
+    ExitCode.SOURCE,
+    ExitCode.SINK,
+    ExitCode.PARTIAL,
+    ExitCode.GOALS,
+)
+
+
+@command("run")
+@click.argument("jobs", metavar="[JOB]...", nargs=-1)
+@click.option(
+    "--date",
+    "day",
+    metavar="D",
+    help="Report the last complete period that ended on or before this day.  [default: today]",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Send nothing: print exactly what each sink would get.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["goals"]),
+    help="goals: exit with 6 when a goal is off track or a guardrail is broken.",
+)
+@json_option
+@pass_session
+def run(
+    session: Session,
+    jobs: tuple[str, ...],
+    day: str | None,
+    dry_run: bool,
+    fail_on: str | None,
+    as_json: bool,
+) -> None:
+    """Run each JOB, or all jobs of the project: load, compute, judge, deliver, record.
+
+    A repeat of the same period delivers nothing twice. A job that fails does not stop the next.
+
+    \b
+    Exit code, the first that holds for any job:
+      1 internal error    2 configuration     7 quality gate    3 a source failed
+      5 a sink failed     4 partial data      6 goals (with --fail-on goals)
+    """
+    from crmetrics.cli.run_report import print_run, summary
+
+    done = []
+    for name in _chosen(session, jobs):
+        done.append(_run_one(session, name, day, dry_run))
+        if not as_json:
+            print_run(done[-1], session)
+    code = exit_code(done, fails_on_goals=fail_on == "goals")
+    if as_json:
+        document = summary(done, code, dry_run=dry_run)
+        session.console.print_data(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    click.get_current_context().exit(code)
+
+
+def _chosen(session: Session, jobs: tuple[str, ...]) -> list[str]:
+    known = session.project.config.jobs
+    for name in jobs:
+        if name not in known:
+            hint = did_you_mean(name, known) or f"Jobs: {', '.join(known) or 'none'}."
+            raise UsageError(f"there is no job {name!r} in crmetrics.yaml. {hint}")
+    if not known:
+        raise UsageError("crmetrics.yaml has no jobs. Add one under `jobs:`.")
+    return list(dict.fromkeys(jobs or known))
+
+
+def _run_one(session: Session, name: str, day: str | None, dry_run: bool) -> JobRun:
+    from crmetrics.cli.failures import report
+    from crmetrics.cli.progress import reading_progress
+    from crmetrics.cli.run_report import JobRun
+
+    try:
+        with reading_progress(session.console) as progress:
+            run_of_job = session.project.run(name, date=day, dry_run=dry_run, progress=progress)
+        return JobRun(name, run_of_job)
+    except CrmetricsError as error:
+        report(error, session.console)
+        return JobRun(name, error=error)
+
+
+def exit_code(runs: Iterable[JobRun], *, fails_on_goals: bool = False) -> int:
+    """The most urgent code of all jobs; 6 only when asked for."""
+    codes = set()
+    for job_run in runs:
+        codes.add(job_run.exit_code)
+        if fails_on_goals and job_run.has_missed_goal:
+            codes.add(ExitCode.GOALS)
+    return next((code for code in _MOST_URGENT_FIRST if code in codes), ExitCode.OK)

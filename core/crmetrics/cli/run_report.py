@@ -1,0 +1,105 @@
+"""What `crmetrics run` shows of a job: for people, and as one JSON summary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crmetrics.cli.console import Console, redact_leaves
+from crmetrics.cli.result_table import result_table, view_of
+from crmetrics.cli.session import Session
+from crmetrics.cli.text_table import show
+from crmetrics.errors import CrmetricsError
+
+if TYPE_CHECKING:
+    from crmetrics.deliver import Outcome
+    from crmetrics.engine.running import RunReport
+
+_COLORS = {"delivered": "green", "failed": "red", "unknown": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """One job: what it reported, or why it could not run."""
+
+    job: str
+    report: RunReport | None = None
+    error: CrmetricsError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        if self.error is not None:
+            return self.error.exit_code
+        return self.report.exit_code if self.report else 0
+
+    @property
+    def has_missed_goal(self) -> bool:
+        """True when a goal is off track or a guardrail is broken."""
+        return self.report is not None and any(v.is_missed for v in self.report.verdicts)
+
+
+def print_run(run: JobRun, session: Session) -> None:
+    """The KPI table, a line per delivery (or its whole preview), the notes."""
+    if run.report is None:
+        return
+    console = session.console
+    for note in run.report.notes:
+        console.warn(f"Note: {note}")
+    table = result_table(run.report.results, view_of(session.project), title=run.job)
+    show(table, console)
+    print_deliveries(run.report.outcomes, console)
+
+
+def print_deliveries(outcomes: Sequence[Outcome], console: Console) -> None:
+    """One line per sink; of a dry run, what it would have sent."""
+    for outcome in outcomes:
+        state = click.style(f"{outcome.status:9}", fg=_COLORS.get(outcome.status))
+        told = outcome.error or outcome.note
+        line = f"{state}  {outcome.sink}  {outcome.destination}"
+        console.print(f"{line.rstrip()}: {told}" if told else line.rstrip())
+        if outcome.preview:
+            console.print(f"--- what {outcome.sink} would send\n{outcome.preview.rstrip()}\n---")
+
+
+def summary(runs: Sequence[JobRun], code: int, *, dry_run: bool) -> dict[str, Any]:
+    """The run as one JSON-like document; texts are masked, numbers are as computed."""
+    return {"exit_code": code, "dry_run": dry_run, "jobs": [_job_summary(run) for run in runs]}
+
+
+def _job_summary(run: JobRun) -> dict[str, Any]:
+    from crmetrics import export
+
+    shown: dict[str, Any] = {"job": run.job, "exit_code": run.exit_code}
+    if run.error is not None:
+        shown["error"] = redact_leaves(str(run.error))
+    if run.report is not None:
+        period = run.report.period
+        shown["run_id"] = run.report.run_id
+        shown["period_start"] = period.start.isoformat()
+        shown["period_end"] = period.end.isoformat()
+        shown["grain"] = period.grain
+        shown["notes"] = redact_leaves(list(run.report.notes))
+        shown["deliveries"] = [_delivery(outcome) for outcome in run.report.outcomes]
+        shown["results"] = list(export.rows(run.report.results))
+    return shown
+
+
+def _delivery(outcome: Outcome) -> dict[str, Any]:
+    facts = {
+        "sink": outcome.sink,
+        "status": outcome.status,
+        "destination": outcome.destination,
+        "key": outcome.key,
+        "rows": outcome.receipt.rows if outcome.receipt else None,
+        "reference": outcome.receipt.reference if outcome.receipt else None,
+        "note": outcome.note,
+        "error": str(outcome.error) if outcome.error else None,
+        "preview": outcome.preview,
+    }
+    shown: dict[str, Any] = redact_leaves(
+        {name: fact for name, fact in facts.items() if fact not in (None, "")}
+    )
+    return shown

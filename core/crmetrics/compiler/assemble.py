@@ -1,0 +1,363 @@
+"""From row sets to the result: arithmetic over aggregated rows, statuses and comparisons.
+
+Each part becomes a common table expression `pN(slice, "by ...", value, numerator, denominator, n,
+coverage, updated, is_covered)`; a formula joins the parts of its inputs on slice and group. What is
+joined here are aggregated rows, so the cost follows the size of the answer, not of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from crmetrics.compiler import expressions
+from crmetrics.compiler.expressions import failure
+from crmetrics.compiler.fact import quoted
+from crmetrics.compiler.plan import Part
+from crmetrics.compiler.rowset import Compiled
+from crmetrics.errors import did_you_mean
+
+_EMPTY_MAP = "map([]::varchar[], []::double[])"
+_FIELDS = ("value", "numerator", "denominator", "n")
+
+
+@dataclass(frozen=True)
+class Assembler:
+    """Writes the CTEs of parts.
+
+    compiled: operand number -> where its parts stand. excluded: operand number -> the table of
+    excluded rows and its columns by coverage key.
+    """
+
+    compiled: Mapping[int, Compiled]
+    excluded: Mapping[int, tuple[str, Mapping[str, str]]]
+
+    def ctes(self, part: Part) -> list[str]:
+        """The CTEs of a part and of what it reads, in order; the last is `p{number}`."""
+        found: list[str] = []
+        for child in (*part.inputs.values(), *part.extras.values()):
+            found += self.ctes(child)
+        if part.operand is not None:
+            found.append(self._leaf(part))
+        else:
+            found.append(self._formula(part))
+        return found
+
+    def is_additive(self, part: Part) -> bool:
+        return part.operand is not None and self.compiled[part.operand.number].is_additive
+
+    # --- leaves ----------------------------------------------------------------------------------
+
+    def _leaf(self, part: Part) -> str:
+        assert part.operand is not None
+        at = self.compiled[part.operand.number]
+        dims = [quoted(f"by {name}") for name in part.dimensions]
+        counts = {"rows_used": at.n, **at.coverage}
+        join = ""
+        if part.operand.number in self.excluded:
+            table, columns = self.excluded[part.operand.number]
+            counts |= {key: f"coalesce(x.{alias}, 0)" for key, alias in columns.items()}
+            terms = ["x.window_id = r.window_id"]
+            terms += [f"x.{d} is not distinct from r.{d}" for d in dims]
+            join = f"\n  left join {table} x on " + " and ".join(terms)
+        columns_sql = [
+            "sw.slice",
+            *(f"r.{d}" for d in dims),
+            f"({at.value})::double as value",
+            f"({at.numerator})::double as numerator",
+            f"({at.denominator})::double as denominator",
+            f"({at.n})::bigint as n",
+            f"({at.rows})::bigint as rows",
+            f"{coverage_sql(counts)} as coverage",
+            f"({at.updated})::bigint as updated",
+        ]
+        return (
+            f"p{part.number} as (\n  select "
+            + ",\n    ".join(columns_sql)
+            + f"\n  from {at.rowset} r\n"
+            "  join slice_windows sw on sw.window_id = r.window_id"
+            f" and sw.operand = {part.operand.number}{join}\n)"
+        )
+
+    # --- formulas --------------------------------------------------------------------------------
+
+    def _formula(self, part: Part) -> str:
+        dims = [quoted(f"by {name}") for name in part.dimensions]
+        keys = " union ".join(
+            f"select slice{''.join(', ' + d for d in dims)} from p{child.number} where rows > 0"
+            for child in part.inputs.values()
+        )
+        if () in part.groupings:
+            empty = "".join(f", null as {d}" for d in dims)
+            keys += f" union select slice{empty} from slices"
+        joins = [self._input_join(child, dims) for child in part.inputs.values()]
+        value = self._over_inputs(part, "value")
+        columns = [
+            "k.slice",
+            *(f"k.{d}" for d in dims),
+            f"({value})::double as value",
+            f"({self._over_inputs(part, 'numerator') or 'null'})::double as numerator",
+            f"({self._over_inputs(part, 'denominator') or 'null'})::double as denominator",
+            f"({self._over_inputs(part, 'n') or self._first_n(part)})::bigint as n",
+            f"{' + '.join(f'coalesce(p{c.number}.rows, 0)' for c in part.inputs.values())} as rows",
+            f"{self._merged_coverage(part)} as coverage",
+            f"{' + '.join(f'coalesce(p{c.number}.updated, 0)' for c in part.inputs.values())}"
+            " as updated",
+        ]
+        return (
+            f"p{part.number} as (\n  select "
+            + ",\n    ".join(columns)
+            + f"\n  from ({keys}) k\n  "
+            + "\n  ".join(joins)
+            + "\n)"
+        )
+
+    def _input_join(self, child: Part, dims: Sequence[str]) -> str:
+        name = f"p{child.number}"
+        terms = [f"{name}.slice = k.slice"]
+        terms += [f"{name}.{d} is not distinct from k.{d}" for d in dims]
+        return f"left join {name} on " + " and ".join(terms)
+
+    def _first_n(self, part: Part) -> str:
+        first = next(iter(part.inputs.values()))
+        return f"p{first.number}.n"
+
+    def _merged_coverage(self, part: Part) -> str:
+        maps = [
+            f"coalesce(p{child.number}.coverage, {_EMPTY_MAP})" for child in part.inputs.values()
+        ]
+        return maps[0] if len(maps) == 1 else f"map_concat({', '.join(maps)})"
+
+    def _over_inputs(self, part: Part, key: str) -> str:
+        """An expression of the definition with its inputs in place of their names."""
+        sql = getattr(part.measure, key)
+        if not sql and key == "value" and part.measure.is_ratio:
+            numerator = self._over_inputs(part, "numerator")
+            return f"({numerator}) / nullif({self._over_inputs(part, 'denominator')}, 0)"
+        if not sql:
+            return ""
+        place = part.measure.place(key)
+        tree = expressions.parse(sql, place)
+
+        def step(node: exp.Expression) -> exp.Expression:
+            if not isinstance(node, exp.Column):
+                return node
+            names = [piece.name for piece in node.parts]
+            child = part.inputs.get(names[0])
+            field = names[1] if len(names) == 2 else "value"
+            if child is None or field not in _FIELDS or len(names) > 2:
+                raise failure(
+                    f"{part.label}: {'.'.join(names)!r} is no input.",
+                    place,
+                    did_you_mean(names[0], part.inputs) or f"Inputs: {', '.join(part.inputs)}.",
+                )
+            column = f"p{child.number}.{field}"
+            if field in ("n",) or (field == "value" and self.is_additive(child)):
+                column = f"coalesce({column}, 0)"
+            return expressions.parse(column)
+
+        return expressions.text(tree.transform(step))
+
+
+def coverage_sql(counts: Mapping[str, str]) -> str:
+    """A map of the named counts that are not zero."""
+    entries = [f"{{'k': '{name}', 'v': ({sql})::double}}" for name, sql in counts.items()]
+    return f"map_from_entries(list_filter([{', '.join(entries)}], lambda e: e.v <> 0))"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What one part contributes to the result: names, unit and the rules of its status.
+
+    maturing: slices whose window is still open. min_sample: flag `low_sample` below it (0 = no
+    such rule). is_rate: numerator and denominator are counts, so that an interval can be given.
+    """
+
+    ordinal: int
+    kpi: str
+    variant: str
+    unit: str
+    part: Part
+    is_additive: bool
+    is_rate: bool
+    min_sample: int
+    maturing: tuple[int, ...]
+    definition_hash: str
+    uncovered: tuple[int, ...] = ()
+    is_stale: bool = False
+    dims: tuple[str, ...] = ()
+
+
+def final_select(item: Labelled, render: Callable[[str], str]) -> str:
+    """The rows of one part: one per slice and group, the total for every slice (S7)."""
+    part = item.part
+    name = f"p{part.number}"
+    dims = [quoted(f"by {dimension}") for dimension in part.dimensions]
+    terms = [f"{name}.slice = k.slice", *(f"{name}.{d} is not distinct from k.{d}" for d in dims)]
+    extras = "".join(_extra_join(child, dims) for child in part.extras.values())
+    columns = [*_value_columns(item, name), *_status_columns(item, name, render)]
+    return (
+        "select "
+        + ",\n  ".join(columns)
+        + f"\nfrom ({_keys(part, name, dims)}) k\nleft join {name} on "
+        + " and ".join(terms)
+        + extras
+    )
+
+
+def _keys(part: Part, name: str, dims: Sequence[str]) -> str:
+    """Slice and group of every row: groups with rows, and the total of each slice."""
+    keys = f"select slice{''.join(', ' + d for d in dims)} from {name} where rows > 0"
+    has_total = () in part.groupings
+    if has_total or part.measure.always_by:
+        empty = "".join(f", null as {d}" for d in dims)
+        keys += f" union select slice{empty} from slices"
+        if not has_total:
+            # Always-by entries have no total; a period without any group still shows its status.
+            keys += f" where slice not in (select slice from {name} where rows > 0)"
+    return keys
+
+
+def _value_columns(item: Labelled, name: str) -> list[str]:
+    part = item.part
+    uncovered = _in_list("k.slice", item.uncovered)
+    zero = "0" if item.is_additive else "null"
+    coverage = f"coalesce({name}.coverage, {_EMPTY_MAP})"
+    if part.extras:
+        coverage = f"map_concat({coverage}, {_extra_map(part)})"
+    return [
+        f"{item.ordinal} as ordinal",
+        f"'{item.kpi}' as kpi",
+        f"'{item.variant}' as variant",
+        f"'{item.unit}' as unit",
+        "k.slice",
+        f"{segment_sql(part.dimensions)} as segment",
+        f"case when {uncovered} then null else coalesce({name}.value, {zero}) end as value",
+        f"{name}.numerator as numerator",
+        f"{name}.denominator as denominator",
+        f"coalesce({name}.n, 0) as n",
+        f"{coverage} as coverage",
+    ]
+
+
+def _status_columns(item: Labelled, name: str, render: Callable[[str], str]) -> list[str]:
+    part = item.part
+    return [
+        f"{_in_list('k.slice', item.uncovered)} as is_uncovered",
+        f"{_in_list('k.slice', item.maturing)} as is_maturing",
+        f"coalesce({name}.updated, 0) > 0 as is_newer",
+        f"{str(item.is_stale).lower()} as is_stale",
+        f"{str(part.measure.looks_ahead).lower()} as looks_ahead",
+        f"{special_status(part, name, render)} as special",
+        f"{_literal_list(part.measure.flags)} as own_flags",
+        f"{item.min_sample} as min_sample",
+        f"{str(item.is_rate).lower()} as is_rate",
+        f"'{item.definition_hash}' as definition_hash",
+    ]
+
+
+def special_status(part: Part, name: str, render: Callable[[str], str]) -> str:
+    """SQL of the status that the definition itself gives (`target_met`), else null."""
+    cases = []
+    for status, sql in part.measure.status_when.items():
+        tree = expressions.parse(render(sql), part.measure.place("status_when"))
+
+        def step(node: exp.Expression) -> exp.Expression:
+            if isinstance(node, exp.Column):
+                return expressions.parse(f"{name}.{node.name}")
+            return node
+
+        cases.append(f"when {expressions.text(tree.transform(step))} then '{status}'")
+    return f"case {' '.join(cases)} end" if cases else "null::varchar"
+
+
+def segment_sql(dimensions: Sequence[str]) -> str:
+    if not dimensions:
+        return "map([]::varchar[], []::varchar[])"
+    entries = ", ".join(
+        "{'k': '" + name.replace("'", "''") + f"', 'v': k.{quoted(f'by {name}')}" + "}"
+        for name in dimensions
+    )
+    return f"map_from_entries(list_filter([{entries}], lambda e: e.v is not null))"
+
+
+def _extra_join(child: Part, dims: Sequence[str]) -> str:
+    name = f"p{child.number}"
+    terms = [f"{name}.slice = k.slice", *(f"{name}.{d} is not distinct from k.{d}" for d in dims)]
+    return f"\nleft join {name} on " + " and ".join(terms)
+
+
+def _extra_map(part: Part) -> str:
+    entries = ", ".join(
+        f"{{'k': '{name}', 'v': coalesce(p{child.number}.value, 0)}}"
+        for name, child in part.extras.items()
+    )
+    return f"map_from_entries(list_filter([{entries}], lambda e: e.v <> 0))"
+
+
+def _in_list(column: str, values: Sequence[int]) -> str:
+    return f"{column} in ({', '.join(map(str, values))})" if values else "false"
+
+
+def _literal_list(values: Sequence[str]) -> str:
+    return "[" + ", ".join(f"'{value}'" for value in values) + "]::varchar[]"
+
+
+RESULT_SELECT = """\
+with rated as (
+  select f.*, s.period_start, s.period_end, s.grain, s.is_reported, s.previous, s.year_ago,
+    list_filter([
+      case when is_uncovered then 'missing_dataset' end,
+      case when special is null and value is null and not is_uncovered then 'no_data' end,
+      special,
+      case when s.is_partial and not looks_ahead then 'partial' end,
+      case when is_maturing then 'maturing' end,
+      case when is_newer then 'not_reproducible' end,
+      case when is_stale then 'stale' end
+    ], lambda x: x is not null) as states
+  from found f
+  join slices s on s.slice = f.slice
+)
+select
+  r.ordinal, r.kpi, r.variant, r.period_start, r.period_end, r.grain, r.segment, r.value, r.unit,
+  coalesce(r.states[1], 'ok') as status,
+  r.numerator, r.denominator, r.n::bigint as n,
+  case when r.is_rate and r.denominator > 0 then {low} end as interval_low,
+  case when r.is_rate and r.denominator > 0 then {high} end as interval_high,
+  p.value as previous_value,
+  case when r.is_maturing or p.is_maturing then null
+    when r.unit in ('percent', 'points') then r.value - p.value
+    when p.value > 0 or abs(p.value) >= {min_base} then (r.value - p.value) / abs(p.value)
+  end as change,
+  y.value as year_ago_value,
+  case when r.is_maturing or y.is_maturing then null
+    when r.unit in ('percent', 'points') then r.value - y.value
+    when y.value > 0 or abs(y.value) >= {min_base} then (r.value - y.value) / abs(y.value)
+  end as year_ago_change,
+  r.coverage,
+  list_concat(r.states[2:], r.own_flags,
+    case when r.min_sample > 0 and r.value is not null
+      and coalesce(r.denominator, r.n) < r.min_sample then ['low_sample'] else [] end) as flags,
+  r.definition_hash
+from rated r
+left join rated p on p.slice = r.previous and p.ordinal = r.ordinal and p.segment = r.segment
+left join rated y on y.slice = r.year_ago and y.ordinal = r.ordinal and y.segment = r.segment
+where r.is_reported
+order by r.ordinal, r.variant, r.period_start, cardinality(r.segment), r.segment::varchar"""
+
+_Z = "1.959963984540054"
+
+
+def wilson(sign: str) -> str:
+    """The bound of the 95 % Wilson score interval of numerator out of denominator (N5)."""
+    rate, size = "(r.numerator / r.denominator)", "r.denominator"
+    spread = f"{_Z} * sqrt({rate} * (1 - {rate}) / {size} + {_Z}*{_Z} / (4 * {size} * {size}))"
+    return f"({rate} + {_Z}*{_Z} / (2 * {size}) {sign} {spread}) / (1 + {_Z}*{_Z} / {size})"
+
+
+def result_select(min_base: float | None) -> str:
+    """The last statement: statuses by precedence (N6), intervals (N5) and comparisons (P8)."""
+    base = "'infinity'::double" if min_base is None else f"{float(min_base)!r}::double"
+    return RESULT_SELECT.format(low=wilson("-"), high=wilson("+"), min_base=base)

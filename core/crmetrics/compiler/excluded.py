@@ -1,0 +1,65 @@
+"""What quality rules left out: counts of excluded rows that would have entered a value (Q6).
+
+Excluded rows (deleted, test, merged, spam, or children of such) are few, so they are counted in a
+statement of their own beside the row set, with the same fact, groups and conditions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from crmetrics.compiler.fact import Fact, quoted
+from crmetrics.compiler.rowset import RowSet
+
+REASONS: Mapping[str, str] = {
+    "deleted": "excluded_deleted",
+    "test": "excluded_test",
+    "merged": "merged",
+    "spam": "excluded_spam",
+    "parent": "excluded_parent",
+}
+"""Reason of the warehouse -> coverage key."""
+
+
+@dataclass(frozen=True)
+class ExcludedCounts:
+    """The statement, its table, and operand number -> coverage key -> column."""
+
+    name: str
+    sql: str
+    columns: Mapping[int, Mapping[str, str]]
+
+
+def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
+    """None when the row set reads no dataset itself, or nothing of it was excluded."""
+    fact = rowset.fact
+    if fact is None or fact.relation.dataset is None:
+        return None
+    if not rowset.around.has_excluded(fact.relation.name):
+        return None
+    other = _mirror(rowset)
+    counts: dict[str, str] = {}
+    columns: dict[int, dict[str, str]] = {}
+    for item in rowset.compiled:
+        wanted = " or ".join(f"({c})" for c in dict.fromkeys(item.conditions) if c) or "true"
+        for reason, key in REASONS.items():
+            sql = f"count(*) filter (where _reason = '{reason}' and ({wanted}))"
+            alias = counts.setdefault(sql, f"e{len(counts)}")
+            columns.setdefault(item.operand.number, {})[key] = alias
+    name = f"excluded_{rowset.number}"
+    text = other.sql(rowset.fact_where, [("f._reason", "_reason")])
+    body = "\n".join("  " + line for line in text.splitlines())
+    shown = ["window_id", *(quoted(f"by {d}") for d in rowset.dimensions)]
+    shown += [f"{sql} as {alias}" for sql, alias in counts.items()]
+    statement = (
+        f"create or replace temp table {name} as\nwith fact as (\n{body}\n)\n"
+        "select\n  " + ",\n  ".join(shown) + f"\nfrom fact\n{rowset.group_by()}"
+    )
+    return ExcludedCounts(name, statement, columns)
+
+
+def _mirror(rowset: RowSet) -> Fact:
+    """The fact of the row set over the excluded rows instead of the live ones."""
+    assert rowset.fact is not None
+    return rowset.fact.over(f"excluded_{rowset.fact.relation.name}")

@@ -1,0 +1,356 @@
+"""The fact of a row set: one relation, joined along keys, with the columns its measures read.
+
+`Fact` collects what expressions and dimensions need and then writes the SELECT. Every join is
+many-to-one, so a fact never has more rows than its relation (times the windows a row falls into).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from sqlglot import exp
+
+from crmetrics.catalog import NOWHERE, DerivedDimension, Place
+from crmetrics.compiler import expressions
+from crmetrics.compiler.expressions import failure
+from crmetrics.compiler.frames import WINDOW_COLUMNS, FrameTables
+from crmetrics.compiler.relations import FIRST_LEAD, Path, Relation, Schema, alias_of, virtual_base
+from crmetrics.errors import did_you_mean
+
+EVENT_COLUMNS = ("event_day", *WINDOW_COLUMNS)
+NONE = "(none)"
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a fact must know beside names: how to join, convert and read the run's settings.
+
+    source_name: SQL name of a relation (`live_opportunities`). join: condition of a foreign key.
+    convert: (amount, currency, rate) -> SQL in the reporting currency. has_rates: any rate loaded.
+    render: fills `$setting`. day_of: SQL of the local day of an instant.
+    """
+
+    schema: Schema
+    source_name: Callable[[str], str]
+    join: Callable[[str, str, str, Relation, Relation], str]
+    convert: Callable[[str, str, str], str]
+    has_rates: bool
+    day_of: Callable[[str], str]
+    as_of_day: str
+    has_excluded: Callable[[str], bool]
+
+
+@dataclass
+class Fact:
+    """One fact under construction."""
+
+    around: Surroundings
+    relation: Relation
+    frame: FrameTables
+    time: str = ""
+    span: tuple[str, str] | None = None
+    currency: str = "currency"
+    rate_day: str = ""
+    place: Place = NOWHERE
+    label: str = ""
+    _columns: dict[str, str] = field(default_factory=dict)
+    _joins: dict[str, str] = field(default_factory=dict)
+    is_running: bool = False
+    _uses_windows: bool = False
+    _base: str = ""
+
+    def over(self, base: str) -> Fact:
+        """The same fact over another table with the same columns."""
+        return replace(self, _base=base)
+
+    # --- what is read ----------------------------------------------------------------------------
+
+    def need(self, tree_columns: Iterable[str], place: Place) -> None:
+        """Expose these columns (`amount`, `owner.team`, `amount_rc`) under their names."""
+        for name in sorted(tree_columns):
+            if name not in self._columns:
+                self._columns[name] = self._column_sql(name, place)
+
+    def _column_sql(self, name: str, place: Place) -> str:
+        if name in EVENT_COLUMNS and name not in self.relation.columns:
+            return self._event_column(name, place)
+        path = self.around.schema.column_path(self.relation, name)
+        if path is None:
+            known = [*self.relation.columns, *EVENT_COLUMNS]
+            known += [f"{c}_rc" for c in self.relation.money_columns()]
+            known += [f"{c}_day" for c in self.relation.instants()]
+            raise failure(
+                f"{self.label}: {self.relation.name} has no column {name!r}.",
+                place,
+                did_you_mean(name, known),
+            )
+        return self.path_sql(path)
+
+    def path_sql(self, path: Path) -> str:
+        """SQL of a column along its joins; virtual columns are made here."""
+        alias = self._join(path.hops)
+        relation = self._at(path.hops)
+        if path.column in relation.columns:
+            return f"{alias}.{quoted(path.column)}"
+        base = virtual_base(path.column) or path.column
+        if path.column.endswith("_day"):
+            return self.around.day_of(f"{alias}.{quoted(base)}")
+        return self._money(alias, base, relation, is_constant=path.column.endswith("_cc"))
+
+    def _event_column(self, name: str, place: Place) -> str:
+        if name == "event_day":
+            if not self.time:
+                raise failure(f"{self.label}: only dated facts have event_day.", place)
+            return "d.day"
+        self._uses_windows = True
+        return f"w.{name}"
+
+    def _money(self, alias: str, base: str, relation: Relation, *, is_constant: bool) -> str:
+        amount = f"{alias}.{quoted(base)}"
+        currency = self._currency_sql(alias, relation)
+        if not currency:
+            return amount
+        if not self.around.has_rates:
+            return self.around.convert(amount, currency, "")
+        day = self.around.as_of_day if is_constant else self._rate_day_sql()
+        name = "rate_as_of" if is_constant else "rate"
+        if alias != "f":
+            name = f"{name}_{alias}"
+        self._joins.setdefault(
+            name,
+            f"left join rates_by_day {name} on {name}.currency = {currency} and {name}.day = {day}",
+        )
+        return self.around.convert(amount, currency, f"{name}.rate")
+
+    def _currency_sql(self, alias: str, relation: Relation) -> str:
+        if alias != "f":
+            return f"{alias}.currency" if "currency" in relation.columns else ""
+        path = self.around.schema.column_path(self.relation, self.currency)
+        return self.path_sql(path) if path is not None else ""
+
+    def _rate_day_sql(self) -> str:
+        if self.rate_day:
+            return self.expression(self.rate_day, self.place)
+        if self.time:
+            return "d.day"
+        self._uses_windows = True
+        return "w.snapshot_day"
+
+    def expression(self, sql: str, place: Place) -> str:
+        """An expression with its columns qualified, for use inside the fact itself."""
+        tree = expressions.parse(sql, place)
+
+        def step(node: exp.Expression) -> exp.Expression:
+            if isinstance(node, exp.Column):
+                name = ".".join(part.name for part in node.parts)
+                return expressions.parse(self._column_sql(name, place))
+            return node
+
+        return expressions.text(tree.transform(step))
+
+    # --- joins -----------------------------------------------------------------------------------
+
+    def _at(self, hops: tuple[str, ...]) -> Relation:
+        relation = self.relation
+        for hop in hops:
+            following = self.around.schema.target(relation, hop)
+            assert following is not None, (relation.name, hop)
+            relation = following
+        return relation
+
+    def _join(self, hops: tuple[str, ...]) -> str:
+        if not hops:
+            return "f"
+        alias = alias_of(hops)
+        if alias in self._joins:
+            return alias
+        before = self._join(hops[:-1])
+        child, parent = self._at(hops[:-1]), self._at(hops)
+        if hops[-1] == FIRST_LEAD:
+            condition = f"{alias}.account_id = {before}.id and {alias}.source = {before}.source"
+        else:
+            condition = self.around.join(before, alias, hops[-1], child, parent)
+        name = self.around.source_name(parent.name)
+        self._joins[alias] = f"left join {name} {alias} on {condition}"
+        return alias
+
+    # --- dimensions ------------------------------------------------------------------------------
+
+    def dimension(self, name: str, kpi: str, settings_band: Callable[[str], list[float]]) -> str:
+        """Expose a dimension as text, empty as `(none)`; gives the name of its column."""
+        shown = f"by {name}"
+        if shown not in self._columns:
+            sql = self._dimension_sql(name, kpi, settings_band)
+            self._columns[shown] = f"coalesce(({sql})::varchar, '{NONE}')"
+        return shown
+
+    def _dimension_sql(
+        self, name: str, kpi: str, settings_band: Callable[[str], list[float]]
+    ) -> str:
+        schema = self.around.schema
+        derived = schema.derived(self.relation, name)
+        if derived is not None:
+            return self._derived_sql(derived, settings_band)
+        path = schema.dimension_path(self.relation, name)
+        if path is None:
+            raise schema.no_dimension(self.relation, name, kpi)
+        return self.path_sql(path)
+
+    def _derived_sql(
+        self, dimension: DerivedDimension, settings_band: Callable[[str], list[float]]
+    ) -> str:
+        if dimension.band:
+            value = self.expression(dimension.band, dimension.place)
+            return band_sql(value, settings_band(dimension.setting))
+        if dimension.lookup:
+            alias = f"{dimension.name}_lookup"
+            own, theirs = dimension.key
+            name = self.around.source_name(dimension.lookup)
+            own_sql = self.expression(own, dimension.place)
+            self._joins.setdefault(
+                alias,
+                f"left join {name} {alias} on {alias}.{theirs} = {own_sql}"
+                f" and {alias}.source = f.source",
+            )
+            return f"{alias}.{quoted(dimension.column)}"
+        return self.expression(dimension.expression, dimension.place)
+
+    # --- SQL -------------------------------------------------------------------------------------
+
+    @property
+    def reads_windows(self) -> bool:
+        """True when a column or dimension depends on the window a row falls into."""
+        return self._uses_windows
+
+    def column_names(self) -> list[str]:
+        """The columns the fact exposes, dimensions as `by NAME`."""
+        return list(self._columns)
+
+    def sql(self, conditions: Iterable[str], extra: Iterable[tuple[str, str]] = ()) -> str:
+        """The SELECT of the fact. conditions: qualified SQL. extra: (sql, name) further columns."""
+        shown = [*((sql, name) for name, sql in self._columns.items()), *extra]
+        head = self._from()
+        if self._uses_windows:
+            head.append(f"join {self.frame.windows} w on w.window_id = {self._window_id}")
+        lines = [f"{self._window_id} as window_id"]
+        if self.is_running:
+            lines.append("f.change")
+        lines += [sql if sql == f"f.{name}" else f"{sql} as {quoted(name)}" for sql, name in shown]
+        where = expressions.conjunction(conditions)
+        text = "select\n  " + ",\n  ".join(lines) + "\n" + "\n".join(head)
+        if self._joins:
+            text += "\n" + "\n".join(self._joins.values())
+        return text + (f"\nwhere {where}" if where else "")
+
+    @property
+    def _window_id(self) -> str:
+        return "f.window_id" if self.span or not self.time else "d.window_id"
+
+    def _from(self) -> list[str]:
+        name = self._base or self.around.source_name(self.relation.name)
+        if self.time:
+            time = self.expression(self.time, self.place)
+            if self.is_daily:
+                return [f"from {name} f", f"join {self.frame.days} d on d.day = {time}"]
+            key = f"epoch_us({time}) // {self.frame.slot_us}"
+            return [f"from {name} f", f"join {self.frame.slots} d on d.slot = {key}"]
+        if self.span:
+            return self._spans(name)
+        return [
+            "from (",
+            f"  select m.*, w.window_id from {name} m",
+            f"  join {self.frame.windows} w on w.period_start = m.period_start",
+            ") f",
+        ]
+
+    def _spans(self, name: str) -> list[str]:
+        """A state with the readings inside its span, positions [first, last): one row per reading,
+        or for running sums one row where it begins and one where it ends."""
+        inner = self._with_readings(name)
+        if self.is_running:
+            return [
+                "from (",
+                "  select f.*, unnest([first_reading, last_reading]) as window_id,",
+                "    unnest([1, -1]) as change",
+                "  from (",
+                *inner,
+                "  ) f",
+                "  where first_reading < last_reading",
+                ") f",
+            ]
+        return [
+            "from (",
+            "  select s.* exclude (first_reading, last_reading), w.window_id",
+            "  from (",
+            "    select f.*, unnest(range(first_reading, last_reading)) as position",
+            "    from (",
+            *inner,
+            "    ) f",
+            "    where first_reading < last_reading",
+            "  ) s",
+            f"  join {self.frame.windows} w on w.position = s.position",
+            ") f",
+        ]
+
+    def _with_readings(self, name: str) -> list[str]:
+        """The states with `first_reading` and `last_reading`, counted on the slots of the clock
+        (on days, where the span is of dates)."""
+        assert self.span is not None
+        start, end = (self._inner(sql) for sql in self.span)
+        low, high, count = self.frame.reading_bounds(is_daily=self.is_daily)
+        readings = self.frame.readings
+        key, start_key, end_key = "day", start, end
+        begun, ended = "", f"{end} is null"
+        if not self.is_daily:
+            key = "slot"
+            start_key = f"epoch_us({start}) // {self.frame.slot_us}"
+            end_key = f"epoch_us({end}) // {self.frame.slot_us}"
+            moment = f"timestamptz '{self.frame.clock.as_of:%Y-%m-%d %H:%M:%S.%f}+00'"
+            begun = f"\n      where {start} < {moment}"
+            ended = f"{end} is null or {end} >= {moment}"
+
+        def passed(at: str, alias: str) -> str:
+            return (
+                f"case when {at} < {low} then 0 when {at} >= {high} then {count}"
+                f" else {alias}.passed end"
+            )
+
+        return [
+            f"      select f.*, {passed(start_key, 'a')} as first_reading,",
+            f"        case when {ended} then {count}"
+            f" else {passed(end_key, 'b')} end as last_reading",
+            f"      from {name} f",
+            f"      left join {readings} a on a.{key} = {start_key}",
+            f"      left join {readings} b on b.{key} = {end_key}{begun}",
+        ]
+
+    def _inner(self, sql: str) -> str:
+        return self.expression(sql, self.place)
+
+    @property
+    def is_daily(self) -> bool:
+        """True when the dating column (or the span's start) is a date, not an instant."""
+        sql = self.time or (self.span[0] if self.span else "")
+        path = self.around.schema.column_path(self.relation, sql)
+        if path is None:
+            return sql.endswith("_day") or "::date" in sql
+        kind = self._at(path.hops).columns.get(path.column, "DATE")
+        return kind == "DATE"
+
+
+def quoted(name: str) -> str:
+    return name if name.isidentifier() and name.islower() else '"' + name.replace('"', '""') + '"'
+
+
+def band_sql(value: str, bounds: list[float]) -> str:
+    """Bands `<a`, `a-b`, `>=b` with inclusive lower bounds; null stays null."""
+    numbers = [f"{bound:g}" if bound != int(bound) else str(int(bound)) for bound in bounds]
+    if not numbers:
+        return f"case when {value} is not null then 'all' end"
+    parts = [f"when {value} < {numbers[0]} then '<{numbers[0]}'"]
+    for low, high in pairwise(numbers):
+        parts.append(f"when {value} < {high} then '{low}-{high}'")
+    parts.append(f"when {value} >= {numbers[-1]} then '>={numbers[-1]}'")
+    return "case " + " ".join(parts) + " end"

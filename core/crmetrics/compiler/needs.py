@@ -1,0 +1,150 @@
+"""Which datasets and columns a measure cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from crmetrics.catalog import Measure
+from crmetrics.compiler import expressions
+from crmetrics.compiler.fact import EVENT_COLUMNS
+from crmetrics.compiler.plan import Part
+from crmetrics.compiler.relations import Schema, virtual_base
+
+OPTIONAL_DATASETS = ("exchange_rates", "accounts", "users", "campaigns", "products")
+"""References that may be absent: then they have no rows (rule E10)."""
+
+_ALWAYS_THERE = ("id", "source", "is_deleted", "is_test", "updated_at", "currency")
+"""Columns that never make a column missing: a null currency is the reporting currency."""
+
+DERIVED_NEEDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "spend_by_day": {"marketing_spend": ("amount",)},
+    "lead_first_response": {"leads": ("created_at",), "activities": ("lead_id", "occurred_at")},
+    "case_solves": {"cases": ("created_at",)},
+    "account_first_lead": {"leads": ("created_at",)},
+}
+
+CUSTOMER_NEEDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "subscription": {"subscriptions": ("account_id", "start_date", "mrr")},
+    "purchase": {"orders": ("account_id", "ordered_at")},
+    "field": {"accounts": ("customer_since_at",)},
+}
+CUSTOMER_RELATIONS = ("customer_spells", "customer_first_days", "customers")
+ORDER_RELATIONS = ("counted_orders", "counted_order_items")
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """What is in the warehouse, as far as definitions care.
+
+    columns: dataset -> columns that some source delivered; a dataset that nobody loaded is absent.
+    customer_model: subscription, purchase or field. orders_from: orders or opportunities.
+    """
+
+    columns: Mapping[str, frozenset[str]]
+    customer_model: str = "subscription"
+    orders_from: str = "orders"
+
+
+@dataclass
+class Needs:
+    """Datasets with the columns that must be there."""
+
+    schema: Schema
+    supplied: Supplied
+    model_words: Callable[[str], Iterable[str]]
+    datasets: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, dataset: str, columns: Iterable[str] = ()) -> None:
+        self.datasets.setdefault(dataset, set()).update(columns)
+
+    def of(self, part: Part) -> Needs:
+        """Add what a part and its inputs need; coverage counts never make a number missing."""
+        self._measure(part.measure, part.settings)
+        for child in part.inputs.values():
+            self.of(child)
+        return self
+
+    def _measure(self, measure: Measure, settings: Mapping[str, object]) -> None:
+        for name, columns in measure.needs.items():
+            self._relation(name, columns)
+        if measure.relation:
+            if not measure.needs:
+                self._relation(measure.relation, ())
+            self._columns(measure, settings)
+        for name in (*measure.optional, *OPTIONAL_DATASETS):
+            dataset, _, column = name.partition(".")
+            if column:
+                self.datasets.get(dataset, set()).discard(column)
+            elif dataset not in measure.needs:
+                self.datasets.pop(dataset, None)
+
+    def _relation(self, name: str, columns: Iterable[str]) -> None:
+        if name in self.schema.datasets:
+            self.add(name, columns)
+        elif name in CUSTOMER_RELATIONS:
+            for dataset, needed in CUSTOMER_NEEDS[self.supplied.customer_model].items():
+                self.add(dataset, needed)
+        elif name in ORDER_RELATIONS:
+            wins = self.supplied.orders_from == "opportunities"
+            self.add("opportunities" if wins else "orders")
+        elif name in DERIVED_NEEDS:
+            for dataset, needed in DERIVED_NEEDS[name].items():
+                self.add(dataset, needed)
+        else:
+            self._model(name)
+
+    def _model(self, name: str) -> None:
+        for word in self.model_words(name):
+            if word.startswith("live_") and word.removeprefix("live_") in self.schema.datasets:
+                self.add(word.removeprefix("live_"))
+            elif word in CUSTOMER_RELATIONS or word in ORDER_RELATIONS or word in DERIVED_NEEDS:
+                self._relation(word, ())
+
+    def _columns(self, measure: Measure, settings: Mapping[str, object]) -> None:
+        relation = self.schema.relation(measure.relation)
+        if relation.dataset is None:
+            return
+        texts = [measure.time, *(measure.span or ()), measure.value, measure.numerator]
+        texts += [
+            measure.denominator,
+            *(t.sql for t in expressions.active(measure.where, settings)),
+        ]
+        for sql in filter(None, texts):
+            for name in expressions.columns(expressions.parse(sql)):
+                self._column(measure.relation, name)
+
+    def _column(self, relation_name: str, name: str) -> None:
+        if name in EVENT_COLUMNS:
+            return
+        relation = self.schema.relation(relation_name)
+        path = self.schema.column_path(relation, name)
+        if path is None:
+            return
+        for hop in path.hops:
+            self.add(relation.name, [hop])
+            following = self.schema.target(relation, hop)
+            if following is None or following.dataset is None:
+                return
+            relation = following
+        column = path.column
+        if column not in relation.columns:
+            column = virtual_base(column) or column
+        self.add(relation.name, [column])
+
+    # --- what is not there -----------------------------------------------------------------------
+
+    def missing(self) -> tuple[str, str] | None:
+        """(status, what is missing) if something is, else None."""
+        for dataset in self.datasets:
+            if dataset not in self.supplied.columns:
+                return "missing_dataset", dataset
+        for dataset, columns in self.datasets.items():
+            there = self.supplied.columns[dataset]
+            for column in sorted(columns):
+                known = self.schema.datasets[dataset]
+                if column in _ALWAYS_THERE or column not in known:
+                    continue
+                if column not in there and known.column(column).default is None:
+                    return "missing_column", f"{dataset}.{column}"
+        return None

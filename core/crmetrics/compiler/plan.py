@@ -1,0 +1,238 @@
+"""From requested KPIs to operands: alternatives chosen, inputs resolved, settings filled in.
+
+A part is what is computed for one measure and some groupings: either one operand of a row set, or
+a formula over inputs, which are parts themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from crmetrics.catalog import NOWHERE, PLAIN, Catalog, Input, Kpi, Measure, Place, WindowSpec
+from crmetrics.compiler.expressions import columns, parse
+from crmetrics.compiler.rowset import Grouping, Operand
+from crmetrics.compiler.slices import SliceBook, window_of
+
+Render = Callable[[str, Mapping[str, Any], Place], str]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A measure for some groupings; `operand` for a leaf, `inputs` for a formula.
+
+    extras: coverage counts that have a fact of their own.
+    """
+
+    number: int
+    label: str
+    measure: Measure
+    groupings: tuple[Grouping, ...]
+    settings: Mapping[str, Any]
+    operand: Operand | None = None
+    inputs: Mapping[str, Part] = field(default_factory=dict)
+    extras: Mapping[str, Part] = field(default_factory=dict)
+
+    @property
+    def dimensions(self) -> list[str]:
+        names: dict[str, None] = {}
+        for grouping in self.groupings:
+            names.update(dict.fromkeys(grouping))
+        return list(names)
+
+    def leaves(self) -> list[Operand]:
+        found = [self.operand] if self.operand else []
+        for child in (*self.inputs.values(), *self.extras.values()):
+            found += child.leaves()
+        return found
+
+
+@dataclass
+class Planner:
+    """Makes parts; numbers parts and operands as it goes.
+
+    settings_of: (KPI id, the entry's own defaults) -> effective settings. instance: the relation
+    of a model rendered with settings.
+    """
+
+    catalog: Catalog
+    book: SliceBook
+    settings_of: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+    render: Render
+    instance: Callable[[str, Mapping[str, Any]], str]
+    where: str = ""
+    tracks_updates: bool = False
+    _parts: int = 0
+    _operands: int = 0
+
+    def parts(self, kpi: Kpi, variant: str, groupings: tuple[Grouping, ...]) -> list[Part]:
+        """The parts of a KPI: one per alternative that its groupings need."""
+        measure = kpi.variant(variant).measure
+        label = f"{kpi.id}.{variant}" if variant else kpi.id
+        settings = self.settings_of(kpi.id, measure.settings)
+        return self._split(measure, groupings, label, settings, PLAIN)
+
+    def _split(
+        self,
+        measure: Measure,
+        groupings: tuple[Grouping, ...],
+        label: str,
+        settings: Mapping[str, Any],
+        window: WindowSpec,
+    ) -> list[Part]:
+        chosen: dict[tuple[Any, ...], list[Grouping]] = {}
+        for grouping in groupings:
+            chosen.setdefault(self._choice(measure, grouping, settings), []).append(grouping)
+        return [
+            self._part(_applied(measure, which[0]), tuple(some), label, settings, window)
+            for which, some in chosen.items()
+        ]
+
+    def _choice(
+        self, measure: Measure, grouping: Grouping, settings: Mapping[str, Any]
+    ) -> tuple[Any, ...]:
+        """Which alternatives a grouping asks for, of the measure first, then of its inputs: what
+        differs here cannot share a part."""
+        below = []
+        for item in measure.inputs:
+            own = item.measure or self._referenced(item, settings)[0]
+            below.append(self._choice(own, grouping, settings))
+        return (_alternative(measure, grouping), *below)
+
+    def _referenced(
+        self, item: Input, settings: Mapping[str, Any]
+    ) -> tuple[Measure, Mapping[str, Any]]:
+        """The measure of the KPI that an input names, with that KPI's settings."""
+        name = self.render(item.kpi, settings, NOWHERE).replace("'", "")
+        kpi, variant = self.catalog.resolve(name)
+        measure = kpi.variant(variant).measure
+        return measure, self.settings_of(kpi.id, measure.settings)
+
+    def _part(
+        self,
+        measure: Measure,
+        groupings: tuple[Grouping, ...],
+        label: str,
+        settings: Mapping[str, Any],
+        window: WindowSpec,
+    ) -> Part:
+        measure = _filled(measure, settings, self.render)
+        if window.is_plain:
+            window = measure.window
+        groupings = tuple(
+            tuple(dict.fromkeys((*measure.always_by, *grouping))) for grouping in groupings
+        )
+        groupings = tuple(dict.fromkeys(groupings))
+        operand = None
+        inputs: dict[str, Part] = {}
+        if measure.shape == "derived":
+            used = _names(measure)
+            for item in measure.inputs:
+                if item.name in used:
+                    inputs[item.name] = self._input(item, groupings, label, settings, window)
+        else:
+            operand = self._operand(measure, groupings, label, settings, window)
+        extras = {
+            item.name: self._input(item, groupings, label, settings, window)
+            for item in measure.coverage_inputs
+        }
+        self._parts += 1
+        return Part(self._parts, label, measure, groupings, settings, operand, inputs, extras)
+
+    def _input(
+        self,
+        item: Input,
+        groupings: tuple[Grouping, ...],
+        label: str,
+        settings: Mapping[str, Any],
+        window: WindowSpec,
+    ) -> Part:
+        own = item.window if not item.window.is_plain else window
+        name = f"{label}/{item.name}"
+        if item.measure is not None:
+            measure, local = item.measure, settings
+        else:
+            measure, local = self._referenced(item, settings)
+        (part,) = self._split(measure, groupings, name, local, own)
+        return part
+
+    def _operand(
+        self,
+        measure: Measure,
+        groupings: tuple[Grouping, ...],
+        label: str,
+        settings: Mapping[str, Any],
+        window: WindowSpec,
+    ) -> Operand:
+        if isinstance(window.trailing_days, str):
+            window = replace(
+                window, trailing_days=int(self.render(window.trailing_days, settings, NOWHERE))
+            )
+        windows = {}
+        for item in self.book.slices:
+            found = window_of(item, window, self.book.clock)
+            if found is not None:
+                windows[item.index] = found
+        self._operands += 1
+        return Operand(
+            self._operands,
+            label,
+            replace(
+                measure,
+                window=window,
+                relation=self.instance(measure.relation, settings),
+            ),
+            groupings,
+            windows,
+            where=self.where,
+            settings=settings,
+            tracks_updates=self.tracks_updates,
+        )
+
+
+def _names(measure: Measure) -> set[str]:
+    """The inputs that a formula uses; a variant may use fewer than its default."""
+    texts = (measure.value, measure.numerator, measure.denominator, measure.n)
+    found: set[str] = set()
+    for sql in filter(None, texts):
+        found |= {name.partition(".")[0] for name in columns(parse(sql))}
+    return found
+
+
+def _alternative(measure: Measure, grouping: Grouping) -> int:
+    """Index of the alternative that this grouping asks for; -1 = the measure as it is."""
+    for number, alternative in enumerate(measure.alternatives):
+        for name in grouping:
+            if any(fnmatchcase(name, pattern) for pattern in alternative.dimensions):
+                return number
+    return -1
+
+
+def _applied(measure: Measure, which: int) -> Measure:
+    if which < 0:
+        return measure
+    return replace(measure, **measure.alternatives[which].changes)
+
+
+def _filled(measure: Measure, settings: Mapping[str, Any], render: Render) -> Measure:
+    """The measure with the values of its settings in place of `$setting`."""
+    changes: dict[str, Any] = {}
+    for key in ("time", "value", "numerator", "denominator", "n", "rate_day", "matures_after"):
+        sql = getattr(measure, key)
+        if "$" in sql:
+            changes[key] = render(sql, settings, measure.place(key))
+    if any("$" in term.sql for term in measure.where):
+        changes["where"] = tuple(
+            replace(term, sql=render(term.sql, settings, measure.place("where")))
+            if not term.when or settings.get(term.when)
+            else term
+            for term in measure.where
+        )
+    if any("$" in sql for sql in measure.coverage.values()):
+        changes["coverage"] = {
+            name: render(sql, settings, measure.place(f"coverage.{name}"))
+            for name, sql in measure.coverage.items()
+        }
+    return replace(measure, **changes) if changes else measure

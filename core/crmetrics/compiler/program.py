@@ -1,0 +1,362 @@
+"""A program: every statement that answers one question, in order, as text.
+
+The statements are meant to be read: they run as they are against a warehouse file, first the
+views, then the small tables of periods, then one statement per row set, then the answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from crmetrics.catalog import Catalog, Kpi, Measure, Vector
+from crmetrics.compiler import expressions
+from crmetrics.compiler.assemble import Assembler, Labelled, final_select, result_select
+from crmetrics.compiler.excluded import excluded_counts
+from crmetrics.compiler.fact import Surroundings
+from crmetrics.compiler.needs import Needs, Supplied
+from crmetrics.compiler.plan import Part, Planner
+from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
+from crmetrics.compiler.slices import SliceBook
+from crmetrics.compiler.vectors import vector_sql
+
+_RATE_MIN_SAMPLE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """One KPI or variant of a question, with the groups it is asked for."""
+
+    kpi: Kpi
+    variant: str
+    groupings: tuple[Grouping, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.kpi.id}.{self.variant}" if self.variant else self.kpi.id
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A KPI that cannot be computed: status and the dataset or column that is not there."""
+
+    ordinal: int
+    requested: Requested
+    status: str
+    what: str
+
+
+@dataclass
+class Statement:
+    """One statement with its purpose, for `explain` and for the count of scans."""
+
+    kind: str
+    sql: str
+
+
+@dataclass
+class Program:
+    """What `compile_program` gives.
+
+    relations: live and derived relations that must exist before the statements run.
+    missing: KPIs without a number, with the reason.
+    """
+
+    statements: list[Statement] = field(default_factory=list)
+    rowsets: list[RowSet] = field(default_factory=list)
+    missing: list[Missing] = field(default_factory=list)
+    labelled: list[Labelled] = field(default_factory=list)
+    needs: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+
+    @property
+    def answer(self) -> str:
+        return self.statements[-1].sql
+
+    def scans(self) -> list[str]:
+        """The statements that read facts: one per row set."""
+        return [statement.sql for statement in self.statements if statement.kind == "rowset"]
+
+
+@dataclass
+class Compiler:
+    """Compiles one question.
+
+    first_days: earliest local day per (relation, expression), None = no row; asked for the rule of
+    coverage (N3). covers_from: dataset -> first day that its source declares complete.
+    hash_of: definition hash of a measure. is_stale: KPI needs -> freshness.
+    """
+
+    catalog: Catalog
+    book: SliceBook
+    around: Surroundings
+    supplied: Supplied
+    planner: Planner
+    band: Callable[[str], list[float]]
+    model_words: Callable[[str], Sequence[str]]
+    vectors_of: Callable[[str], Sequence[Vector]]
+    first_day: Callable[[str, str], date | None]
+    covers_from: Mapping[str, date]
+    is_stale: Callable[[Mapping[str, set[str]]], bool]
+    min_sample: Callable[[str], int | None]
+    min_base: float | None = None
+    _rowsets: list[RowSet] = field(default_factory=list)
+    _excluded: dict[int, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+
+    def compile(self, requests: Sequence[Requested]) -> Program:
+        program = Program()
+        parts: list[tuple[int, Requested, Part]] = []
+        for ordinal, requested in enumerate(requests):
+            for part in self.planner.parts(requested.kpi, requested.variant, requested.groupings):
+                needs = Needs(self.around.schema, self.supplied, self.model_words).of(part)
+                program.needs.setdefault(requested.name, {}).update(needs.datasets)
+                gap = needs.missing()
+                if gap is not None:
+                    program.missing.append(Missing(ordinal, requested, *gap))
+                    break
+                parts.append((ordinal, requested, part))
+        for _, _, part in parts:
+            for operand in part.leaves():
+                self._place(operand)
+        compiled = self._compile_rowsets(program)
+        self._assemble(program, parts, compiled)
+        return program
+
+    # --- row sets --------------------------------------------------------------------------------
+
+    def _place(self, operand: Operand) -> None:
+        """Put an operand into the row set that reads its rows, or into a new one."""
+        for rowset in self._rowsets:
+            if rowset.operands[0].key == operand.key and rowset.accepts(operand):
+                rowset.add(operand)
+                return
+        rowset = RowSet(len(self._rowsets) + 1, self.around, self.book.clock, self.band)
+        rowset.add(operand)
+        self._rowsets.append(rowset)
+
+    def _compile_rowsets(self, program: Program) -> dict[int, Compiled]:
+        compiled: dict[int, Compiled] = {}
+        program.statements.append(Statement("setup", self._slices_sql()))
+        for rowset in self._rowsets:
+            sql = rowset.compile()
+            program.statements += [Statement("setup", text) for text in rowset.setup()]
+            if rowset.operands[0].measure.shape == "period":
+                program.statements += [
+                    Statement("setup", text) for text in rowset.tables.period_views()
+                ]
+                program.statements += self._vectors(rowset)
+            program.statements.append(Statement("rowset", sql))
+            counts = excluded_counts(rowset)
+            if counts is not None:
+                program.statements.append(Statement("excluded", counts.sql))
+                for operand, columns in counts.columns.items():
+                    self._excluded[operand] = (counts.name, columns)
+            compiled |= {item.operand.number: item for item in rowset.compiled}
+        program.rowsets = self._rowsets
+        return compiled
+
+    def _vectors(self, rowset: RowSet) -> list[Statement]:
+        """The vectors that a period model reads, over the periods of its row set."""
+        return [
+            Statement(
+                "setup",
+                vector_sql(
+                    vector,
+                    self.around.source_name(vector.relation),
+                    rowset.frame,
+                    self.book.clock,
+                ),
+            )
+            for vector in self.vectors_of(rowset.operands[0].measure.relation)
+        ]
+
+    def _slices_sql(self) -> str:
+        clock = self.book.clock
+        rows = ",\n".join(
+            f"  ({s.index}, date '{s.start}', date '{s.end}', '{s.grain}',"
+            f" {str(s.is_reported).lower()}, {_number(s.previous)}, {_number(s.year_ago)},"
+            f" {str(not clock.is_over(s.end)).lower()})"
+            for s in self.book.slices
+        )
+        return (
+            "create or replace temp table slices as\n"
+            f"select * from (values\n{rows}\n) as s(slice, period_start, period_end, grain,"
+            " is_reported, previous, year_ago, is_partial)"
+        )
+
+    # --- the answer ------------------------------------------------------------------------------
+
+    def _assemble(
+        self,
+        program: Program,
+        parts: Sequence[tuple[int, Requested, Part]],
+        compiled: Mapping[int, Compiled],
+    ) -> None:
+        assembler = Assembler(compiled, self._excluded)
+        operands = [operand for _, _, part in parts for operand in part.leaves()]
+        if operands:
+            program.statements.append(Statement("setup", self._slice_windows_sql(operands)))
+        selects, ctes = [], []
+        for ordinal, requested, part in parts:
+            ctes += assembler.ctes(part)
+            item = self._label(ordinal, requested, part, assembler, program)
+            program.labelled.append(item)
+            selects.append(final_select(item, lambda sql: sql))
+        selects += [self._missing_select(item) for item in program.missing]
+        head = "with " + ",\n".join(ctes) + "\n" if ctes else ""
+        found = head + "\nunion all by name\n".join(selects)
+        program.statements.append(
+            Statement("assemble", f"create or replace temp table found as\n{found}")
+        )
+        program.statements.append(Statement("answer", result_select(self.min_base)))
+
+    def _slice_windows_sql(self, operands: Sequence[Operand]) -> str:
+        numbers = {o.number: rowset.frame for rowset in self._rowsets for o in rowset.operands}
+        rows = ",\n".join(
+            "  "
+            + ", ".join(
+                f"({operand.number}, {index}, {numbers[operand.number].number(window)})"
+                for index, window in operand.windows.items()
+            )
+            for operand in operands
+            if operand.windows
+        )
+        return (
+            "create or replace temp table slice_windows as\n"
+            f"select * from (values\n{rows}\n) as m(operand, slice, window_id)"
+        )
+
+    def _label(
+        self,
+        ordinal: int,
+        requested: Requested,
+        part: Part,
+        assembler: Assembler,
+        program: Program,
+    ) -> Labelled:
+        unit = requested.kpi.variant(requested.variant).unit or requested.kpi.unit
+        return Labelled(
+            ordinal,
+            requested.kpi.id,
+            requested.variant,
+            unit,
+            part,
+            is_additive=assembler.is_additive(part),
+            is_rate=_is_rate(part, unit),
+            min_sample=self._min_sample(requested.kpi, part, unit),
+            maturing=self._maturing(part),
+            definition_hash=definition_hash(requested, part, self.planner.catalog),
+            uncovered=self._uncovered(part),
+            is_stale=self.is_stale(program.needs.get(requested.name, {})),
+        )
+
+    def _min_sample(self, kpi: Kpi, part: Part, unit: str) -> int:
+        configured = self.min_sample(kpi.id)
+        if kpi.min_sample:
+            return configured if configured is not None else kpi.min_sample
+        if unit == "percent" and _is_rate(part, unit):
+            return configured if configured is not None else _RATE_MIN_SAMPLE
+        return 0
+
+    def _maturing(self, part: Part) -> tuple[int, ...]:
+        days = _maturity(part)
+        if not days:
+            return ()
+        clock = self.book.clock
+        return tuple(
+            s.index
+            for s in self.book.slices
+            if not clock.is_over(date.fromordinal(s.end.toordinal() + days))
+        )
+
+    def _uncovered(self, part: Part) -> tuple[int, ...]:
+        """Slices before the first row of what the measure dates (N3)."""
+        if part.operand is None:
+            gaps = [set(self._uncovered(child)) for child in part.inputs.values()]
+            return tuple(sorted(set().union(*gaps))) if gaps else ()
+        firsts = [self._first(name, sql) for name, sql in _dated_by(part.measure)]
+        if not firsts:
+            return ()
+        return tuple(
+            s.index
+            for s in self.book.slices
+            if not any(_covers(first, declared, s.start, s.end) for first, declared in firsts)
+        )
+
+    def _first(self, relation: str, sql: str) -> tuple[date | None, date | None]:
+        return self.first_day(relation, sql), self.covers_from.get(relation)
+
+    def _missing_select(self, item: Missing) -> str:
+        kpi, variant = item.requested.kpi, item.requested.variant
+        unit = kpi.variant(variant).unit or kpi.unit
+        empty = "map([]::varchar[], []::varchar[])"
+        is_dataset = item.status == "missing_dataset"
+        return (
+            f"select {item.ordinal} as ordinal, '{kpi.id}' as kpi, '{variant}' as variant,"
+            f" '{unit}' as unit, slice, {empty} as segment, null::double as value,"
+            " null::double as numerator, null::double as denominator, 0::bigint as n,"
+            " map([]::varchar[], []::double[]) as coverage,"
+            f" {str(is_dataset).lower()} as is_uncovered, false as is_maturing,"
+            " false as is_newer, false as is_stale, false as looks_ahead,"
+            f" {'null::varchar' if is_dataset else repr('missing_column')} as special,"
+            f" ['{item.status}:{item.what}']::varchar[] as own_flags, 0 as min_sample,"
+            " false as is_rate, '' as definition_hash from slices"
+        )
+
+
+def _covers(first: date | None, declared: date | None, start: date, end: date) -> bool:
+    return (first is not None and first < end) or (declared is not None and declared <= start)
+
+
+def _dated_by(measure: Measure) -> list[tuple[str, str]]:
+    if measure.covered_by:
+        return [(name.partition(".")[0], name.partition(".")[2]) for name in measure.covered_by]
+    if measure.shape == "event":
+        return [(measure.relation, measure.time)]
+    if measure.shape == "state" and measure.span:
+        return [(measure.relation, measure.span[0])]
+    return []
+
+
+def _maturity(part: Part) -> int:
+    days = int(part.measure.matures_after or 0)
+    return max([days, *(_maturity(child) for child in part.inputs.values())])
+
+
+def _is_rate(part: Part, unit: str) -> bool:
+    """True for a share of counted rows or units, which has a Wilson interval."""
+    measure = part.measure
+    if unit != "percent" or part.operand is None or not measure.is_ratio or measure.value:
+        return False
+    return all(
+        expressions.text(expressions.parse(sql)).lower().startswith("count(")
+        for sql in (measure.numerator, measure.denominator)
+    )
+
+
+def definition_hash(requested: Requested, part: Part, catalog: Catalog) -> str:
+    """Twelve hex digits that change when anything changes that makes the number: expressions,
+    models and settings (Q3)."""
+    content = _content(part, catalog)
+    content["unit"] = requested.kpi.unit
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _content(part: Part, catalog: Catalog) -> dict[str, Any]:
+    measure = replace(part.measure, places={}, alternatives=())
+    model = catalog.models.get(measure.relation.partition("__")[0])
+    return {
+        "measure": repr(measure),
+        "model": model.text if model else "",
+        "settings": {key: str(value) for key, value in sorted(part.settings.items())
+                     if key in measure.settings},
+        "inputs": {name: _content(child, catalog) for name, child in part.inputs.items()},
+    }  # fmt: skip
+
+
+def _number(value: int | None) -> str:
+    return "null" if value is None else str(value)

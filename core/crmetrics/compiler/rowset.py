@@ -1,0 +1,335 @@
+"""Row sets: the operands that read the same rows in the same groups, in one statement.
+
+The statement aggregates the fact once, with GROUPING SETS for the groups asked for; equal
+aggregates of several KPIs are computed once. Its result has `window_id`, one text column `by NAME`
+per dimension (null = not part of the group) and the aggregates `a0`, `a1`, ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from crmetrics.catalog import NOWHERE, Measure, Place
+from crmetrics.compiler import expressions
+from crmetrics.compiler.expressions import Aggregate, Split
+from crmetrics.compiler.fact import Fact, Surroundings, quoted
+from crmetrics.compiler.frames import FrameTables
+from crmetrics.compiler.relations import virtual_base
+from crmetrics.compiler.running import can_run, running_statement
+from crmetrics.compiler.slices import Clock, Frame, Window
+
+Grouping = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """One measure to evaluate: as a KPI's own number, an input, or a coverage count.
+
+    measure: placeholders filled, alternatives chosen. windows: slice index -> window.
+    """
+
+    number: int
+    label: str
+    measure: Measure
+    groupings: tuple[Grouping, ...]
+    windows: Mapping[int, Window]
+    where: str = ""
+    where_place: Place = NOWHERE
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tracks_updates: bool = False
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Operands with the same key share a statement."""
+        measure = self.measure
+        return (
+            measure.relation,
+            measure.shape,
+            measure.time,
+            measure.span,
+            measure.at,
+            measure.currency,
+            measure.rate_day,
+            (str(measure.window.trailing_days), measure.window.trailing_months),
+            self.groupings,
+            self.where,
+        )
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Where an operand's parts stand in its row set: SQL over the aggregated columns."""
+
+    operand: Operand
+    rowset: str
+    value: str
+    numerator: str
+    denominator: str
+    n: str
+    rows: str
+    coverage: Mapping[str, str]
+    updated: str
+    is_additive: bool
+    conditions: tuple[str, ...] = ()
+
+
+@dataclass
+class RowSet:
+    """One statement in the making."""
+
+    number: int
+    around: Surroundings
+    clock: Clock
+    band: Callable[[str], list[float]]
+    operands: list[Operand] = field(default_factory=list)
+    frame: Frame = field(default_factory=Frame)
+    compiled: list[Compiled] = field(default_factory=list)
+    _aggregates: dict[str, str] = field(default_factory=dict)
+    fact: Fact | None = None
+    fact_sql: str = ""
+    fact_where: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"rowset_{self.number}"
+
+    @property
+    def tables(self) -> FrameTables:
+        return FrameTables(str(self.number), self.frame, self.clock)
+
+    def add(self, operand: Operand) -> None:
+        self.operands.append(operand)
+        for window in operand.windows.values():
+            self.frame.number(window)
+
+    def accepts(self, operand: Operand) -> bool:
+        """A period model finds its window by `period_start`: two windows with one start do not
+        fit into one statement."""
+        if operand.measure.shape != "period":
+            return True
+        starts = {window.start: window for window in self.frame.windows}
+        return all(starts.get(w.start, w) == w for w in operand.windows.values())
+
+    # --- compiling -------------------------------------------------------------------------------
+
+    @property
+    def dimensions(self) -> list[str]:
+        names: dict[str, None] = {}
+        for grouping in self.operands[0].groupings:
+            names.update(dict.fromkeys(grouping))
+        return list(names)
+
+    def compile(self) -> str:
+        """The statement; afterwards `compiled` says where each operand's parts stand."""
+        first = self.operands[0]
+        fact = self._fact(first)
+        conditions = [self._condition(operand) for operand in self.operands]
+        shared = conditions[0] if len(set(conditions)) == 1 else ""
+        for operand, condition in zip(self.operands, conditions, strict=True):
+            self.compiled.append(self._compile(operand, "" if shared else condition, fact))
+        dimensions = [
+            fact.dimension(name, first.label.split("/")[0], self.band) for name in self.dimensions
+        ]
+        where = [self._inner(fact, sql, first) for sql in (shared, first.where) if sql]
+        if not shared and all(conditions):
+            either = " or ".join(f"({c})" for c in dict.fromkeys(conditions))
+            where.append(self._inner(fact, either, first))
+        self.fact = fact
+        self.fact_where = where
+        if (
+            fact.span
+            and can_run(list(self._aggregates), fact.relation, has_rates=self.around.has_rates)
+            and not fact.reads_windows
+        ):
+            self.fact_sql = fact.sql(where)
+            fact = replace(fact, is_running=True)
+            return running_statement(
+                self.name,
+                fact.sql(where),
+                self.tables.windows,
+                dimensions,
+                [(sql, alias) for sql, alias in self._aggregates.items()],
+                self.group_by(),
+            )
+        self.fact_sql = fact.sql(where)
+        return self._statement(dimensions)
+
+    def _inner(self, fact: Fact, sql: str, first: Operand) -> str:
+        place = first.where_place if sql == first.where else first.measure.place("where")
+        return fact.expression(sql, place)
+
+    def _fact(self, operand: Operand) -> Fact:
+        measure = operand.measure
+        return Fact(
+            self.around,
+            self.around.schema.relation(measure.relation),
+            self.tables,
+            time=measure.time if measure.shape == "event" else "",
+            span=measure.span if measure.shape == "state" else None,
+            currency=measure.currency,
+            rate_day=measure.rate_day,
+            place=measure.place("time" if measure.time else "span"),
+            label=operand.label,
+        )
+
+    def condition_of(self, operand: Operand) -> str:
+        """The `where` of an operand over the fact's columns; empty when all its rows count."""
+        if len({self._condition(other) for other in self.operands}) == 1:
+            return ""
+        return self._condition(operand)
+
+    def _condition(self, operand: Operand) -> str:
+        terms = [
+            expressions.text(expressions.flatten(expressions.parse(term.sql, place)))
+            for place in (operand.measure.place("where"),)
+            for term in expressions.active(operand.measure.where, operand.settings)
+        ]
+        return expressions.conjunction(terms)
+
+    def _compile(self, operand: Operand, condition: str, fact: Fact) -> Compiled:
+        measure = operand.measure
+        parts: dict[str, Split] = {}
+        for key in ("value", "numerator", "denominator", "n"):
+            sql = getattr(measure, key)
+            if sql:
+                parts[key] = expressions.split(sql, condition, measure.place(key))
+                fact.need(parts[key].columns, measure.place(key))
+        main = parts.get("denominator") or parts["value"]
+        counted = [a for key in ("numerator", "denominator", "value") if key in parts
+                   for a in parts[key].aggregates]  # fmt: skip
+        value = (
+            self._outer(parts["value"])
+            if "value" in parts
+            else _ratio(self._outer(parts["numerator"]), self._outer(parts["denominator"]))
+        )
+        coverage = self._coverage(operand, condition, counted, fact)
+        return Compiled(
+            operand,
+            self.name,
+            value,
+            self._outer(parts["numerator"]) if "numerator" in parts else "null",
+            self._outer(parts["denominator"]) if "denominator" in parts else "null",
+            self._outer(parts["n"]) if "n" in parts else self._n(main),
+            self._rows(counted),
+            coverage,
+            self._updated(operand, counted, fact),
+            "value" in parts and parts["value"].is_additive,
+            tuple(dict.fromkeys(aggregate.condition for aggregate in counted)),
+        )
+
+    def _outer(self, part: Split) -> str:
+        sql = part.outer
+        for number, aggregate in enumerate(part.aggregates):
+            sql = sql.replace(f"{{{number}}}", self._alias(aggregate.sql))
+        return sql
+
+    def _alias(self, sql: str) -> str:
+        return self._aggregates.setdefault(sql, f"a{len(self._aggregates)}")
+
+    def _used(self, aggregate: Aggregate) -> str:
+        """Rows behind an aggregate: those under its filter whose argument is not null."""
+        return self._alias(aggregate.used or aggregate.total)
+
+    def _n(self, main: Split) -> str:
+        first = main.aggregates[0]
+        if main.outer == "{0}" and (first.sql.lower().startswith("count(") or first.is_distinct):
+            return self._alias(first.sql)
+        return self._used(first)
+
+    def _rows(self, counted: list[Aggregate]) -> str:
+        return " + ".join(dict.fromkeys(self._used(a) for a in counted))
+
+    def _coverage(
+        self, operand: Operand, condition: str, counted: list[Aggregate], fact: Fact
+    ) -> dict[str, str]:
+        """Named counts: rows left out for a null measure (N1) or a missing rate (C4), and those
+        that the definition counts itself."""
+        found: dict[str, str] = {}
+        for aggregate in counted:
+            if aggregate.used is None or aggregate.used == aggregate.total:
+                continue
+            for column in aggregate.inputs:
+                self._missing(aggregate, column, found, fact)
+        for name, sql in operand.measure.coverage.items():
+            place = operand.measure.place(f"coverage.{name}")
+            part = expressions.split(sql, condition, place)
+            fact.need(part.columns, place)
+            found[name] = self._outer(part)
+        return found
+
+    def _missing(
+        self, aggregate: Aggregate, column: str, found: dict[str, str], fact: Fact
+    ) -> None:
+        base = virtual_base(column) if column not in fact.relation.columns else None
+        plain = base or column
+        if base is None and fact.relation.dataset is None:
+            return  # the columns of a model are its own; it counts what it leaves out itself
+        if plain not in fact.relation.columns or plain == operand_time(fact):
+            return
+        present = f"count({plain})" + _filter(aggregate.condition)
+        fact.need([plain], NOWHERE)
+        name = f"missing_{plain}"
+        missing = f"{self._alias(aggregate.total)} - {self._alias(present)}"
+        known = found.get(name, missing)
+        found[name] = missing if known == missing else f"greatest({known}, {missing})"
+        if base and column.endswith(("_rc", "_cc")):
+            converted = f"count({column})" + _filter(aggregate.condition)
+            found["missing_rate"] = f"{self._alias(present)} - {self._alias(converted)}"
+
+    def _updated(self, operand: Operand, counted: list[Aggregate], fact: Fact) -> str:
+        if not operand.tracks_updates or "updated_at" not in fact.relation.columns:
+            return "0"
+        fact.need(["updated_at"], NOWHERE)
+        moment = f"timestamptz '{self.clock.as_of:%Y-%m-%d %H:%M:%S.%f}+00'"
+        sums = []
+        for condition in dict.fromkeys(a.condition for a in counted):
+            later = expressions.conjunction([condition, f"updated_at > {moment}"])
+            sums.append(self._alias(f"count(*) filter (where {later})"))
+        return " + ".join(sums)
+
+    def _statement(self, dimensions: list[str]) -> str:
+        columns = ["window_id", *(quoted(name) for name in dimensions)]
+        columns += [f"{sql} as {alias}" for sql, alias in self._aggregates.items()]
+        fact = "\n".join("  " + line for line in self.fact_sql.splitlines())
+        return (
+            f"create or replace temp table {self.name} as\nwith fact as (\n{fact}\n)\n"
+            "select\n  " + ",\n  ".join(columns) + f"\nfrom fact\n{self.group_by()}"
+        )
+
+    def group_by(self) -> str:
+        """GROUP BY for the groupings: plain for one, GROUPING SETS for several."""
+        groupings = []
+        for grouping in self.operands[0].groupings:
+            names = [*(quoted(f"by {name}") for name in grouping)]
+            groupings.append(", ".join(["window_id", *names]))
+        if len(groupings) == 1:
+            return f"group by {groupings[0]}"
+        return "group by grouping sets (" + ", ".join(f"({item})" for item in groupings) + ")"
+
+    def setup(self) -> list[str]:
+        """The temporary tables that the statement joins."""
+        tables = self.tables
+        statements = [tables.windows_sql()]
+        assert self.fact is not None
+        if self.fact.time:
+            statements.append(tables.days_sql() if self.fact.is_daily else tables.slots_sql())
+        elif self.fact.span:
+            statements.append(tables.readings_sql(is_daily=self.fact.is_daily))
+        else:
+            statements.append(tables.days_sql())
+        return statements
+
+
+def operand_time(fact: Fact) -> str:
+    """The dating column: a row without it is in no period, so it is not missing in one."""
+    return fact.time
+
+
+def _ratio(numerator: str, denominator: str) -> str:
+    return f"({numerator})::double / nullif(({denominator})::double, 0)"
+
+
+def _filter(condition: str) -> str:
+    return f" filter (where {condition})" if condition else ""

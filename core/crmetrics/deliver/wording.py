@@ -1,0 +1,207 @@
+"""Numbers and states in plain words: one wording for every message.
+
+Values are rounded here and only here, half to even (rule N4).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from itertools import pairwise
+
+from crmetrics.goals import GoalVerdict, KpiTraits
+
+_WIDE = Context(prec=400)  # any float has fewer digits
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+_WHOLE_FROM = 1000  # amounts from here on are shown without cents
+
+GOAL_WORDS: Mapping[str, str] = {
+    "achieved": "achieved",
+    "on_track": "on track",
+    "at_risk": "at risk",
+    "off_track": "off track",
+    "breached_guardrail": "guardrail broken",
+}
+
+_STATUS_WORDS: Mapping[str, str] = {
+    "missing_dataset": "not available: a dataset it needs does not cover this period",
+    "missing_column": "not available: a column it needs is not delivered",
+    "no_data": "no data: nothing to measure in this period",
+    "target_met": "nothing left to cover: the target is met",
+    "no_churn": "no churn in this period",
+    "no_invitations": "no invitations were sent",
+    "partial": "so far: the period is not over",
+    "maturing": "may still change: its window is not over",
+    "not_reproducible": "not reproducible: records it reads were changed since",
+    "stale": "old data: a source was not read for too long",
+    "is_projection": "a projection",
+}
+
+_LEFT_OUT_WORDS: Mapping[str, str] = {
+    "missing_rate": "without an exchange rate",
+    "out_of_scale": "out of scale",
+    "invalid_duration": "with an invalid duration",
+}
+
+
+# --- values ----------------------------------------------------------------------------------
+
+
+def value_text(value: float | None, unit: str, currency: str) -> str:
+    """A value as people read it: `40.0 %`, `12,500 USD`, `1 h 30 min`; None is `no value`."""
+    if value is None or not math.isfinite(value):
+        return "no value"
+    if unit == "percent":
+        return f"{_rounded(Decimal(repr(value)) * 100, 1)} %"
+    if unit in ("currency", "currency_per_day"):
+        amount = _amount(value)
+        return (
+            f"{amount} {currency} per day" if unit == "currency_per_day" else f"{amount} {currency}"
+        )
+    if unit == "seconds":
+        return _duration(value)
+    if unit == "days":
+        return f"{_rounded(value, 1)} days" if abs(value) >= 1 else _duration(value * _DAY)
+    if unit == "count":
+        return _rounded(value, 0 if value == int(value) else 2)
+    return _rounded(value, 1 if unit in ("points", "score") else 2)
+
+
+def _amount(value: float) -> str:
+    return _rounded(value, 0 if abs(value) >= _WHOLE_FROM else 2)
+
+
+def _rounded(value: float | Decimal, places: int) -> str:
+    """With thousands separators, half to even on the decimal that the float stands for."""
+    exact = value if isinstance(value, Decimal) else Decimal(repr(value))
+    rounded = exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, context=_WIDE)
+    return f"{abs(rounded) if rounded.is_zero() else rounded:,.{places}f}"
+
+
+def _duration(seconds: float) -> str:
+    """The two largest units: `45 s`, `12 min 30 s`, `1 h 30 min`, `2 d 4 h`."""
+    whole = _to_step(Decimal(repr(abs(seconds))), 1)
+    if whole >= _HOUR:
+        # Rounded before it is split: 59 min 59.9 s must not read as `59 min 60 s`.
+        whole = _to_step(Decimal(whole), _HOUR if whole >= _DAY else _MINUTE)
+    sign = "-" if seconds < 0 and whole else ""
+    units = (("d", _DAY), ("h", _HOUR), ("min", _MINUTE), ("s", 1))
+    for (name, size), (smaller, step) in pairwise(units):
+        if whole >= size:
+            count, rest = divmod(whole, size)
+            return f"{sign}{count:,} {name}" + (f" {rest // step} {smaller}" if rest else "")
+    return f"{sign}{whole} s"
+
+
+def _to_step(value: Decimal, step: int) -> int:
+    return int((value / step).quantize(Decimal(1), ROUND_HALF_EVEN, context=_WIDE)) * step
+
+
+# --- changes ---------------------------------------------------------------------------------
+
+
+def change_words(value: float, previous: float, change: float, unit: str) -> str:
+    """`up 3.1 points` for percent KPIs, `down 12.4 %` for all others (rule P8).
+
+    change: the relative change as computed; for percent KPIs the points are value - previous.
+    """
+    if unit == "percent":
+        moved, suffix = (Decimal(repr(value)) - Decimal(repr(previous))) * 100, "points"
+    else:
+        moved, suffix = Decimal(repr(change)) * 100, "%"
+    if not moved:
+        return "unchanged"
+    size = _rounded(abs(moved), 1)
+    if Decimal(size.replace(",", "")) == 0:
+        return "almost unchanged"
+    return f"{'up' if moved > 0 else 'down'} {size} {suffix}"
+
+
+def compared_with(words: str, base: str) -> str:
+    """`up 3.1 points` + `the week before` -> `up 3.1 points on the week before`."""
+    return f"{words} {'from' if words.endswith('unchanged') else 'on'} {base}"
+
+
+# --- states ----------------------------------------------------------------------------------
+
+
+def status_words(status: str, flags: Collection[str], n: int | None) -> str:
+    """What the reader must know of a value's state; empty when there is nothing to say."""
+    found = [_STATUS_WORDS[name] for name in (status, *flags) if name in _STATUS_WORDS]
+    if "low_sample" in flags:
+        found.append("small sample" + (f" (n = {n:,})" if n is not None else ""))
+    return "; ".join(dict.fromkeys(found))
+
+
+def coverage_share(coverage: Mapping[str, float]) -> float | None:
+    """Rows used / (used + left out for quality reasons); None when the counts do not tell (Q1)."""
+    used = coverage.get("rows_used")
+    if used is None:
+        return None
+    left_out = sum(_left_out(coverage).values())
+    return used / (used + left_out) if used + left_out else None
+
+
+def coverage_words(coverage: Mapping[str, float], min_coverage: float) -> str:
+    """Which rows were left out and why; led by a mark when too many were. Empty when none."""
+    left_out = _left_out(coverage)
+    if not left_out:
+        return ""
+    reasons = ", ".join(f"{count:,.0f} {_reason(name)}" for name, count in left_out.items())
+    share = coverage_share(coverage)
+    if share is not None and share < min_coverage:
+        percent = _rounded(Decimal(repr(share)) * 100, 1)
+        return f"low coverage: only {percent} % of the rows could be used; left out: {reasons}"
+    return f"left out: {reasons}"
+
+
+def _left_out(coverage: Mapping[str, float]) -> dict[str, float]:
+    return {
+        name: count
+        for name, count in coverage.items()
+        if count > 0 and (name.startswith("missing_") or name in _LEFT_OUT_WORDS)
+    }
+
+
+def _reason(name: str) -> str:
+    return _LEFT_OUT_WORDS.get(name) or f"without {name.removeprefix('missing_')}"
+
+
+# --- goals -----------------------------------------------------------------------------------
+
+
+def goal_words(verdict: GoalVerdict, unit: str, currency: str) -> str:
+    """A goal in one line: how far, to what, until when, how it stands, whose it is (A4)."""
+    goal = verdict.goal
+    target = value_text(float(goal.target), unit, currency)
+    if verdict.attainment is None or not verdict.status:
+        reason = f": {verdict.reason}" if verdict.reason else ""
+        stand = f"{target} by {goal.due}, not judged{reason}"
+    else:
+        share = _rounded(Decimal(repr(verdict.attainment)) * 100, 1)
+        expected = _rounded(Decimal(repr(verdict.expected)) * 100, 1)
+        stand = (
+            f"{share} % of the way to {target} by {goal.due} (expected {expected} %), "
+            f"{GOAL_WORDS[verdict.status]}"
+        )
+    owner = f", owner {goal.owner}" if goal.owner else ""
+    return f"{goal.title}: {stand}{owner}"
+
+
+def guardrail_words(verdict: GoalVerdict, traits: Mapping[str, KpiTraits], currency: str) -> str:
+    """The guardrails of a goal: broken ones first, then those that could not be checked."""
+    broken, unchecked, kept = [], [], []
+    for guardrail in verdict.guardrails:
+        known = traits.get(guardrail.kpi) or KpiTraits(guardrail.kpi)
+        if guardrail.value is None:
+            unchecked.append(f"{known.title} could not be checked")
+            continue
+        shown = f"{known.title} {value_text(guardrail.value, known.unit, currency)}"
+        if not guardrail.is_broken:
+            kept.append(f"{shown} is within its limit")
+            continue
+        is_low = guardrail.min is not None and guardrail.value < guardrail.min
+        limit = value_text(guardrail.min if is_low else guardrail.max, known.unit, currency)
+        broken.append(f"{shown} is {'below' if is_low else 'above'} its limit of {limit}")
+    return "; ".join([*broken, *unchecked, *kept])

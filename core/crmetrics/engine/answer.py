@@ -1,0 +1,253 @@
+"""One question, answered: compile, run, and shape the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from crmetrics.catalog import Catalog, Place
+from crmetrics.compiler.fact import Surroundings
+from crmetrics.compiler.frames import EMPTY_PERIODS
+from crmetrics.compiler.needs import Supplied
+from crmetrics.compiler.plan import Planner
+from crmetrics.compiler.program import Compiler, Program, Requested
+from crmetrics.compiler.relations import Relation, Schema
+from crmetrics.compiler.rowset import Grouping
+from crmetrics.compiler.slices import Clock, SliceBook
+from crmetrics.datasets import Dataset
+from crmetrics.engine.effective import Settings
+from crmetrics.engine.relations import Relations
+from crmetrics.errors import ConfigError, Finding, QueryError, UsageError
+from crmetrics.periods import Period
+from crmetrics.results import result_schema
+from crmetrics.warehouse.currency import converted
+from crmetrics.warehouse.placeholders import render
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from crmetrics.warehouse.compute import ComputeSession
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: KPIs for periods, in groups.
+
+    groupings: sets of dimensions; () is the total. compare: `previous`, `year_ago`.
+    """
+
+    kpis: tuple[str, ...]
+    periods: tuple[Period, ...]
+    groupings: tuple[Grouping, ...] = ((),)
+    where: str = ""
+    compare: tuple[str, ...] = ()
+
+
+@dataclass
+class Answerer:
+    """Answers questions over one compute session.
+
+    supplied: what definitions find there; by default what the warehouse holds.
+    """
+
+    catalog: Catalog
+    session: ComputeSession
+    datasets: Mapping[str, Dataset]
+    settings: Settings
+    clock: Clock
+    currency: str
+    supplied: Supplied | None = None
+    relations: Relations = field(init=False)
+    schema: Schema = field(init=False)
+    _first_days: dict[tuple[str, str], date | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for sql in EMPTY_PERIODS:
+            self.session.execute(sql)
+        defaults = self.settings.of("")
+        self.relations = Relations(self.catalog, self.session, self.datasets, defaults)
+        self.schema = Schema(self.datasets, self.relations.describe, self.catalog.dimensions)
+
+    # --- compiling -------------------------------------------------------------------------------
+
+    def program(self, question: Question) -> Program:
+        """The statements that answer a question, compiled but not run."""
+        requests = [
+            Requested(*self.catalog.resolve(name), question.groupings) for name in question.kpis
+        ]
+        book = SliceBook.of(question.periods, self.clock, question.compare)
+        return self._compiler(book, question.where).compile(requests)
+
+    def _compiler(self, book: SliceBook, where: str) -> Compiler:
+        inventory = self.session.inventory
+        planner = Planner(
+            self.catalog,
+            book,
+            self.settings.of,
+            self._render,
+            instance=self.relations.instance,
+            where=where,
+            tracks_updates=self.clock.is_past,
+        )
+        return Compiler(
+            catalog=self.catalog,
+            book=book,
+            around=self._surroundings(),
+            supplied=self.supplied or self._supplied(),
+            planner=planner,
+            band=lambda name: list(self.settings.of("")[name]),
+            model_words=self.relations.model_words,
+            vectors_of=self.relations.vectors_of,
+            first_day=self._first_day,
+            covers_from={
+                name: declared
+                for name in self.datasets
+                if (declared := inventory[name].covers_from) is not None
+            },
+            is_stale=self._is_stale,
+            min_sample=lambda kpi: self.settings.configured_value(kpi, "min_sample"),
+            min_base=self.settings.of("")["min_base"],
+        )
+
+    def _supplied(self) -> Supplied:
+        inventory = self.session.inventory
+        columns = {
+            name: frozenset(inventory[name].columns)
+            for name in self.datasets
+            if inventory[name].exists
+        }
+        return Supplied(columns, self.session.customer_model, self.settings.of("")["orders_from"])
+
+    def _surroundings(self) -> Surroundings:
+        inventory = self.session.inventory
+
+        def join(child: str, parent: str, key: str, from_: Relation, to: Relation) -> str:
+            column = self.schema.key(from_, key)
+            assert column is not None
+            if "source" not in from_.columns:
+                return f"{parent}.id = {child}.{key}"
+            dataset = from_.name if from_.dataset is not None else None
+            return self.session.reference_condition(child, parent, column, dataset)
+
+        has_rates = inventory["exchange_rates"].rows > 0
+        return Surroundings(
+            self.schema,
+            self.relations.sql_name,
+            join,
+            lambda amount, currency, rate: converted(amount, currency, rate or None, self.currency),
+            has_rates,
+            lambda instant: f"local_day({instant})",
+            f"date '{self.clock.as_of_day}'",
+            self._has_excluded,
+        )
+
+    def _has_excluded(self, dataset: str) -> bool:
+        """Whether quality rules leave out any row of a dataset, its parents' included."""
+        inventory = self.session.inventory
+        held = inventory[dataset]
+        if held.deleted or held.test or held.merged or held.spam:
+            return True
+        model = self.datasets[dataset]
+        if model.parent is None:
+            return False
+        parent = model.column(model.parent).references
+        return parent is not None and self._has_excluded(parent)
+
+    def _render(self, sql: str, settings: Mapping[str, Any], place: Place) -> str:
+        try:
+            return render(sql, settings)
+        except ConfigError as exc:
+            found = exc.findings[0] if exc.findings else Finding(str(exc))
+            raise ConfigError(
+                findings=[Finding(found.message, place.file, place.line, place.column, found.hint)]
+            ) from exc
+
+    def _first_day(self, relation: str, sql: str) -> date | None:
+        """The local day of the earliest row that a measure dates (rule N3)."""
+        if (relation, sql) not in self._first_days:
+            name = self.relations.sql_name(relation)
+            first = f"min({sql})" if self._is_date(relation, sql) else f"local_day(min({sql}))"
+            query = f"select {first}::varchar from {name}"
+            self.session.prepare(query)
+            found = self.session.scalar(query)
+            self._first_days[relation, sql] = date.fromisoformat(found) if found else None
+        return self._first_days[relation, sql]
+
+    def _is_date(self, relation: str, sql: str) -> bool:
+        return self.schema.relation(relation).columns.get(sql) == "DATE"
+
+    def _is_stale(self, needs: Mapping[str, set[str]]) -> bool:
+        limit = self.settings.of("")["max_age"]
+        if limit is None:
+            return False
+        age = limit if isinstance(limit, timedelta) else timedelta(seconds=float(limit))
+        inventory = self.session.inventory
+        for dataset in needs:
+            for synced in inventory[dataset].last_sync.values():
+                if synced < self.clock.as_of - age:
+                    return True
+        return False
+
+    # --- running ---------------------------------------------------------------------------------
+
+    def answer(self, question: Question, *, run_id: str = "") -> pa.Table:
+        """The result rows of a question (`results.result_schema()`)."""
+        return self.run(self.program(question), run_id=run_id)
+
+    def run(self, program: Program, *, run_id: str = "") -> pa.Table:
+        for statement in program.statements[:-1]:
+            try:
+                self.session.prepare(statement.sql)
+                self.session.execute(statement.sql)
+            except QueryError as exc:
+                raise self._explained(exc, program, statement.sql) from exc
+        return shaped(self.session.arrow(program.answer), self.clock.as_of, run_id)
+
+    def _explained(self, exc: QueryError, program: Program, sql: str) -> Exception:
+        """An error of DuckDB in a row set, with the KPIs and the place of their definition."""
+        for rowset in program.rowsets:
+            if f" {rowset.name} as" not in sql:
+                continue
+            names = ", ".join(dict.fromkeys(o.label.partition("/")[0] for o in rowset.operands))
+            if rowset.operands[0].where:
+                return UsageError(f"cannot compute {names} with this filter: {exc}")
+            place = rowset.operands[0].measure.place("")
+            return ConfigError(
+                findings=[
+                    Finding(f"cannot compute {names}: {exc}", place.file, place.line, place.column)
+                ]
+            )
+        return exc
+
+
+def shaped(found: pa.Table, as_of: datetime, run_id: str) -> pa.Table:
+    """The rows of the last statement as `results.result_schema()`."""
+    import pyarrow as pa
+
+    schema = result_schema()
+    size = found.num_rows
+    constants: Mapping[str, Any] = {
+        "as_of": as_of,
+        "run_id": run_id,
+        "computed_at": datetime.now(UTC),
+    }
+    columns = []
+    for item in schema:
+        if item.name in found.column_names:
+            columns.append(found.column(item.name).cast(item.type))
+        elif item.name in constants:
+            columns.append(pa.array([constants[item.name]] * size, item.type))
+        else:
+            columns.append(pa.nulls(size, item.type))
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def groupings_of(by: Iterable[Sequence[str]], totals: bool) -> tuple[Grouping, ...]:
+    """The sets of dimensions to group by; without any, the total alone."""
+    sets = [tuple(dict.fromkeys(item)) for item in by if item]
+    found = list(dict.fromkeys(sets))
+    if totals or not found:
+        found.insert(0, ())
+    return tuple(found)

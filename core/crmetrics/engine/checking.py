@@ -1,0 +1,165 @@
+"""`check`: everything a run needs, looked at without changing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from crmetrics.compiler.program import Program
+from crmetrics.config import ProjectConfig
+from crmetrics.engine.answer import Answerer, Question
+from crmetrics.errors import ConfigError, CrmetricsError, Finding, UsageError
+from crmetrics.plugin import CheckResult
+
+if TYPE_CHECKING:
+    from crmetrics.engine.project import Project
+
+
+def check(project: Project) -> list[CheckResult]:
+    """All findings at once. Raises ConfigError only when the project file itself is wrong."""
+    return [
+        *_plugins(project),
+        *_definitions(project),
+        *_jobs(project),
+        *_sources(project),
+        *_sinks(project),
+    ]
+
+
+def _plugins(project: Project) -> Iterator[CheckResult]:
+    for plugin in project.registry.plugins:
+        if plugin.state == "loaded":
+            continue
+        yield CheckResult(
+            f"plugin {plugin.name}",
+            "warning",
+            f"not loaded: {plugin.error}",
+            "Repair or remove it; everything that does not need it works.",
+        )
+    for note in project.config.notes:
+        yield CheckResult("crmetrics.yaml", "warning", str(note))
+
+
+def _definitions(project: Project) -> Iterator[CheckResult]:
+    """Every KPI and variant is compiled and bound over empty tables."""
+    try:
+        catalog = project.catalog
+    except CrmetricsError as exc:
+        yield from _errors("definitions", exc)
+        return
+    period = project.calendar.last_complete(project.now(), "month")
+    count = 0
+    with project.answerer([period], is_binding=True) as answerer:
+        for kpi in catalog.kpis.values():
+            for variant in kpi.variants:
+                name = f"{kpi.id}.{variant}" if variant else kpi.id
+                count += 1
+                try:
+                    bind(answerer, Question((name,), (period,)))
+                except CrmetricsError as exc:
+                    yield from _errors(f"KPI {name}", exc)
+    yield CheckResult("definitions", "ok", f"{count} KPIs and variants bind")
+
+
+def bind(answerer: Answerer, question: Question) -> Program:
+    """Compile and run a question over whatever the session holds; errors carry their place."""
+    program = answerer.program(question)
+    answerer.run(program)
+    return program
+
+
+def _errors(subject: str, exc: CrmetricsError) -> Iterator[CheckResult]:
+    if not exc.findings:
+        yield CheckResult(subject, "error", str(exc))
+    for finding in exc.findings:
+        text = Finding(finding.message, finding.file, finding.line, finding.column)
+        yield CheckResult(subject, "error", str(text), finding.hint)
+
+
+def _jobs(project: Project) -> Iterator[CheckResult]:
+    try:
+        findings = job_findings(project)
+    except CrmetricsError as exc:
+        yield from _errors("jobs", exc)
+        return
+    for finding in findings:
+        yield CheckResult("jobs", "error", str(finding), "")
+    if not findings and project.config.jobs:
+        yield CheckResult("jobs", "ok", f"{len(project.config.jobs)} jobs")
+
+
+def job_findings(project: Project) -> list[Finding]:
+    """KPIs, dimensions and goals of the project file that do not exist, with their places."""
+    config = project.config
+    found: list[Finding] = []
+    for name, job in config.jobs.items():
+        for number, kpi in enumerate(job.kpis):
+            found += _unknown(project, config, kpi, ("jobs", name, "kpis", number))
+    for number, goal in enumerate(config.goals):
+        found += _unknown(project, config, goal.kpi, ("goals", number, "kpi"))
+        for guardrail in goal.guardrails:
+            found += _unknown(
+                project, config, guardrail, ("goals", number, "guardrails", guardrail), soft=True
+            )
+    return found
+
+
+def _unknown(
+    project: Project,
+    config: ProjectConfig,
+    name: str,
+    path: tuple[str | int, ...],
+    *,
+    soft: bool = False,
+) -> list[Finding]:
+    try:
+        project.catalog.resolve(name)
+    except UsageError as exc:
+        place = config.place(*path)
+        return [Finding(str(exc), place.file, place.line, place.column)]
+    return []
+
+
+def require_jobs(project: Project) -> None:
+    """Raise ConfigError for whatever `job_findings` found; before anything runs."""
+    findings = job_findings(project)
+    if findings:
+        raise ConfigError(findings=findings)
+
+
+def _sources(project: Project) -> Iterator[CheckResult]:
+    from crmetrics.engine.loading import connectors
+
+    for name, connector in connectors(project):
+        try:
+            results = list(connector.check())
+        except Exception as exc:  # noqa: BLE001 - a connector must not raise here; show that it did
+            yield CheckResult(f"source {name}", "error", f"check failed: {exc}")
+            continue
+        finally:
+            connector.close()
+        for item in results:
+            yield CheckResult(f"source {name}: {item.subject}", item.state, item.message, item.fix)
+
+
+def _sinks(project: Project) -> Iterator[CheckResult]:
+    from crmetrics.engine.running import sinks
+
+    for name, sink in sinks(project, project.config.sinks):
+        try:
+            results = list(sink.check())
+        except Exception as exc:  # noqa: BLE001 - as above
+            yield CheckResult(f"sink {name}", "error", f"check failed: {exc}")
+            continue
+        finally:
+            sink.close()
+        for item in results:
+            yield CheckResult(f"sink {name}: {item.subject}", item.state, item.message, item.fix)
+        if not results:
+            yield CheckResult(f"sink {name}", "ok", "configured")
+
+
+def stale_after(project: Project) -> timedelta | None:
+    value = project.config.metrics.settings.get("max_age")
+    return value if isinstance(value, timedelta) else None

@@ -1,0 +1,235 @@
+"""Loading: the sources of a project into its warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from crmetrics import extract
+from crmetrics.errors import SourceError, UsageError, did_you_mean
+from crmetrics.planner import plan_reads
+from crmetrics.plugin import Connector, ConnectorContext, Supply
+from crmetrics.warehouse.compute import open_for_compute
+from crmetrics.warehouse.intake import LoadReport
+from crmetrics.warehouse.load import LoadSession, open_for_load
+
+if TYPE_CHECKING:
+    from crmetrics.engine.project import Project
+    from crmetrics.warehouse.compute import ComputeSession
+
+_ORPHANS_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Orphans:
+    """Rows whose foreign key names no row (rule E6): they are kept, the dimension is `(none)`."""
+
+    dataset: str
+    key: str
+    references: str
+    rows: int
+    examples: tuple[str, ...]
+
+    def __str__(self) -> str:
+        shown = ", ".join(repr(value) for value in self.examples)
+        return (
+            f"{self.dataset}.{self.key}: {self.rows:,} rows point to no row of "
+            f"{self.references} ({shown}); they count, their {self.references} are (none)"
+        )
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What was loaded, and what failed.
+
+    reports: one per dataset and source, failed ones too. orphans: references without a target,
+    looked for when something changed.
+    """
+
+    reports: tuple[LoadReport, ...] = ()
+    orphans: tuple[Orphans, ...] = ()
+
+    @property
+    def failures(self) -> tuple[LoadReport, ...]:
+        return tuple(report for report in self.reports if report.failed)
+
+    @property
+    def error(self) -> SourceError | None:
+        """All failures as one error; None when there is none."""
+        if not self.failures:
+            return None
+        findings = [f for report in self.failures if report.error for f in report.error.findings]
+        texts = [str(report.error) for report in self.failures]
+        return SourceError("\n".join(texts), findings=findings)
+
+    def notes(self) -> Iterator[str]:
+        """What a reader of the numbers must know: failures, rejected rows, orphans."""
+        for report in self.failures:
+            yield f"{report.source}.{report.dataset} was not read: {report.error}"
+        for report in self.reports:
+            if report.rejected:
+                yield (
+                    f"{report.source}.{report.dataset}: {report.rejected:,} of "
+                    f"{report.fetched:,} records were set aside (see rejected_rows)"
+                )
+        yield from (str(item) for item in self.orphans)
+
+
+def connectors(project: Project, names: Sequence[str] = ()) -> Iterator[tuple[str, Connector]]:
+    """The connectors of these sources (all by default), opened; close each after use."""
+    for name, source in project.config.sources.items():
+        if names and name not in names:
+            continue
+        kind = project.registry.require_connector(source.connector)
+        context = ConnectorContext(
+            source=name,
+            project_dir=project.config.directory,
+            timezone=source.options.timezone or project.config.reporting.timezone,
+            currency=project.config.reporting.currency,
+            datasets=project.registry.datasets,
+        )
+        yield name, kind(source.options, context)
+
+
+def sync(
+    project: Project,
+    names: Sequence[str],
+    *,
+    full: bool = False,
+    needs: Mapping[str, Any] | None = None,
+    progress: Callable[..., None] | None = None,
+    run_id: str = "",
+) -> SyncReport:
+    """Load these sources (all by default); a dataset that fails does not stop the others.
+
+    needs: dataset -> columns to ask of sources that can select; None = everything. Sources of
+    local files are always read whole, so that jobs with other needs find their columns.
+    Raises UsageError for an unknown source.
+    """
+    for name in names:
+        if name not in project.config.sources:
+            hint = did_you_mean(name, project.config.sources)
+            raise UsageError(f"there is no source {name!r} in {project.config.file.name}. {hint}")
+    reports: list[LoadReport] = []
+    if not project.config.sources:
+        return SyncReport()
+    with open_for_load(project.engine_settings, project.registry.datasets) as session:
+        for name, connector in connectors(project, names):
+            reports += _sync_one(
+                project, session, name, connector, full=full, needs=needs,
+                progress=progress, run_id=run_id,
+            )  # fmt: skip
+        changed = any(r.inserted or r.updated or r.deleted or r.replaced for r in reports)
+    orphans = _orphans(project) if changed else ()
+    return SyncReport(tuple(reports), tuple(orphans))
+
+
+def _sync_one(
+    project: Project,
+    session: LoadSession,
+    name: str,
+    connector: Connector,
+    *,
+    full: bool,
+    needs: Mapping[str, Any] | None,
+    progress: Callable[..., None] | None,
+    run_id: str,
+) -> list[LoadReport]:
+    datasets = project.registry.datasets
+    try:
+        try:
+            supplies: Sequence[Supply] = connector.datasets()
+        except SourceError:
+            # The reader meets the same error again, and reports it for each dataset.
+            supplies = [Supply(d, ()) for d in project.config.sources[name].options.datasets]
+            if not supplies:
+                raise
+        wanted = None if connector.is_local else needs
+        plan = plan_reads(wanted, {name: supplies}, datasets)
+        return extract.sync(
+            session,
+            connector,
+            name,
+            plan.requests(name),
+            options=project.config.sources[name].options,
+            datasets=datasets,
+            now=project.now(),
+            run_id=run_id,
+            full=full,
+            observer=_Observer(project),
+            progress=progress,
+        )
+    finally:
+        connector.close()
+
+
+class _Observer:
+    """Passes what was loaded on to the observer hooks."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+
+    def crmetrics_dataset_loaded(self, **arguments: Any) -> None:
+        self._project.registry.notify("crmetrics_dataset_loaded", **arguments)
+
+
+def load_missing(project: Project) -> None:
+    """Load local sources of which nothing was ever loaded; other sources wait for `sync`.
+
+    Raises SourceError when such a source cannot be read: a question about half the data would be
+    answered wrongly.
+    """
+    known: set[str] = set()
+    if project.engine_settings.path.exists():
+        view = project.view(project.clock(), ())
+        with open_for_compute(project.engine_settings, project.registry.datasets, view) as session:
+            known = set(session.inventory.sources)
+    waiting = [name for name in project.config.sources if name not in known]
+    if not waiting:
+        return
+    local = [name for name, connector in connectors(project, waiting) if _is_local(connector)]
+    if local:
+        report = sync(project, local)
+        if report.error is not None:
+            raise report.error
+    elif not project.engine_settings.path.exists():
+        raise UsageError("nothing is loaded yet. Run `crmetrics sync` first.")
+
+
+def _is_local(connector: Connector) -> bool:
+    connector.close()
+    return connector.is_local
+
+
+# --- references without a target -----------------------------------------------------------------
+
+
+def _orphans(project: Project) -> Iterator[Orphans]:
+    """Every foreign key with values that name no row, where both datasets were loaded."""
+    datasets = project.registry.datasets
+    view = project.view(project.clock(), ())
+    with open_for_compute(project.engine_settings, datasets, view) as session:
+        held = session.inventory
+        for dataset in datasets.values():
+            if not held[dataset.name].rows:
+                continue
+            for key in dataset.foreign_keys:
+                target = key.references or ""
+                if key.name in held[dataset.name].columns and held[target].exists:
+                    found = _orphans_of(session, dataset.name, key.name, target)
+                    if found is not None:
+                        yield found
+
+
+def _orphans_of(session: ComputeSession, dataset: str, key: str, references: str) -> Orphans | None:
+    column = session.datasets[dataset].column(key)
+    condition = session.reference_condition("f", "t", column, dataset)
+    sql = (
+        f"select count(*), list(distinct f.{key} order by f.{key})[:{_ORPHANS_SHOWN}]\n"
+        f"from live_{dataset} f\nwhere f.{key} is not null\n"
+        f"  and not exists (select 1 from crm.{references} t where {condition})"
+    )
+    session.prepare(sql)
+    ((rows, examples),) = session.rows(sql)
+    return Orphans(dataset, key, references, int(rows), tuple(examples or ())) if rows else None

@@ -1,0 +1,128 @@
+"""What a job would read, and which of its KPIs are out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crmetrics.compiler.needs import Supplied
+from crmetrics.engine.answer import Answerer, Question, groupings_of
+from crmetrics.errors import UsageError, did_you_mean
+from crmetrics.planner import Plan, plan_reads
+from crmetrics.plugin import Supply
+from crmetrics.warehouse.placeholders import words
+
+if TYPE_CHECKING:
+    from crmetrics.compiler.program import Program
+    from crmetrics.engine.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfReach:
+    """A KPI without a number: status `missing_dataset` or `missing_column`, and what is missing."""
+
+    kpi: str
+    status: str
+    what: str
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """What would be read, from where, and what cannot be computed from it.
+
+    kpis: what was planned for. connectors: source -> connector name.
+    """
+
+    kpis: tuple[str, ...]
+    plan: Plan
+    out_of_reach: tuple[OutOfReach, ...]
+    connectors: Mapping[str, str]
+
+
+def plan_job(project: Project, job: str | None) -> JobPlan:
+    """Raises UsageError for an unknown job; without one, everything enabled is planned for."""
+    kpis, groupings = _asked(project, job)
+    supplies = supplies_of(project)
+    needs, gaps = needs_of(project, kpis, groupings, supplies)
+    plan = plan_reads(needs, supplies, project.registry.datasets)
+    connectors = {name: source.connector for name, source in project.config.sources.items()}
+    return JobPlan(tuple(kpis), plan, tuple(gaps), connectors)
+
+
+def _asked(project: Project, job: str | None) -> tuple[Sequence[str], Iterable[tuple[str, ...]]]:
+    if job is None:
+        return tuple(project.catalog.kpis), ()
+    found = project.config.jobs.get(job)
+    if found is None:
+        hint = did_you_mean(job, project.config.jobs)
+        raise UsageError(f"there is no job {job!r} in {project.config.file.name}. {hint}")
+    return found.kpis, found.by
+
+
+def supplies_of(project: Project) -> dict[str, list[Supply]]:
+    """Source -> what its connector can give, as configured."""
+    from crmetrics.engine.loading import connectors
+
+    found = {}
+    for name, connector in connectors(project):
+        try:
+            found[name] = list(connector.datasets())
+        finally:
+            connector.close()
+    return found
+
+
+def needs_of(
+    project: Project,
+    kpis: Sequence[str],
+    groupings: Iterable[tuple[str, ...]],
+    supplies: Mapping[str, Sequence[Supply]],
+) -> tuple[dict[str, set[str]], list[OutOfReach]]:
+    """Datasets and columns that these KPIs read in these groups, and the KPIs that the supplies
+    leave without a number."""
+    period = project.calendar.last_complete(project.now(), "month")
+    sets = groupings_of(groupings, totals=True)
+    with project.answerer([period], is_binding=True) as answerer:
+        answerer.supplied = _supplied(supplies, project)
+        program = answerer.program(Question(tuple(kpis), (period,), sets))
+        needs = _read_by(answerer, program)
+        for wanted in program.needs.values():
+            for dataset, columns in wanted.items():
+                needs.setdefault(dataset, set()).update(columns)
+        gaps = [OutOfReach(m.requested.name, m.status, m.what) for m in program.missing]
+    return needs, gaps
+
+
+def _supplied(supplies: Mapping[str, Sequence[Supply]], project: Project) -> Supplied:
+    columns: dict[str, set[str]] = {}
+    for offered in supplies.values():
+        for supply in offered:
+            columns.setdefault(supply.dataset, set()).update(supply.columns)
+    settings = project.config.metrics.settings
+    model = settings.get("customer_model")
+    if model is None:
+        model = "subscription" if "subscriptions" in columns else "purchase"
+        if model == "purchase" and "orders" not in columns:
+            model = "field"
+    return Supplied(
+        {name: frozenset(names) for name, names in columns.items()},
+        str(model),
+        str(settings.get("orders_from", "orders")),
+    )
+
+
+def _read_by(answerer: Answerer, program: Program) -> dict[str, set[str]]:
+    """Every column that the statements name, per dataset they read; a superset is harmless."""
+    texts = [statement.sql for statement in program.statements]
+    texts += answerer.relations.made.values()
+    named: set[str] = set()
+    for text in texts:
+        named |= set(answerer.session.prepare(text))
+    texts += answerer.session.prelude(sorted(named))
+    mentioned = frozenset[str]().union(*(words(text) for text in texts))
+    return {
+        name: {column for column in dataset.column_names if column in mentioned}
+        for name, dataset in answerer.datasets.items()
+        if f"live_{name}" in mentioned
+    }

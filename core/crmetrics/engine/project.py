@@ -1,0 +1,279 @@
+"""A project: its file, plugins and definitions, and what can be asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crmetrics.catalog import Catalog, load_catalog
+from crmetrics.compiler.slices import Clock
+from crmetrics.config import ProjectConfig, load_config, peek_plugins
+from crmetrics.engine.answer import Answerer, Question
+from crmetrics.engine.asking import Asked, periods_of, question_of
+from crmetrics.engine.effective import Settings
+from crmetrics.loader import PluginRegistry, load_plugins
+from crmetrics.periods import Calendar, Period
+from crmetrics.plugin import CheckResult
+from crmetrics.warehouse.compute import open_for_binding, open_for_compute
+from crmetrics.warehouse.connection import EngineSettings
+from crmetrics.warehouse.derived import ViewSettings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from crmetrics.engine.explaining import Explanation
+    from crmetrics.engine.loading import SyncReport
+    from crmetrics.engine.planning import JobPlan
+    from crmetrics.engine.running import RunReport
+    from crmetrics.warehouse.compute import ComputeSession
+
+By = Sequence[str] | Sequence[Sequence[str]]
+
+
+class Project:
+    """One project folder. Opening it reads the project file and its plugins, nothing else.
+
+    environ: variables for `${NAME}`; the process environment by default. now: the present; for
+    tests and replays.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path = ".",
+        *,
+        environ: Mapping[str, str] | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.directory = Path(directory).resolve()
+        self.environ = environ
+        self.now = now
+
+    # --- what the project is ---------------------------------------------------------------------
+
+    @cached_property
+    def registry(self) -> PluginRegistry:
+        return load_plugins(self.directory, peek_plugins(self.directory, environ=self.environ))
+
+    @cached_property
+    def config(self) -> ProjectConfig:
+        return load_config(
+            self.directory,
+            environ=self.environ,
+            connectors=self.registry.connectors,
+            sinks=self.registry.sinks,
+            datasets=self.registry.datasets,
+            unavailable=self._unavailable(),
+        )
+
+    def _unavailable(self) -> Mapping[str, str]:
+        """Connectors and sinks of quarantined plugins, with the reason: a section that names one
+        is judged when it is needed."""
+        return {
+            name.rpartition(" ")[2]: plugin.error
+            for plugin in self.registry.plugins
+            if plugin.state == "quarantined"
+            for name in (plugin.name, *plugin.offers)
+        }
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        return self.config.reporting.calendar
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The definitions of the enabled packs and of the project's own `metrics/` folder."""
+        packs = [self.registry.require_pack(name) for name in self.config.metrics.packs]
+        return load_catalog(
+            packs,
+            project=self.config.directory / "metrics",
+            disable=self.config.metrics.disable,
+        )
+
+    @property
+    def engine_settings(self) -> EngineSettings:
+        warehouse = self.config.warehouse
+        return EngineSettings(
+            path=warehouse.path,
+            timezone=self.config.reporting.timezone,
+            memory_limit=warehouse.memory_limit,
+            threads=warehouse.threads,
+            spill_directory=warehouse.spill_directory,
+            statement_timeout_s=warehouse.statement_timeout_s,
+            lock_timeout_s=warehouse.lock_timeout_s,
+        )
+
+    # --- asking ----------------------------------------------------------------------------------
+
+    def query(
+        self,
+        kpis: Sequence[str],
+        *,
+        period: str | None = None,
+        start: date | str | None = None,
+        end: date | str | None = None,
+        grain: str | None = None,
+        by: By = (),
+        totals: bool = False,
+        where: str | None = None,
+        compare: Sequence[str] = (),
+        as_of: datetime | str | None = None,
+    ) -> pa.Table:
+        """KPIs as a table in long form (`crmetrics.results.result_schema`).
+
+        period: `2026-01`, `2026-Q1`, `last_month`, ...; or start (inclusive) and end (exclusive);
+        without either the last complete period. by: dimensions of one grouping, or a list of
+        groupings. where: SQL over the columns of the KPIs' rows. compare: `previous`, `year_ago`.
+        as_of: an instant, or a date meaning its 00:00 in the reporting zone.
+
+        Raises UsageError for a KPI, dimension or period that does not exist.
+        """
+        asked = Asked(
+            tuple(kpis), period, start, end, grain, by, totals, where, tuple(compare), as_of
+        )
+        self.ensure_loaded(asked.kpis)
+        question = question_of(asked, self.clock(as_of), self.catalog)
+        with self.answerer(question.periods, as_of) as answerer:
+            return answerer.answer(question)
+
+    def explain(
+        self,
+        kpi: str,
+        *,
+        period: str | None = None,
+        by: By = (),
+        as_of: datetime | str | None = None,
+        grain: str | None = None,
+    ) -> Explanation:
+        """What a number is made of: definition, inputs, SQL, and row counts at each step."""
+        from crmetrics.engine.explaining import explain
+
+        return explain(self, kpi, period=period, by=by, as_of=as_of, grain=grain)
+
+    def rows(
+        self,
+        kpi: str,
+        *,
+        period: str | None = None,
+        by: By = (),
+        where: str | None = None,
+        as_of: datetime | str | None = None,
+    ) -> pa.Table:
+        """The records behind a number: source, id, and which side of the ratio they are on."""
+        from crmetrics.engine.explaining import rows_behind
+
+        return rows_behind(self, kpi, period=period, by=by, where=where, as_of=as_of)
+
+    # --- doing -----------------------------------------------------------------------------------
+
+    def check(self) -> list[CheckResult]:
+        """Look at everything a run needs; all findings at once, nothing is changed."""
+        from crmetrics.engine.checking import check
+
+        return check(self)
+
+    def plan(self, job: str | None = None) -> JobPlan:
+        """What a job (or all enabled KPIs) would read, per source, and what is out of reach."""
+        from crmetrics.engine.planning import plan_job
+
+        return plan_job(self, job)
+
+    def sync(
+        self,
+        sources: Sequence[str] = (),
+        *,
+        full: bool = False,
+        progress: Callable[..., None] | None = None,
+    ) -> SyncReport:
+        """Load the sources (all by default) into the warehouse."""
+        from crmetrics.engine.loading import sync
+
+        return sync(self, sources, full=full, progress=progress)
+
+    def run(
+        self,
+        job: str,
+        *,
+        date: date | str | None = None,
+        dry_run: bool = False,
+        progress: Callable[..., None] | None = None,
+    ) -> RunReport:
+        """Run a job: load, compute, judge, deliver, record."""
+        from crmetrics.engine.running import run
+
+        return run(self, job, day=date, dry_run=dry_run, progress=progress)
+
+    # --- sessions --------------------------------------------------------------------------------
+
+    def clock(self, as_of: datetime | str | None = None) -> Clock:
+        if as_of is None:
+            return Clock(self.calendar, self.now())
+        if isinstance(as_of, datetime):
+            as_of = as_of.isoformat()
+        return Clock(self.calendar, self.calendar.parse_instant(str(as_of)), is_past=True)
+
+    def ensure_loaded(self, kpis: Sequence[str] = ()) -> None:
+        """Load file sources that were never loaded, so that a first question has an answer."""
+        from crmetrics.engine.loading import load_missing
+
+        load_missing(self)
+
+    def view(self, clock: Clock, periods: Sequence[Period]) -> ViewSettings:
+        configured = self.config.metrics.settings
+        flat = Settings(configured, {}).of("")
+        horizon = max((p.end for p in periods), default=clock.as_of_day)
+        return ViewSettings(
+            calendar=self.calendar,
+            currency=self.config.reporting.currency,
+            as_of=clock.as_of,
+            is_past=clock.is_past,
+            horizon=horizon,
+            settings=flat,
+        )
+
+    @contextmanager
+    def answerer(
+        self,
+        periods: Sequence[Period],
+        as_of: datetime | str | None = None,
+        *,
+        is_binding: bool = False,
+    ) -> Iterator[Answerer]:
+        """A session that answers questions about these periods.
+
+        is_binding: over empty tables, to check definitions without any data.
+        """
+        clock = self.clock(as_of)
+        view = self.view(clock, periods)
+        datasets = self.registry.datasets
+        opened: ComputeSession = (
+            open_for_binding(datasets, view)
+            if is_binding
+            else open_for_compute(self.engine_settings, datasets, view)
+        )
+        with opened as session:
+            run: Mapping[str, Any] = {
+                "as_of": clock.as_of,
+                "as_of_day": clock.as_of_day,
+                "reporting_currency": self.config.reporting.currency,
+                "timezone": self.config.reporting.timezone,
+                "customer_model": session.customer_model,
+            }
+            settings = Settings(self.config.metrics.settings, run)
+            yield Answerer(
+                self.catalog,
+                session,
+                datasets,
+                settings,
+                clock,
+                self.config.reporting.currency,
+            )
+
+    def periods(self, asked: Asked) -> list[Period]:
+        return periods_of(asked, self.clock(asked.as_of))
+
+    def question(self, asked: Asked) -> Question:
+        return question_of(asked, self.clock(asked.as_of), self.catalog)

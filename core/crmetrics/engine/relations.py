@@ -1,0 +1,140 @@
+"""SQL models of packs as temporary views, made when a statement needs them.
+
+A model is rendered with the settings of the KPI that reads it; when two KPIs of one question give
+it different settings, each gets a view of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from crmetrics.catalog import Catalog, Model, Vector
+from crmetrics.compiler.expressions import check_model
+from crmetrics.compiler.slices import Clock, Frame, Window
+from crmetrics.compiler.vectors import vector_sql
+from crmetrics.datasets import Dataset
+from crmetrics.errors import ConfigError, CrmetricsError, Finding, did_you_mean
+from crmetrics.periods import Calendar
+from crmetrics.warehouse.placeholders import render, words
+
+if TYPE_CHECKING:
+    from crmetrics.warehouse.compute import ComputeSession
+
+PERIOD_RELATIONS = ("periods", "period_days")
+
+
+@dataclass
+class Relations:
+    """What statements may read beside datasets; makes each view once per session.
+
+    made: model views with the text they were made of. prelude: their SQL, in order.
+    """
+
+    catalog: Catalog
+    session: ComputeSession
+    datasets: Mapping[str, Dataset]
+    defaults: Mapping[str, Any]
+    made: dict[str, str] = field(default_factory=dict)
+    prelude: list[str] = field(default_factory=list)
+    _described: set[str] = field(default_factory=set)
+
+    def sql_name(self, relation: str) -> str:
+        """The SQL name of a relation of a definition; its view exists afterwards."""
+        if relation in self.datasets:
+            self.session.relation(f"live_{relation}")
+            return f"live_{relation}"
+        if relation in self.made:
+            return relation
+        if relation in self.catalog.models:
+            return self.instance(relation, self.defaults)
+        if relation in self.catalog.vectors:
+            self._empty_vector(relation)
+            return relation
+        if relation not in PERIOD_RELATIONS:
+            self._derived(relation)
+        return relation
+
+    def vectors_of(self, relation: str) -> list[Vector]:
+        """The vectors that a relation is or reads; their views are made per set of periods."""
+        names = {relation.partition("__")[0], *self.model_words(relation)}
+        return [vector for name, vector in self.catalog.vectors.items() if name in names]
+
+    def _empty_vector(self, name: str) -> None:
+        """The vector without periods, so that its columns can be described and models bind."""
+        if name in self._described:
+            return
+        self._described.add(name)
+        vector = self.catalog.vectors[name]
+        frame, clock = Frame(), Clock(Calendar(), datetime(1970, 1, 2, tzinfo=UTC))
+        frame.number(Window(date(1970, 1, 1), date(1970, 1, 2)))
+        sql = vector_sql(vector, self.sql_name(vector.relation), frame, clock)
+        self.session.prepare(sql)
+        self.session.execute(sql)
+
+    def instance(self, name: str, settings: Mapping[str, Any]) -> str:
+        """The view of a model rendered with these settings; the relation itself if it is none."""
+        model = self.catalog.models.get(name)
+        if model is None:
+            return name
+        text = self._rendered(model, settings)
+        view = name
+        number = 1
+        while view in self.made and self.made[view] != text:
+            number += 1
+            view = f"{name}__{number}"
+        if view not in self.made:
+            self._create(view, model, text)
+        return view
+
+    def model_words(self, name: str) -> Sequence[str]:
+        """Every relation that a model names, its own models included."""
+        found: dict[str, None] = {}
+        open_names = [name]
+        while open_names:
+            model = self.catalog.models.get(open_names.pop().partition("__")[0])
+            if model is None:
+                continue
+            for word in words(model.text):
+                if word in self.catalog.models and word not in found:
+                    open_names.append(word)
+                found[word] = None
+        return list(found)
+
+    def describe(self, name: str) -> Mapping[str, str]:
+        return self.session.describe(self.sql_name(name))
+
+    def _rendered(self, model: Model, settings: Mapping[str, Any]) -> str:
+        values = {**self.defaults, **settings}
+        text = render(model.text, values, file=model.file)
+        # Models that this one reads are rendered with the same settings, under the same name.
+        for word in sorted(words(model.text)):
+            if word in self.catalog.models and word != model.name:
+                nested = self.instance(word, settings)
+                if nested != word:
+                    text = text.replace(f" {word} ", f" {nested} ")
+        return text
+
+    def _create(self, view: str, model: Model, text: str) -> None:
+        check_model(text, model.file)
+        self.session.prepare(text)
+        for word in words(model.text) & self.catalog.vectors.keys():
+            self._empty_vector(word)
+        sql = f"create or replace temp view {view} as\n{text.strip()}"
+        try:
+            self.session.execute(sql)
+            self.session.describe(view)
+        except CrmetricsError as exc:
+            raise ConfigError(
+                findings=[Finding(f"model {model.name!r}: {exc}", model.file, 1, 1)]
+            ) from exc
+        self.made[view] = text
+        self.prelude.append(sql)
+
+    def _derived(self, name: str) -> None:
+        if name not in self.session.relations:
+            known = [*self.datasets, *self.catalog.models, *self.session.relations]
+            raise ConfigError(f"there is no relation {name!r}. {did_you_mean(name, known)}")
+        self.session.relation(name)

@@ -1,0 +1,177 @@
+"""Reading a source into the warehouse: how far back, which columns, one dataset after another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from crmetrics.datasets import Dataset
+from crmetrics.errors import SourceError, did_you_mean
+from crmetrics.extract.request import Request
+from crmetrics.options import DatasetOptions, SourceOptions
+from crmetrics.plugin import Connector, Supply
+from crmetrics.warehouse.fields import FieldMapper
+from crmetrics.warehouse.intake import Intake, LoadReport
+from crmetrics.warehouse.load import LoadSession
+from crmetrics.warehouse.registry import SyncState
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, str, int], None]
+"""Called after each batch with source, dataset and the number of records so far."""
+
+
+def sync(
+    session: LoadSession,
+    connector: Connector,
+    source: str,
+    requests: Mapping[str, Sequence[str]],
+    *,
+    options: SourceOptions,
+    datasets: Mapping[str, Dataset],
+    now: datetime,
+    run_id: str = "",
+    full: bool = False,
+    observer: Any = None,
+    progress: Progress | None = None,
+) -> list[LoadReport]:
+    """Read these datasets (name -> columns wanted) of one source and load each whole or not at all.
+
+    A dataset that fails does not stop the others: its report has `failed` set and the SourceError
+    in `error`, and the warehouse keeps what it had. now: the start of the run. full: read
+    everything again. observer: has `crmetrics_dataset_loaded`, told of each committed dataset.
+    The caller closes the connector.
+    Raises WarehouseError or QueryError when the warehouse itself fails.
+    """
+    reader = _Reader(session, connector, source, options, now, run_id, full)
+    reports = []
+    for name, columns in requests.items():
+        report = reader.read(datasets[name], columns, progress)
+        reports.append(report)
+        if observer is not None and not report.failed:
+            observer.crmetrics_dataset_loaded(
+                run_id=run_id, source=source, dataset=name, report=report
+            )
+    return reports
+
+
+@dataclass
+class _Reader:
+    session: LoadSession
+    connector: Connector
+    source: str
+    options: SourceOptions
+    now: datetime
+    run_id: str
+    full: bool
+
+    def __post_init__(self) -> None:
+        self._supplies: dict[str, Supply] = {}
+        self._failure: SourceError | None = None
+        try:
+            self._supplies = {supply.dataset: supply for supply in self.connector.datasets()}
+        except SourceError as exc:
+            self._failure = exc
+
+    @property
+    def timezone(self) -> str:
+        return self.options.timezone or self.connector.context.timezone
+
+    def read(
+        self, dataset: Dataset, columns: Sequence[str], progress: Progress | None
+    ) -> LoadReport:
+        name = dataset.name
+        former = self.session.state(self.source, name)
+        supply = self._supplies.get(name, Supply(name, ()))
+        own = self.options.datasets.get(name, DatasetOptions())
+        reach = _reach(dataset, supply, own, former, columns)
+        mapping = {column: own.columns[column] for column in reach if column in own.columns}
+        fingerprint = self._fingerprint(mapping)
+        anew = self.full or (
+            former.exists
+            and (former.fingerprint != fingerprint or not set(reach) <= set(former.columns))
+        )
+        since, until, watermark = self._window(supply, former, anew)
+        intake = Intake(
+            columns=reach,
+            started=self.now,
+            timezone=self.timezone,
+            run_id=self.run_id,
+            is_full=anew,
+            replaces=anew or (supply.incremental and since is None),
+            may_replace=not supply.incremental and not former.state,
+            fingerprint=fingerprint,
+            covers_from=own.covers_from,
+            watermark=watermark,
+        )
+        mapper = FieldMapper(dataset, self.timezone)
+        request = Request(
+            dataset,
+            intake,
+            mapper,
+            mapping=mapping,
+            since=since,
+            until=until,
+            state=former.state,
+        )
+        tell = None if progress is None else lambda rows: progress(self.source, name, rows)
+        return self.session.try_load(
+            name, self.source, self._batches(request), intake, mapper=mapper, progress=tell
+        )
+
+    def _batches(self, request: Request) -> Iterator[pa.RecordBatch]:
+        if self._failure is not None:
+            raise self._failure
+        name = request.dataset.name
+        if name not in self._supplies:
+            known = ", ".join(sorted(self._supplies)) or "nothing"
+            hint = did_you_mean(name, self._supplies)
+            raise SourceError(f"the source gives no {name}; it gives {known}. {hint}".rstrip())
+        yield from self.connector.read(request)
+
+    def _window(
+        self, supply: Supply, former: SyncState, anew: bool
+    ) -> tuple[datetime | None, datetime | None, datetime | None]:
+        """since, until and the next watermark of an incremental source; None for all others.
+
+        The watermark is the upper bound of what was read for certain, not the moment of reading:
+        with a long hold-back and a short overlap the changes between the two would be lost.
+        """
+        if not supply.incremental:
+            return None, None, None
+        watermark = self.now - self.options.hold_back
+        if anew or former.watermark is None:
+            return None, None, watermark
+        since = former.watermark - self.options.overlap
+        return since, max(watermark, since), watermark
+
+    def _fingerprint(self, mapping: Mapping[str, str]) -> str:
+        """Changes when the same source records would give other rows."""
+        parts = [self.connector.name, self.timezone, sorted(mapping.items())]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _reach(
+    dataset: Dataset,
+    supply: Supply,
+    options: DatasetOptions,
+    former: SyncState,
+    wanted: Sequence[str],
+) -> tuple[str, ...]:
+    """The columns to read, in the dataset's order.
+
+    Columns of earlier reads stay in: with the watermark moved on, their changes would never come.
+    """
+    possible = set(supply.columns) | set(options.columns) | set(dataset.key)
+    asked = {*wanted, *former.columns, *dataset.key, "updated_at"}
+    return tuple(
+        name for name in dataset.column_names if name in asked & possible and name != "source"
+    )

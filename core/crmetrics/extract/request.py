@@ -1,0 +1,88 @@
+"""The concrete read request: what the engine asks of a connector for one dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from crmetrics.datasets import Dataset
+from crmetrics.errors import SourceError, did_you_mean
+from crmetrics.warehouse.fields import FieldMapper
+from crmetrics.warehouse.intake import Intake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Request:
+    """One read of one dataset; what `crmetrics.plugin.ReadRequest` promises.
+
+    mapping: entries of the project file for columns of this read. What the connector reports goes
+    into the intake, which is committed with the rows.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        intake: Intake,
+        mapper: FieldMapper,
+        *,
+        mapping: Mapping[str, str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.mapping: Mapping[str, str] = dict(mapping or {})
+        self.since = since
+        self.until = until
+        self.state: Mapping[str, Any] = dict(state or {})
+        self.intake = intake
+        self._mapper = mapper
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.intake.columns
+
+    @property
+    def is_full(self) -> bool:
+        return self.intake.is_full
+
+    @cached_property
+    def source_fields(self) -> tuple[str, ...]:
+        """Fields that the mapping reads, each once, in the order of the mapping."""
+        fields: dict[str, None] = {}
+        for column, text in self.mapping.items():
+            fields.update(dict.fromkeys(self._mapper.parse(column, text).fields))
+        return tuple(fields)
+
+    def evaluate(self, batch: pa.RecordBatch, columns: Sequence[str] = ()) -> pa.RecordBatch:
+        """The mapped columns (all, or those named) of a batch of source fields."""
+        for name in columns:
+            if name not in self.mapping:
+                raise SourceError(
+                    f"{self.dataset.name}: the project file maps no column {name!r}. "
+                    f"{did_you_mean(name, self.mapping)}".rstrip()
+                )
+        chosen = columns or tuple(self.mapping)
+        return self._mapper.evaluate(batch, {name: self.mapping[name] for name in chosen})
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        self.intake.save_state(state)
+
+    def begin_part(self, part: str) -> None:
+        self.intake.begin_part(part)
+
+    def drop_part(self, part: str) -> None:
+        self.intake.drop_part(part)
+
+    def reject(self, reason: str, *, where: str, record: str = "") -> None:
+        self.intake.reject(reason, where=where, record=record)
+
+    def delete(self, ids: Sequence[str], *, at: datetime | None = None) -> None:
+        self.intake.delete(ids, at=at)
+
+    def notice(self, message: str) -> None:
+        self.intake.notice(message)

@@ -1,0 +1,47 @@
+"""Base models for what a plugin reads from the project file."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Options(BaseModel):
+    """A section of the project file: immutable, unknown keys are errors, values never leak."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+        validate_default=True,
+    )
+
+
+class DatasetOptions(Options):
+    """What every connector accepts under `datasets: NAME:`."""
+
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="canonical column: a source field, or a DuckDB SQL expression over them",
+    )
+    covers_from: date | None = Field(
+        default=None,
+        description="first day from which the source is complete, even when it holds no row",
+    )
+
+
+class SourceOptions(Options):
+    """What every connector accepts beside its own keys."""
+
+    timezone: str | None = Field(
+        default=None, description="zone of instants without one; default: the reporting zone"
+    )
+    overlap: timedelta = Field(
+        default=timedelta(minutes=10), description="how far an incremental read reaches back"
+    )
+    hold_back: timedelta = Field(
+        default=timedelta(minutes=5), description="how much of the present is left to the next read"
+    )
+    datasets: dict[str, DatasetOptions] = Field(default_factory=dict)

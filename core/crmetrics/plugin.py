@@ -1,0 +1,335 @@
+"""Everything a plugin may import: base classes, contracts, errors.
+
+A plugin imports this module and nothing else of crmetrics (its tests also `crmetrics.testing`).
+
+- A **connector** reads a source: subclass `Connector`, offer it with the hook
+  `crmetrics_connectors`.
+- A **metric pack** is a folder of YAML and SQL: offer `MetricPack(...)` with
+  `crmetrics_metric_packs`.
+- A **sink** delivers results: subclass `Sink`, offer it with `crmetrics_sinks`.
+
+Write a hook as a module-level function decorated with `@hookimpl`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import pluggy
+
+from crmetrics import export, http
+from crmetrics.datasets import Column, ColumnType, Dataset
+from crmetrics.errors import (
+    ConfigError,
+    CrmetricsError,
+    Finding,
+    SinkError,
+    SourceError,
+    UnknownOutcomeError,
+    UsageError,
+    did_you_mean,
+)
+from crmetrics.message import Breakdown, KpiLine, Message, SegmentLine, Tone, by_urgency, for_chat
+from crmetrics.options import DatasetOptions, Options, SourceOptions
+from crmetrics.secrets import Secret, redact
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = [
+    "API_VERSION",
+    "Breakdown",
+    "CheckResult",
+    "Column",
+    "ColumnType",
+    "ConfigError",
+    "Connector",
+    "ConnectorContext",
+    "CrmetricsError",
+    "Dataset",
+    "DatasetOptions",
+    "Delivery",
+    "Finding",
+    "KpiLine",
+    "Message",
+    "MetricPack",
+    "Options",
+    "ReadRequest",
+    "Receipt",
+    "Secret",
+    "SegmentLine",
+    "Sink",
+    "SinkContext",
+    "SinkError",
+    "SourceError",
+    "SourceOptions",
+    "Supply",
+    "Tone",
+    "UnknownOutcomeError",
+    "UsageError",
+    "by_urgency",
+    "did_you_mean",
+    "export",
+    "for_chat",
+    "hookimpl",
+    "http",
+    "redact",
+]
+
+API_VERSION = 1
+"""Major version of this contract. A plugin module may state `crmetrics_api_version = 1`; a plugin
+that states another major version is refused with a message that names both."""
+
+hookimpl = pluggy.HookimplMarker("crmetrics")
+"""Marks a function as an implementation of one of the hooks in `crmetrics.hookspecs`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One line of `crmetrics check`: what was looked at, whether it is fine, and the fix if not."""
+
+    subject: str
+    state: Literal["ok", "warning", "error"]
+    message: str
+    fix: str = ""
+
+
+# --- connectors ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What a connector can give for one dataset.
+
+    columns: canonical columns it can fill. incremental: `read` honours `request.since`.
+    deletes: removed records are reported. selects_columns: only `request.columns` are fetched.
+    """
+
+    dataset: str
+    columns: tuple[str, ...]
+    incremental: bool = False
+    deletes: bool = False
+    selects_columns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectorContext:
+    """What a connector knows about the project that it serves.
+
+    timezone: zone of instants that carry none. currency: reporting currency.
+    project_dir: relative paths of the config are relative to it.
+    """
+
+    source: str
+    project_dir: Path
+    timezone: str = "UTC"
+    currency: str = "USD"
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+
+
+class ReadRequest(Protocol):
+    """What the engine asks of `Connector.read`, and how the connector reports back.
+
+    Everything reported here is committed in the same transaction as the rows, or not at all.
+    """
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset to read, extensions of plugins included."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The canonical columns wanted; always holds the key, and `updated_at` if there is one."""
+
+    @property
+    def mapping(self) -> Mapping[str, str]:
+        """`columns:` of the project file for this dataset: canonical column -> source field or SQL
+        expression over the source's fields."""
+
+    @property
+    def source_fields(self) -> tuple[str, ...]:
+        """The source fields that `mapping` reads, for connectors that select columns."""
+
+    @property
+    def since(self) -> datetime | None:
+        """Lower bound (inclusive) of the change time for an incremental read; None = everything."""
+
+    @property
+    def until(self) -> datetime | None:
+        """Upper bound (exclusive) of the change time; None = no bound."""
+
+    @property
+    def is_full(self) -> bool:
+        """True when the user asked for a full reload: ignore `state`."""
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What `save_state` was given by the last read that was committed; empty at first."""
+
+    def evaluate(self, batch: pa.RecordBatch, columns: Sequence[str] = ()) -> pa.RecordBatch:
+        """The mapped columns (all, or those named) as SQL over the fields of `batch`, cast to
+        their canonical types. A naive timestamp is read in the zone of the source.
+
+        Raises SourceError that names the column, the expression and an offending value."""
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Keep a JSON-like value for the next read of this dataset (replaces the former one)."""
+
+    def begin_part(self, part: str) -> None:
+        """Rows yielded from now on belong to `part` (a file) and replace what it gave before."""
+
+    def drop_part(self, part: str) -> None:
+        """A part is gone: the rows it gave leave the dataset."""
+
+    def reject(self, reason: str, *, where: str, record: str = "") -> None:
+        """Set one record aside with its reason and place (`file.csv:17`); it counts as fetched."""
+
+    def delete(self, ids: Sequence[str], *, at: datetime | None = None) -> None:
+        """Mark records deleted that the source no longer has."""
+
+    def notice(self, message: str) -> None:
+        """Tell the user something that is no error; it is shown and kept with the sync."""
+
+
+class Connector(ABC):
+    """Reads datasets from one source.
+
+    `name` is what `connector:` in the project file says. `Config` is a subclass of `SourceOptions`
+    with the other keys of the source (secrets typed as `Secret`). `is_local`: it reads files only,
+    so that a first question may load it without being asked, and it is always read whole.
+    """
+
+    name: ClassVar[str]
+    is_local: ClassVar[bool] = False
+    Config: ClassVar[type[SourceOptions]] = SourceOptions
+
+    def __init__(self, config: Any, context: ConnectorContext) -> None:
+        self.config = config
+        self.context = context
+
+    @abstractmethod
+    def datasets(self) -> Sequence[Supply]:
+        """What this source can give, as configured; cheap, no network."""
+
+    def check(self) -> Iterable[CheckResult]:
+        """Look at credentials, files, permissions and quota; report everything, raise nothing."""
+        return ()
+
+    @abstractmethod
+    def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        """The records of one dataset as a stream of batches.
+
+        Batches hold canonical columns by name (any subset of `request.columns`, at least the key);
+        `source` is added by the engine, types are cast to the canonical ones. Batches of one read
+        may differ in their columns. Memory must stay bounded whatever the size of the source.
+        Raises SourceError when the source cannot be read whole; then nothing of it is kept."""
+
+    def close(self) -> None:
+        """Release connections; called once after the last read."""
+
+
+# --- metric packs ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPack:
+    """A folder of KPI definitions (`*.yaml`) and SQL models (`sql/*.sql`)."""
+
+    name: str
+    path: Path
+    title: str = ""
+
+    @classmethod
+    def from_package(cls, package: str, *, title: str = "") -> MetricPack:
+        """The pack that an installed import package holds; its name is the part after
+        `crmetrics_`."""
+        path = Path(str(resources.files(package)))
+        return cls(package.rpartition(".")[2].removeprefix("crmetrics_"), path, title)
+
+
+# --- sinks -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What a sink knows about the project that it serves."""
+
+    name: str
+    project_dir: Path
+    project: str = ""
+    timezone: str = "UTC"
+    currency: str = "USD"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a sink is given: results as Arrow (long form, see `crmetrics.results`) and a message.
+
+    key: the same for every repeat of one (job, period, sink, destination); an idempotent sink
+    replaces what it delivered under it.
+    """
+
+    key: str
+    run_id: str
+    job: str
+    results: pa.Table
+    message: Message
+    period_start: date
+    period_end: date
+    grain: str
+    is_partial: bool = False
+    previous: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof of a delivery, kept in the ledger.
+
+    destination: where it went, without secrets (a path, a table, a channel). reference: what finds
+    it again (a message `ts`, a checksum). details: further JSON-like facts.
+    """
+
+    destination: str
+    rows: int = 0
+    reference: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Sink(ABC):
+    """Delivers the results of a job.
+
+    is_idempotent: a repeat with the same key leaves one copy. `Config` is a subclass of `Options`.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Options]] = Options
+    is_idempotent: ClassVar[bool] = False
+
+    def __init__(self, config: Any, context: SinkContext) -> None:
+        self.config = config
+        self.context = context
+
+    @abstractmethod
+    def destination(self, delivery: Delivery) -> str:
+        """Where this delivery would go, without secrets; no side effect."""
+
+    def check(self) -> Iterable[CheckResult]:
+        """Look whether delivery would work; report everything, raise nothing, send nothing."""
+        return ()
+
+    @abstractmethod
+    def preview(self, delivery: Delivery) -> str:
+        """Exactly what `write` would send, as text, without sending it."""
+
+    @abstractmethod
+    def write(self, delivery: Delivery) -> Receipt:
+        """Deliver once. Raises SinkError when it is not certain that the delivery arrived."""
+
+    def close(self) -> None:
+        """Release connections."""

@@ -1,0 +1,382 @@
+"""The ledger in the warehouse's schema `meta`: runs, results in all their versions, deliveries.
+
+Results are kept per job, KPI, variant, period and segment. A value that a later run changes is not
+overwritten: the former version gets a `valid_to`, the new one the next `version` number (rule P6).
+A run that confirms a value writes nothing.
+
+`session` is a read-write session of the warehouse for everything that writes; reading also works
+on a read-only one, and on a warehouse that has no ledger yet.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets as randomness
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from crmetrics import export
+from crmetrics.errors import WarehouseError
+from crmetrics.results import result_schema
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DeliveryStatus = Literal["started", "delivered", "failed", "unknown"]
+"""started: sending has begun; a run that finds it again does not know how it ended."""
+
+RESULT_KEY = ("job", "kpi", "variant", "period_start", "period_end", "grain", "segment")
+"""One current version per key."""
+
+# What names the computation, not what it found: a change in these alone is no new version.
+_CIRCUMSTANCES = ("as_of", "run_id", "computed_at")
+
+_INCOMING = "incoming_results"
+
+
+class Session(Protocol):
+    """What the ledger needs of a warehouse session."""
+
+    def execute(self, sql: str, params: Any = None) -> int: ...
+    def rows(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]: ...
+    def arrow(self, sql: str, params: Any = None) -> pa.Table: ...
+    def register(self, name: str, relation: Any) -> None: ...
+    def unregister(self, name: str) -> None: ...
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedResults:
+    """What recording a run's results did: rows new, changed, withdrawn (their group is gone) and
+    confirmed as they were."""
+
+    added: int
+    changed: int
+    withdrawn: int
+    confirmed: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """One attempt of a sink; receipt: JSON-like, without secrets; error: redacted."""
+
+    key: str
+    run_id: str
+    job: str
+    sink: str
+    destination: str
+    status: DeliveryStatus
+    at: datetime
+    receipt: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+def new_run_id(at: datetime) -> str:
+    """A run id that sorts by time: `20260202T080000Z-1f3a9c`."""
+    return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{randomness.token_hex(3)}"
+
+
+# --- tables ----------------------------------------------------------------------------------
+
+
+def create_ledger(session: Session) -> None:
+    """Make the tables that are missing, and the columns that an older version did not have."""
+    columns = _result_columns()
+    described = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
+    statements = [
+        "create schema if not exists meta",
+        "create table if not exists meta.runs (run_id varchar primary key, job varchar, "
+        "started_at timestamptz, finished_at timestamptz, recorded_at timestamptz, "
+        "exit_code integer, as_of timestamptz, config_hash varchar, summary varchar)",
+        f"create table if not exists meta.results ({described})",
+        "create table if not exists meta.deliveries (key varchar, run_id varchar, job varchar, "
+        "sink varchar, destination varchar, status varchar, receipt varchar, "
+        "attempted_at timestamptz, error varchar, attempt bigint)",
+    ]
+    with session.transaction():
+        for statement in statements:
+            session.execute(statement)
+        for name, kind in columns.items():
+            session.execute(f'alter table meta.results add column if not exists "{name}" {kind}')
+
+
+def _result_columns() -> dict[str, str]:
+    """Columns of meta.results and their DuckDB types; maps and lists are JSON text."""
+    kinds = {
+        "double": "double",
+        "int64": "bigint",
+        "date32[day]": "date",
+        "timestamp[us, tz=UTC]": "timestamptz",
+    }
+    flat = {name: kinds.get(str(kind), "varchar") for name, kind in _schema_types()}
+    versions = {"version": "integer", "valid_from": "timestamptz", "valid_to": "timestamptz"}
+    return {"job": "varchar", **flat, **versions}
+
+
+def _schema_types() -> list[tuple[str, Any]]:
+    return [(column.name, column.type) for column in result_schema()]
+
+
+def _has_table(session: Session, name: str) -> bool:
+    found = session.rows(
+        "select 1 from information_schema.tables where table_schema = 'meta' and table_name = ?",
+        [name],
+    )
+    return bool(found)
+
+
+# --- runs ------------------------------------------------------------------------------------
+
+
+def start_run(
+    session: Session, run_id: str, *, job: str, at: datetime, as_of: datetime, config_hash: str
+) -> None:
+    """Note that a run has begun; one that never finishes stays without `finished_at`."""
+    session.execute(
+        "insert into meta.runs (run_id, job, started_at, as_of, config_hash) "
+        "values (?, ?, ?, ?, ?)",
+        [run_id, job, at, as_of, config_hash],
+    )
+
+
+def finish_run(
+    session: Session, run_id: str, *, at: datetime, exit_code: int, summary: Mapping[str, Any]
+) -> None:
+    """Note how a run ended; summary: JSON-like."""
+    session.execute(
+        "update meta.runs set finished_at = ?, exit_code = ?, summary = ? where run_id = ?",
+        [at, exit_code, _json(summary), run_id],
+    )
+
+
+def runs(session: Session, *, job: str = "", limit: int = 50) -> pa.Table | None:
+    """The last runs (of a job), newest first; None when there is no ledger yet."""
+    if not _has_table(session, "runs"):
+        return None
+    return session.arrow(
+        "select * from meta.runs where ? in ('', job) order by run_id desc limit ?", [job, limit]
+    )
+
+
+# --- results ---------------------------------------------------------------------------------
+
+
+def record_results(
+    session: Session, results: pa.Table, *, job: str, run_id: str, at: datetime
+) -> RecordedResults:
+    """Keep the results of a run as current versions; all of it or nothing.
+
+    results: `results.result_schema()`; they are complete for each of their (KPI, variant, period),
+    so a group that was there before and is not among them is withdrawn.
+    Raises WarehouseError when two rows have the same key.
+    """
+    import pyarrow as pa
+
+    if results.num_rows == 0:
+        return RecordedResults(0, 0, 0, 0)
+    staged = export.flat(results).append_column("job", pa.array([job] * results.num_rows))
+    session.register(_INCOMING, staged)
+    try:
+        with session.transaction():
+            session.execute(_stage_sql())
+            _refuse_duplicates(session)
+            changed = session.execute(_close_sql(_differs_sql()), [at])
+            withdrawn = session.execute(_close_sql(_is_gone_sql()), [at])
+            written = session.execute(_insert_sql(), [at])
+            session.execute("update meta.runs set recorded_at = ? where run_id = ?", [at, run_id])
+            session.execute("drop table staged_results")
+    finally:
+        session.unregister(_INCOMING)
+    return RecordedResults(
+        added=written - changed,
+        changed=changed,
+        withdrawn=withdrawn,
+        confirmed=results.num_rows - written,
+    )
+
+
+def history(
+    session: Session,
+    kpi: str,
+    *,
+    job: str,
+    grain: str,
+    variant: str = "",
+    segment: Mapping[str, str] | None = None,
+    before: date | None = None,
+    limit: int = 13,
+) -> list[tuple[date, float | None]]:
+    """The current values of a KPI, one per period, oldest first: (first day, value).
+
+    segment: None or empty = the total. before: only periods that start earlier. limit: the last so
+    many. Partial and maturing values are left out (P4, P7).
+    """
+    if not _has_table(session, "results"):
+        return []
+    found = session.rows(
+        "select period_start, value from meta.results "
+        "where valid_to is null and job = ? and kpi = ? and variant = ? and grain = ? "
+        "and segment = ? and period_start < ? "
+        "and status not in ('partial', 'maturing') and not coalesce("
+        "list_has_any(json_extract_string(flags, '$[*]'), ['partial', 'maturing']), false) "
+        "order by period_start desc limit ?",
+        [job, kpi, variant, grain, _json(segment or {}), before or date.max, limit],
+    )
+    return [(day, value) for day, value in reversed(found)]
+
+
+def versions(
+    session: Session, kpi: str, *, job: str = "", variant: str = "", limit: int = 500
+) -> pa.Table | None:
+    """Every version of the total of a KPI, the last period and version first: job, period, value,
+    status, run_id, definition_hash, version, valid_from, valid_to. None = no ledger yet."""
+    if not _has_table(session, "results"):
+        return None
+    return session.arrow(
+        "select job, period_start, period_end, grain, value, unit, status, run_id, "
+        "definition_hash, version, valid_from, valid_to from meta.results "
+        "where kpi = ? and variant = ? and segment = '{}' and ? in ('', job) "
+        "order by job, grain, period_start desc, version desc limit ?",
+        [kpi, variant, job, limit],
+    )
+
+
+def _stage_sql() -> str:
+    """Incoming rows with the key made comparable: the default variant is the empty text."""
+    special = {"variant": "coalesce(variant, '')", "segment": "coalesce(segment, '{}')"}
+    columns = ["job", *(name for name, _ in _schema_types())]
+    parts = (f'{special.get(name, name)} as "{name}"' for name in columns)
+    return (
+        f"create or replace temp table staged_results as select {', '.join(parts)} from {_INCOMING}"
+    )
+
+
+def _refuse_duplicates(session: Session) -> None:
+    key = ", ".join(RESULT_KEY)
+    twice = session.rows(
+        f"select {key} from staged_results group by all having count(*) > 1 limit 1"
+    )
+    if twice:
+        named = ", ".join(
+            f"{name} {value}" for name, value in zip(RESULT_KEY, twice[0], strict=True)
+        )
+        raise WarehouseError(f"the results hold two rows for {named}; expected one per key.")
+
+
+def _same_key(one: str, other: str) -> str:
+    return " and ".join(f"{one}.{name} = {other}.{name}" for name in RESULT_KEY)
+
+
+def _close_sql(condition: str) -> str:
+    return (
+        f"update meta.results as kept set valid_to = ? where kept.valid_to is null and {condition}"
+    )
+
+
+def _differs_sql() -> str:
+    """A staged row says something else. Floats differ beyond rounding only: sums of the same rows
+    can differ in their last bit from run to run."""
+    terms = []
+    for name, kind in _schema_types():
+        if name in RESULT_KEY or name in _CIRCUMSTANCES:
+            continue
+        old, new = f"kept.{name}", f"staged.{name}"
+        term = f"{old} is distinct from {new}"
+        if str(kind) == "double":
+            noise = f"1e-12 * greatest(abs({old}), abs({new}))"
+            term += f" and coalesce(abs({old} - {new}) > {noise}, true)"
+        terms.append(f"({term})")
+    return (
+        f"exists (from staged_results as staged where {_same_key('staged', 'kept')} "
+        f"and ({' or '.join(terms)}))"
+    )
+
+
+def _is_gone_sql() -> str:
+    scope = [name for name in RESULT_KEY if name != "segment"]
+    same_scope = " and ".join(f"staged.{name} = kept.{name}" for name in scope)
+    return (
+        f"exists (from staged_results as staged where {same_scope}) and not exists "
+        f"(from staged_results as staged where {_same_key('staged', 'kept')})"
+    )
+
+
+def _insert_sql() -> str:
+    columns = ["job", *(name for name, _ in _schema_types())]
+    names = ", ".join(f'"{name}"' for name in columns)
+    staged = ", ".join(f'staged."{name}"' for name in columns)
+    former = f"from meta.results as kept where {_same_key('kept', 'staged')}"
+    return (
+        f"insert into meta.results ({names}, version, valid_from) "
+        f"select {staged}, 1 + (select count(*) {former}), ? from staged_results as staged "
+        f"where not exists ({former} and kept.valid_to is null)"
+    )
+
+
+# --- deliveries ------------------------------------------------------------------------------
+
+
+def record_delivery(session: Session, record: DeliveryRecord) -> None:
+    """Keep one attempt (or its start); earlier ones of the same key stay."""
+    session.execute(
+        "insert into meta.deliveries select ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "1 + (select coalesce(max(attempt), 0) from meta.deliveries)",
+        [
+            record.key,
+            record.run_id,
+            record.job,
+            record.sink,
+            record.destination,
+            record.status,
+            _json(record.receipt),
+            record.at,
+            record.error,
+        ],
+    )
+
+
+def last_delivery(
+    session: Session, key: str, *, status: DeliveryStatus | None = None
+) -> DeliveryRecord | None:
+    """The last record under a delivery key (of one status); None when there is none."""
+    if not _has_table(session, "deliveries"):
+        return None
+    found = session.rows(
+        "select key, run_id, job, sink, destination, status, attempted_at, receipt, error "
+        "from meta.deliveries where key = ? and ? in ('', status) order by attempt desc limit 1",
+        [key, status or ""],
+    )
+    if not found:
+        return None
+    key, run_id, job, sink, destination, status, at, receipt, error = found[0]
+    return DeliveryRecord(
+        key=key,
+        run_id=run_id,
+        job=job,
+        sink=sink,
+        destination=destination,
+        status=status,
+        at=at.astimezone(UTC),
+        receipt=json.loads(receipt),
+        error=error,
+    )
+
+
+class Ledger:
+    """The deliveries of a session, as `deliver` wants them."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def last(self, key: str, *, status: DeliveryStatus | None = None) -> DeliveryRecord | None:
+        return last_delivery(self._session, key, status=status)
+
+    def record(self, record: DeliveryRecord) -> None:
+        record_delivery(self._session, record)
+
+
+def _json(value: Mapping[str, Any] | Sequence[Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)

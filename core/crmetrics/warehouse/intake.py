@@ -1,0 +1,131 @@
+"""What goes into a load beside its rows, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Literal
+
+from crmetrics.errors import CrmetricsError
+
+KEPT_REJECTIONS = 100_000
+"""Rejected records of one load that are kept with their text; further ones are only counted."""
+
+_RECORD_LENGTH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record that was set aside: why, where it stands in the source, and its text."""
+
+    reason: str
+    place: str
+    record: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Records that the source no longer has; `at` = since when, None = not known."""
+
+    ids: tuple[str, ...]
+    at: datetime | None = None
+
+
+@dataclass
+class Intake:
+    """One read of one dataset: what was asked for, and what the connector reports meanwhile.
+
+    columns: the canonical columns that the read covers, the key among them. started: instant of the
+    read. timezone: zone of instants without one. is_full: the user asked for everything again.
+    replaces: the rows of the read are all that the source has; others leave the dataset.
+    may_replace: the same, unless the connector works with parts or keeps a state.
+    """
+
+    columns: tuple[str, ...]
+    started: datetime
+    timezone: str = "UTC"
+    run_id: str = ""
+    is_full: bool = False
+    replaces: bool = False
+    may_replace: bool = False
+    fingerprint: str = ""
+    covers_from: date | None = None
+    watermark: datetime | None = None
+    state: Mapping[str, Any] | None = None
+    part: str | None = None
+    parts: set[str] = field(default_factory=set)
+    rejections: list[Rejection] = field(default_factory=list)
+    rejected: int = 0
+    deletions: list[Deletion] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def is_whole(self) -> bool:
+        """True when rows that did not come leave the dataset; known when the read is over."""
+        return self.replaces or (self.may_replace and not self.parts and self.state is None)
+
+    # What the connector calls, see crmetrics.plugin.ReadRequest.
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        self.state = dict(state)
+
+    def begin_part(self, part: str) -> None:
+        self.part = part
+        self.parts.add(part)
+
+    def drop_part(self, part: str) -> None:
+        self.parts.add(part)
+
+    def reject(self, reason: str, *, where: str, record: str = "") -> None:
+        self.rejected += 1
+        if len(self.rejections) < KEPT_REJECTIONS:
+            self.rejections.append(Rejection(reason, where, record[:_RECORD_LENGTH]))
+
+    def delete(self, ids: Sequence[str], *, at: datetime | None = None) -> None:
+        if ids:
+            self.deletions.append(Deletion(tuple(ids), at))
+
+    def notice(self, message: str) -> None:
+        if message not in self.notices:
+            self.notices.append(message)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """One dataset of one source, as it was loaded or failed. All counts are records.
+
+    fetched = landed + rejected + duplicates, always.
+    fetched: records that the source gave. landed: those that stand in the warehouse now, in this or
+    (outdated) in the newer version that was there; landed = inserted + updated + outdated.
+    rejected: set aside with a reason. duplicates: further copies of a key within this load.
+    deleted: records marked deleted because the source no longer has them. replaced: stored records
+    that left because their part or the whole dataset was read again without them.
+    rows: records of this source and dataset that the warehouse holds afterwards.
+    columns: canonical columns that were delivered. error: why it failed; then nothing was kept.
+    """
+
+    sync_id: str
+    source: str
+    dataset: str
+    started_at: datetime
+    finished_at: datetime
+    status: Literal["ok", "failed"] = "ok"
+    is_full: bool = False
+    fetched: int = 0
+    landed: int = 0
+    inserted: int = 0
+    updated: int = 0
+    outdated: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+    deleted: int = 0
+    replaced: int = 0
+    rows: int = 0
+    columns: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+    error: CrmetricsError | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.status == "failed"

@@ -1,0 +1,224 @@
+"""Loading: one read of one dataset into the warehouse, all of it or nothing.
+
+Rows, counts, the connector's state and the record of the sync are committed together. A process
+that is killed at any moment leaves the last committed load; the next run reads again.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets as randomness
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
+
+from crmetrics.datasets import Dataset
+from crmetrics.errors import CrmetricsError, SourceError
+from crmetrics.secrets import redact
+from crmetrics.warehouse import registry
+from crmetrics.warehouse.arrivals import Arrivals, Progress
+from crmetrics.warehouse.connection import Connection, EngineSettings, Parameters, connect
+from crmetrics.warehouse.fields import FieldMapper
+from crmetrics.warehouse.intake import Intake, LoadReport
+from crmetrics.warehouse.inventory import Inventory, inventory
+from crmetrics.warehouse.landing import Landing
+from crmetrics.warehouse.schema import (
+    evolve,
+    prepare_layout,
+    require_no_clash,
+    stored_tables,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+
+class LoadSession:
+    """A session that may write. One at a time: it holds the file until it is closed."""
+
+    def __init__(self, connection: Connection, datasets: Mapping[str, Dataset]) -> None:
+        self._connection = connection
+        self.datasets = dict(datasets)
+        self._changes: dict[str, list[str]] = {}
+        require_no_clash(datasets)
+        prepare_layout(connection)
+        # Rows carry their order of arrival; keeping it in storage too would cost a sixth.
+        connection.execute("set preserve_insertion_order = false")
+        self._follow_datasets()
+
+    def _follow_datasets(self) -> None:
+        with self._connection.transaction():
+            for schema, name in sorted(stored_tables(self._connection)):
+                if name not in self.datasets:
+                    continue
+                notices = evolve(self._connection, self.datasets[name], schema)
+                if notices and schema == "crm":
+                    self._changes[name] = notices
+
+    # --- loading -----------------------------------------------------------------------------
+
+    def state(self, source: str, dataset: str) -> registry.SyncState:
+        """What the last committed read of this dataset left."""
+        return registry.read_state(self._connection, source, dataset)
+
+    def load(
+        self,
+        dataset: str,
+        source: str,
+        batches: Iterator[pa.RecordBatch],
+        intake: Intake,
+        *,
+        mapper: FieldMapper | None = None,
+        progress: Progress | None = None,
+    ) -> LoadReport:
+        """Load the batches of one read, with everything that the connector reports meanwhile.
+
+        progress: called with the number of records so far after each batch.
+        Raises SourceError, with source and dataset named, when the batches fail or a value does
+        not fit its column; the warehouse is then as before, but for a record of the failed sync.
+        """
+        report = self.try_load(dataset, source, batches, intake, mapper=mapper, progress=progress)
+        if report.error is not None:
+            raise report.error
+        return report
+
+    def try_load(
+        self,
+        dataset: str,
+        source: str,
+        batches: Iterator[pa.RecordBatch],
+        intake: Intake,
+        *,
+        mapper: FieldMapper | None = None,
+        progress: Progress | None = None,
+    ) -> LoadReport:
+        """As `load`, but a failure of the source comes back as a report with its `error`.
+
+        Raises WarehouseError or QueryError when the warehouse itself fails.
+        """
+        model = self.datasets[dataset]
+        mapper = mapper or FieldMapper(model, intake.timezone)
+        intake.notices[:0] = self._changes.pop(dataset, [])
+        began = time.monotonic()
+
+        def clock() -> datetime:
+            return intake.started + timedelta(seconds=time.monotonic() - began)
+
+        report = _opened(source, dataset, intake)
+        arrivals = Arrivals(model, batches, intake, mapper, progress)
+        try:
+            with self._connection.transaction():
+                return Landing(self._connection, model, arrivals, intake, report).land(clock)
+        except Exception as exc:
+            error = _named(exc, source, dataset)
+            fetched = arrivals.fetched + intake.rejected
+            failed = _failed(replace(report, finished_at=clock(), fetched=fetched), intake, error)
+            self._record_failure(failed, intake.run_id)
+            if not isinstance(error, SourceError):
+                raise
+            return failed
+        finally:
+            arrivals.close()
+            mapper.close()
+
+    def _record_failure(self, failed: LoadReport, run_id: str) -> None:
+        try:
+            with self._connection.transaction():
+                registry.write_sync(self._connection, failed, run_id)
+        except CrmetricsError as exc:
+            # The failure itself is on its way to the user; this one would only hide it.
+            log.error("the failed sync could not be recorded: %s", exc)
+
+    # --- reading and further tables ----------------------------------------------------------
+
+    def inventory(self) -> Inventory:
+        """What the warehouse holds of the session's datasets."""
+        return inventory(self._connection, self.datasets)
+
+    def execute(self, sql: str, params: Parameters | None = None) -> int:
+        """Run a statement; the number of rows that it changed."""
+        return self._connection.execute(sql, params)
+
+    def arrow(self, sql: str, params: Parameters | None = None) -> pa.Table:
+        return self._connection.arrow(sql, params)
+
+    def rows(self, sql: str, params: Parameters | None = None) -> list[tuple[Any, ...]]:
+        return self._connection.rows(sql, params)
+
+    def scalar(self, sql: str, params: Parameters | None = None) -> Any:
+        return self._connection.scalar(sql, params)
+
+    def register(self, name: str, relation: Any) -> None:
+        self._connection.register(name, relation)
+
+    def unregister(self, name: str) -> None:
+        self._connection.unregister(name)
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Everything inside is committed together or not at all; not around `load`."""
+        return self._connection.transaction()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def open_for_load(settings: EngineSettings, datasets: Mapping[str, Dataset]) -> LoadSession:
+    """The warehouse for writing; made when there is none. Use it as a context manager.
+
+    The statement timeout of the settings is for queries and does not apply.
+    Raises WarehouseLockedError when another process keeps the file, WarehouseError when the file
+    cannot be used.
+    """
+    connection = connect(replace(settings, statement_timeout_s=None), read_only=False)
+    try:
+        return LoadSession(connection, datasets)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _opened(source: str, dataset: str, intake: Intake) -> LoadReport:
+    """The report of a load that begins."""
+    return LoadReport(
+        sync_id=randomness.token_hex(8),
+        source=source,
+        dataset=dataset,
+        started_at=intake.started,
+        finished_at=intake.started,
+        is_full=intake.is_full,
+    )
+
+
+def _failed(report: LoadReport, intake: Intake, error: CrmetricsError) -> LoadReport:
+    """The report of a load that was rolled back: what was fetched, and why nothing was kept."""
+    return replace(report, status="failed", notices=tuple(intake.notices), error=error)
+
+
+def _named(exc: Exception, source: str, dataset: str) -> CrmetricsError:
+    """The failure of a load as an error that names source and dataset; its cause is kept."""
+    if isinstance(exc, CrmetricsError) and not isinstance(exc, SourceError):
+        return exc
+    place = f"source {source!r}, dataset {dataset!r}: "
+    text = redact(str(exc))
+    if isinstance(exc, SourceError):
+        if text.startswith(place):
+            return exc
+        error = SourceError(place + text, findings=exc.findings)
+    else:
+        error = SourceError(
+            f"{place}the connector failed with {type(exc).__name__}: {text}. "
+            "This is a defect of the connector or of what it read."
+        )
+    error.__cause__ = exc
+    return error

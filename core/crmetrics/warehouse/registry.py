@@ -1,0 +1,270 @@
+"""The books of the warehouse (schema `meta`): syncs, their state, what was delivered and rejected.
+
+Everything here runs inside the transaction of the load that it describes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from crmetrics.datasets import Dataset
+from crmetrics.secrets import redact
+from crmetrics.warehouse.connection import Connection
+from crmetrics.warehouse.intake import Intake, LoadReport, Rejection
+from crmetrics.warehouse.schema import table_of
+from crmetrics.warehouse.statements import literal
+
+KEPT_REJECTING_SYNCS = 10
+"""Rejected rows of this many syncs are kept per source and dataset."""
+
+_INCOMING = "incoming_records"
+
+FLAGS: Mapping[str, str] = {
+    "deleted": "is_deleted",
+    "test": "is_test",
+    "merged": "merged_into_id is not null",
+    "spam": "is_spam",
+}
+"""Name of a row count -> the condition that it counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """What the last committed read of a dataset left for the next one.
+
+    state: the connector's own. columns: canonical columns that all stored rows cover.
+    fingerprint: of the mapping they were read with. watermark: changes up to here are loaded.
+    """
+
+    state: Mapping[str, Any] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    fingerprint: str = ""
+    covers_from: date | None = None
+    watermark: datetime | None = None
+    synced_at: datetime | None = None
+
+    @property
+    def exists(self) -> bool:
+        """False before the first committed read."""
+        return self.synced_at is not None
+
+
+def instant(microseconds: int | None) -> datetime | None:
+    """An instant from what `epoch_us` gives; free of the session zone."""
+    if microseconds is None:
+        return None
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+
+
+def read_state(connection: Connection, source: str, dataset: str) -> SyncState:
+    rows = connection.rows(
+        "select state::varchar, columns, fingerprint, covers_from, epoch_us(watermark), "
+        "epoch_us(synced_at) from meta.sync_state where source = ? and dataset = ?",
+        [source, dataset],
+    )
+    if not rows:
+        return SyncState()
+    state, columns, fingerprint, covers_from, watermark, synced_at = rows[0]
+    return SyncState(
+        json.loads(state) if state else {},
+        tuple(columns or ()),
+        fingerprint or "",
+        covers_from,
+        instant(watermark),
+        instant(synced_at),
+    )
+
+
+def write_state(connection: Connection, report: LoadReport, intake: Intake) -> None:
+    """Keep what the next read needs; a state that the connector did not save stays."""
+    former = read_state(connection, report.source, report.dataset)
+    state = former.state if intake.state is None else intake.state
+    connection.execute(
+        "delete from meta.sync_state where source = ? and dataset = ?",
+        [report.source, report.dataset],
+    )
+    connection.execute(
+        "insert into meta.sync_state values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            report.source,
+            report.dataset,
+            json.dumps(state, default=_plain),
+            sorted(intake.columns),
+            intake.fingerprint,
+            intake.covers_from,
+            intake.watermark,
+            report.started_at,
+            report.sync_id,
+        ],
+    )
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    raise TypeError(
+        f"a connector's state holds text, numbers, lists and maps; {type(value).__name__} is none"
+    )
+
+
+def write_sync(connection: Connection, report: LoadReport, run_id: str) -> None:
+    """One row of `meta.syncs`, for a load that is committed or for one that failed."""
+    connection.execute(
+        """insert into meta.syncs by name select
+            $sync_id as sync_id, $run_id as run_id, $source as source, $dataset as dataset,
+            $started_at as started_at, $finished_at as finished_at, $status as status,
+            $is_full as is_full, $fetched as fetched, $landed as landed, $inserted as inserted,
+            $updated as updated, $outdated as outdated, $rejected as rejected,
+            $duplicates as duplicates, $deleted as deleted, $replaced as replaced,
+            $message as message, $notices::json as notices, $columns::varchar[] as columns""",
+        {
+            "run_id": run_id,
+            "message": redact(str(report.error)) if report.error else None,
+            "notices": json.dumps([redact(notice) for notice in report.notices]),
+            "columns": list(report.columns),
+            **{name: getattr(report, name) for name in _SYNC_FIELDS},
+        },
+    )
+
+
+_SYNC_FIELDS = (
+    "sync_id",
+    "source",
+    "dataset",
+    "started_at",
+    "finished_at",
+    "status",
+    "is_full",
+    "fetched",
+    "landed",
+    "inserted",
+    "updated",
+    "outdated",
+    "rejected",
+    "duplicates",
+    "deleted",
+    "replaced",
+)
+
+
+# --- what was delivered ----------------------------------------------------------------------
+
+
+def delivered_columns(connection: Connection, source: str, dataset: str) -> frozenset[str]:
+    """The columns that this source has ever filled."""
+    rows = connection.rows(
+        'select "column" from meta.delivered_columns where source = ? and dataset = ?',
+        [source, dataset],
+    )
+    return frozenset(str(name) for (name,) in rows)
+
+
+def write_delivered(
+    connection: Connection,
+    source: str,
+    dataset: str,
+    columns: Iterable[str],
+    covered: Iterable[str],
+) -> None:
+    """Replace the columns that this source has filled.
+
+    covered: those that it is still asked for; the values of others are kept, but nobody may compute
+    with them, because they follow no change any more.
+    """
+    connection.execute(
+        "delete from meta.delivered_columns where source = ? and dataset = ?", [source, dataset]
+    )
+    connection.execute(
+        """insert into meta.delivered_columns
+        select $dataset, $source, name, list_contains($covered::varchar[], name)
+        from (select unnest($columns::varchar[]) as name)""",
+        {
+            "dataset": dataset,
+            "source": source,
+            "columns": sorted(columns),
+            "covered": sorted(covered),
+        },
+    )
+
+
+def stored_rows(connection: Connection, source: str, dataset: str) -> int:
+    """How many rows the dataset holds of this source, as counted after its last load."""
+    return int(
+        connection.scalar(
+            'select "rows" from meta.row_counts where source = ? and dataset = ?', [source, dataset]
+        )
+        or 0
+    )
+
+
+def count_rows(connection: Connection, source: str, dataset: Dataset) -> int:
+    """Count the rows of this source, by flag, keep the counts, and return the number of rows."""
+    flags = ", ".join(
+        f"count(*) filter (where {condition})" if condition.split()[0] in dataset else "0"
+        for condition in FLAGS.values()
+    )
+    connection.execute(
+        "delete from meta.row_counts where source = ? and dataset = ?", [source, dataset.name]
+    )
+    connection.execute(
+        f"insert into meta.row_counts select $dataset, $source, count(*), {flags} "
+        f"from {table_of(dataset.name)} where source = {literal(source)}",
+        {"dataset": dataset.name, "source": source},
+    )
+    return stored_rows(connection, source, dataset.name)
+
+
+# --- what was set aside ----------------------------------------------------------------------
+
+
+def write_rejections(
+    connection: Connection, report: LoadReport, rejections: Iterable[Rejection]
+) -> None:
+    """Keep rejected records with their reason and place; secrets are masked."""
+    import pyarrow as pa
+
+    kept = list(rejections)
+    if not kept:
+        return
+    table = pa.table(
+        {
+            "place": [redact(rejection.place) for rejection in kept],
+            "reason": [redact(rejection.reason) for rejection in kept],
+            "record": [redact(rejection.record) for rejection in kept],
+        }
+    )
+    connection.register(_INCOMING, table)
+    try:
+        connection.execute(
+            "insert into meta.rejected_rows select $sync_id, $source, $dataset, "
+            f"place, reason, record, $rejected_at from {_INCOMING}",
+            rejection_values(report),
+        )
+    finally:
+        connection.unregister(_INCOMING)
+
+
+def rejection_values(report: LoadReport) -> dict[str, Any]:
+    """The columns that all rejected rows of a sync share."""
+    return {
+        "sync_id": report.sync_id,
+        "source": report.source,
+        "dataset": report.dataset,
+        "rejected_at": report.started_at,
+    }
+
+
+def forget_old_rejections(connection: Connection, source: str, dataset: str) -> None:
+    """Keep the rejected rows of the last syncs only: a job that runs for years must not grow."""
+    connection.execute(
+        f"""delete from meta.rejected_rows
+        where source = $source and dataset = $dataset and sync_id not in (
+            select sync_id from meta.rejected_rows
+            where source = $source and dataset = $dataset
+            group by sync_id order by max(rejected_at) desc limit {KEPT_REJECTING_SYNCS})""",
+        {"source": source, "dataset": dataset},
+    )

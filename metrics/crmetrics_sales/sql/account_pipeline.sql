@@ -1,0 +1,36 @@
+-- One row per period and open deal with what remains of the period's target: the part of each
+-- account (and so of each segment) in the pipeline coverage. The target has no segment.
+with remaining as (
+  select
+    period_start,
+    sum(target_amount) as target_amount,
+    sum(target_amount) - coalesce(sum(won_amount), 0) as remaining_amount
+  from quota_progress
+  group by period_start
+),
+scope as (
+  select period_start, bool_or(owner_id is null) as is_company
+  from period_quotas
+  group by period_start
+)
+select
+  d.period_start,
+  d.source,
+  d.account_id,
+  d.owner_id,
+  d.open_amount,
+  d.open_amount::double * d.probability as weighted_amount,
+  r.remaining_amount,
+  d.missing_amount,
+  d.missing_rate
+from quota_deals d
+join scope s on s.period_start = d.period_start
+join remaining r on r.period_start = d.period_start
+where not d.is_won
+  and (
+    s.is_company
+    or exists (
+      select 1 from period_quotas q
+      where q.period_start = d.period_start and q.owner_id = d.owner_id
+    )
+  )

@@ -1,0 +1,274 @@
+"""DuckDB and SQLite behind one small face: columns, staging, statements, transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from crmetrics.plugin import export
+from crmetrics_database.address import Engine, TableName
+from crmetrics_database.statements import INCOMING, KEY, Kind, kinds, quoted
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+_BUSY_TIMEOUT_S = 30.0
+
+
+class DatabaseError(Exception):
+    """The database refused; the text is the driver's."""
+
+
+class Database(ABC):
+    """An open database file; a context manager that closes it.
+
+    types: the type of each kind of column in a table made by us. accepted: types of an existing
+    column that hold the kind without loss; an empty set accepts all.
+    """
+
+    types: ClassVar[Mapping[Kind, str]]
+    accepted: ClassVar[Mapping[Kind, frozenset[str]]]
+
+    @abstractmethod
+    def qualified(self, name: TableName) -> str:
+        """The table's name as SQL."""
+
+    @abstractmethod
+    def columns(self, name: TableName) -> dict[str, str]:
+        """Columns of a table, in small letters, and their types; empty without such a table."""
+
+    @abstractmethod
+    def create_schema(self, name: TableName) -> None:
+        """Make the schema of the table when it is missing."""
+
+    @abstractmethod
+    def stage(self, table: pa.Table) -> None:
+        """Make a flat Arrow table readable as the temporary table `INCOMING`."""
+
+    @abstractmethod
+    def execute(self, sql: str) -> int:
+        """Run a statement; the number of rows that it changed."""
+
+    @abstractmethod
+    def first(self, sql: str) -> tuple[Any, ...] | None:
+        """The first row of a query."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing."""
+        self.execute(self._begin)
+        try:
+            yield
+            self.execute("commit")
+        except BaseException:
+            self.roll_back()
+            raise
+
+    _begin: ClassVar[str] = "begin transaction"
+
+    @abstractmethod
+    def roll_back(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def open_database(engine: Engine, path: Path, *, read_only: bool = False) -> Database:
+    """Open the file, made when missing unless read_only. Raises DatabaseError."""
+    return DuckDatabase(path, read_only) if engine == "duckdb" else SqliteDatabase(path, read_only)
+
+
+class DuckDatabase(Database):
+    """A DuckDB file; instants are `timestamptz`."""
+
+    types: ClassVar[Mapping[Kind, str]] = {
+        "text": "varchar",
+        "float": "double",
+        "integer": "bigint",
+        "date": "date",
+        "instant": "timestamptz",
+    }
+    accepted: ClassVar[Mapping[Kind, frozenset[str]]] = {
+        "text": frozenset({"VARCHAR", "JSON"}),
+        "float": frozenset({"DOUBLE"}),
+        "integer": frozenset({"BIGINT", "HUGEINT"}),
+        "date": frozenset({"DATE"}),
+        "instant": frozenset({"TIMESTAMP WITH TIME ZONE", "TIMESTAMP"}),
+    }
+
+    def __init__(self, path: Path, read_only: bool) -> None:
+        self._connection: duckdb.DuckDBPyConnection
+        with _duckdb_errors():
+            import duckdb
+
+            self._connection = duckdb.connect(
+                str(path),
+                read_only=read_only,
+                config={
+                    "autoinstall_known_extensions": "false",
+                    "autoload_known_extensions": "false",
+                    "python_enable_replacements": "false",
+                },
+            )
+            self._connection.execute("set enable_progress_bar = false")
+            self._connection.execute("set TimeZone = 'UTC'")
+            [(catalog,)] = self._connection.execute("select current_catalog()").fetchall()
+            self._catalog = str(catalog)
+
+    def qualified(self, name: TableName) -> str:
+        # With the catalog: `results.kpis` in results.duckdb would be ambiguous.
+        parts = (self._catalog, name.schema or "main", name.table)
+        return ".".join(quoted(part) for part in parts)
+
+    def columns(self, name: TableName) -> dict[str, str]:
+        with _duckdb_errors():
+            rows = self._connection.execute(
+                "select column_name, data_type from information_schema.columns "
+                "where table_catalog = ? and table_schema = ? and table_name = ? "
+                "order by ordinal_position",
+                [self._catalog, name.schema or "main", name.table],
+            ).fetchall()
+        return {str(column).lower(): str(kind) for column, kind in rows}
+
+    def create_schema(self, name: TableName) -> None:
+        if name.schema:
+            schema = f"{quoted(self._catalog)}.{quoted(name.schema)}"
+            self.execute(f"create schema if not exists {schema}")
+
+    def stage(self, table: pa.Table) -> None:
+        with _duckdb_errors():
+            self._connection.register("crmetrics_arrow", table)
+            self._connection.execute(
+                f"create or replace temp table {INCOMING} as from crmetrics_arrow"
+            )
+            self._connection.unregister("crmetrics_arrow")
+
+    def execute(self, sql: str) -> int:
+        with _duckdb_errors():
+            result = self._connection.execute(sql)
+            counts = bool(result.description) and result.description[0][0] == "Count"
+            # A partly read result would block the next statement: always to its end.
+            rows = result.fetchall() if counts else []
+        return int(rows[0][0]) if rows else 0
+
+    def first(self, sql: str) -> tuple[Any, ...] | None:
+        with _duckdb_errors():
+            rows: list[tuple[Any, ...]] = self._connection.execute(sql).fetchall()
+        return rows[0] if rows else None
+
+    def roll_back(self) -> None:
+        # A failed statement may have ended the transaction already.
+        import duckdb
+
+        with _suppressed(duckdb.Error):
+            self._connection.rollback()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class SqliteDatabase(Database):
+    """A SQLite file; dates are ISO text, instants ISO text in UTC with `Z`."""
+
+    types: ClassVar[Mapping[Kind, str]] = {
+        "text": "text",
+        "float": "real",
+        "integer": "integer",
+        "date": "text",
+        "instant": "text",
+    }
+    # SQLite stores any value in any column; only an integer column would keep 1.0 as 1, which
+    # reads back equal.
+    accepted: ClassVar[Mapping[Kind, frozenset[str]]] = {}
+    _begin: ClassVar[str] = "begin immediate"
+
+    def __init__(self, path: Path, read_only: bool) -> None:
+        target = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+        with _sqlite_errors():
+            self._connection = sqlite3.connect(
+                target, uri=True, timeout=_BUSY_TIMEOUT_S, isolation_level=None
+            )
+            # The first read shows whether the file is a database at all.
+            self._connection.execute("select count(*) from sqlite_master")
+
+    def qualified(self, name: TableName) -> str:
+        return f'"main".{quoted(name.table)}'
+
+    def columns(self, name: TableName) -> dict[str, str]:
+        with _sqlite_errors():
+            rows = self._connection.execute(
+                "select name, type from pragma_table_info(?, 'main')", [name.table]
+            ).fetchall()
+        return {str(column).lower(): str(kind).upper() for column, kind in rows}
+
+    def create_schema(self, name: TableName) -> None:
+        """SQLite has none; `parse_table` refuses them."""
+
+    def stage(self, table: pa.Table) -> None:
+        columns = kinds(table)
+        described = ", ".join(
+            f"{quoted(name)} {self.types[kind]}" for name, kind in columns.items()
+        )
+        marks = ", ".join("?" * len(columns))
+        key = ", ".join(quoted(name) for name in KEY)
+        with _sqlite_errors():
+            self._connection.execute(f"drop table if exists temp.{INCOMING}")
+            self._connection.execute(f"create temp table {INCOMING} ({described})")
+            self._connection.executemany(
+                f"insert into temp.{INCOMING} values ({marks})",
+                (tuple(row.values()) for row in export.rows(table)),
+            )
+            self._connection.execute(f"create index temp.{INCOMING}_key on {INCOMING} ({key})")
+
+    def execute(self, sql: str) -> int:
+        with _sqlite_errors():
+            return max(self._connection.execute(sql).rowcount, 0)
+
+    def first(self, sql: str) -> tuple[Any, ...] | None:
+        with _sqlite_errors():
+            row: tuple[Any, ...] | None = self._connection.execute(sql).fetchone()
+        return row
+
+    def roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.rollback()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def _duckdb_errors() -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as exc:
+        raise DatabaseError(str(exc)) from exc
+
+
+@contextmanager
+def _sqlite_errors() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise DatabaseError(str(exc)) from exc
+
+
+@contextmanager
+def _suppressed(kind: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except kind:
+        return
