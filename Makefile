@@ -39,7 +39,9 @@ bench: $(VENV)/installed-dev  ## measure speed and memory
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/installed-dev  ## rewrite the generated pages of docs/
-	$(BIN)/python docs/generate.py
+	@mkdir -p docs
+	$(BIN)/python -m crmetrics.cli.reference > docs/cli.md.new
+	mv docs/cli.md.new docs/cli.md
 
 clean:  ## remove everything that make made
 	rm -rf $(VENV) demo dist build

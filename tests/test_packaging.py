@@ -68,12 +68,15 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _sources(repo: Path) -> set[str]:
-    """Every file of the four roots that belongs into the wheel, as the wheel names it."""
+    """Every file of the four roots that belongs into the wheel, as the wheel names it: all but
+    the pages for readers of the checkout, which lie beside the packages."""
     return {
         file.relative_to(repo / root).as_posix()
         for root in ROOTS
         for file in (repo / root).rglob("*")
-        if file.is_file() and file.suffix not in (".md", ".pyc")
+        if file.is_file()
+        and file.suffix != ".pyc"
+        and not (file.suffix == ".md" and file.parent == repo / root)
     }
 
 

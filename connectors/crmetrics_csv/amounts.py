@@ -46,7 +46,7 @@ def plain_number(text: str, rules: FileRules) -> str:
     """
     plain = _plain(text, rules.decimal, rules.thousands)
     if plain is None:
-        raise _unreadable(text)
+        raise _unreadable(text, rules)
     return plain
 
 
@@ -88,7 +88,7 @@ def read_bool(text: str) -> bool:
     )
 
 
-def _unreadable(text: str) -> UnreadableError:
+def _unreadable(text: str, rules: FileRules) -> UnreadableError:
     """Why a text is no number, with what it would be under other conventions."""
     text = text.translate(_SPACES)
     found: dict[Decimal, str] = {}
@@ -101,7 +101,8 @@ def _unreadable(text: str) -> UnreadableError:
             found.setdefault(Decimal(plain), options)
     if found:
         readings = " or ".join(f"{value:f} ({options})" for value, options in found.items())
-        return UnreadableError(f"can be {readings}", "Set these options.")
+        fix = f"Set what it means under {rules.option_path}."
+        return UnreadableError(f"can be {readings}", fix)
     if _BARE.fullmatch(text):
         return UnreadableError("its separators stand in odd places")
     return UnreadableError(

@@ -113,6 +113,7 @@ class CsvConnector(Connector):
                 loaded = yield from load_file(file, stem, rules, request)
                 self._note_shrinking(ledger.before.get(file.part), loaded, file.part, request)
             ledger.record(file.part, loaded)
+        ledger.check_ids()
         request.save_state(ledger.state())
 
     def _note_shrinking(

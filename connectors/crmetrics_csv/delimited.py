@@ -32,7 +32,7 @@ _COLUMN_IN_ERROR = re.compile(r"CSV column #(\d+)")
 _TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
     "bool": pa.bool_(),
-    "int": pa.int64(),
+    "int": pa.string(),  # Arrow takes 0x1F for a number
     "float": pa.float64(),
     "money": pa.decimal128(18, 4),
     "date": pa.date32(),

@@ -48,7 +48,7 @@ class JsonRecords:
         for numbered in _in_batches(self._records(checksum)):
             numbers = [number for number, _, _ in numbered]
             yield FieldBatch(
-                {position: self._as_written(numbered, position) for position in typed},
+                {p: self._as_written(numbered, p, kind) for p, kind in typed.items()},
                 {position: self._natural(numbered, position) for position in raw},
                 numbers,
             )
@@ -78,10 +78,14 @@ class JsonRecords:
 
     # --- arrays -------------------------------------------------------------------------------
 
-    def _as_written(self, numbered: Sequence[Numbered], position: int) -> Array:
+    def _as_written(self, numbered: Sequence[Numbered], position: int, kind: ColumnType) -> Array:
         """The values as text, numbers digit for digit."""
         name = self.header.names[position]
         texts = [self._text(record.get(name), name, number) for number, record, _ in numbered]
+        if self._rules.decimal != "." and kind != "string":
+            # The option is about numbers in quotes; JSON's own numbers always have a point.
+            mark = self._rules.decimal
+            texts = [v.replace(".", mark) if isinstance(v, NumberText) else v for v in texts]
         return null_out(pa.array(texts, pa.string()), self._rules.null_values)
 
     def _text(self, value: Any, name: str, number: int) -> str | None:

@@ -22,6 +22,7 @@ _EXTENSIONS: dict[str, FileFormat] = {
     ".jsonl": "ndjson",
     ".json": "json",
 }
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
 
@@ -144,7 +145,7 @@ class SourceFiles:
         return [
             self._near_dataset(path.name) or path.name
             for path in self._listing()
-            if path not in used
+            if path not in used and _holds_data(path.name)
         ]
 
     # --- which files --------------------------------------------------------------------------
@@ -224,7 +225,7 @@ class SourceFiles:
         _, known, compression = split_name(path.name)
         form = rules.format or known
         part = self.part(path)
-        if form is None and path.suffix.lower() in (".xlsx", ".xls", ".xlsm", ".ods"):
+        if form is None and path.suffix.lower() in _WORKBOOKS:
             raise SourceError(f"{part}: a workbook; export the sheet as CSV or Parquet.")
         if form is None:
             raise SourceError(
@@ -264,6 +265,11 @@ class SourceFiles:
 
     def _folder_files(self) -> Iterator[Path]:
         return (path for path in self._listing() if split_name(path.name)[1] is not None)
+
+
+def _holds_data(name: str) -> bool:
+    """True for files that a user may think are read."""
+    return split_name(name)[1] is not None or PurePath(name).suffix.lower() in _WORKBOOKS
 
 
 def _is_hidden(name: str) -> bool:

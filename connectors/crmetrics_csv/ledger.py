@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from crmetrics.plugin import Dataset, SourceError
@@ -27,13 +27,18 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class LoadedFile:
-    """One file as it was loaded. rows: that reached the dataset. columns: that were asked for."""
+    """One file as it was loaded.
+
+    rows: that reached the dataset. columns: that were asked for. has_numbers: the file has no ids,
+    its rows are numbered.
+    """
 
     size: int
     mtime_ns: int
     checksum: str
     rows: int
     columns: tuple[str, ...]
+    has_numbers: bool = False
 
 
 def stamp_of(file: DataFile) -> Stamp:
@@ -91,11 +96,23 @@ class Ledger:
                     return None
             except OSError as exc:
                 raise SourceError(f"{file.part}: cannot be read: {exc.strerror}.") from exc
-        return LoadedFile(stamp.size, stamp.mtime_ns, loaded.checksum, loaded.rows, loaded.columns)
+        return replace(loaded, mtime_ns=stamp.mtime_ns)
 
     def record(self, part: str, loaded: LoadedFile) -> None:
         """Note a file of this read."""
         self.now[part] = loaded
+
+    def check_ids(self) -> None:
+        """Raise SourceError when some files have ids and others have numbered rows."""
+        parts: dict[bool, list[str]] = {True: [], False: []}
+        for part, loaded in self.now.items():
+            if loaded.rows:
+                parts[loaded.has_numbers].append(part)
+        if all(parts.values()):
+            raise SourceError(
+                f"{', '.join(parts[True][:5])}: no field 'id', which {', '.join(parts[False][:5])} "
+                "has. Give all files of a dataset an id, or none."
+            )
 
     def state(self) -> dict[str, Any]:
         """The state to keep: JSON-like."""

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 
 from crmetrics_csv.dialect import Dialect, unlimited_fields
-from crmetrics_csv.streams import BlockStream
+from crmetrics_csv.streams import BLOCK, BlockStream
 
 
 class RecordLines:
@@ -19,7 +19,7 @@ class RecordLines:
 
     def __init__(self, blocks: Iterable[bytes], dialect: Dialect) -> None:
         text = io.TextIOWrapper(
-            io.BufferedReader(BlockStream(blocks)),
+            io.BufferedReader(BlockStream(blocks), BLOCK),
             encoding="utf-8",
             errors="replace",
             newline="",

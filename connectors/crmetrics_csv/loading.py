@@ -26,12 +26,14 @@ def load_file(
     """
     before = stamp_of(file)
     rows = 0
+    has_numbers = False
     try:
         records = open_records(file, rules)
         request.begin_part(file.part)
         # A JSON file without records has no fields either.
         if records.header.names:
             plan = _checked_plan(file, request, records.header)
+            has_numbers = plan.numbers_rows
             for batch in Conversion(file, records, plan, rules, request, stem).batches():
                 rows += batch.num_rows
                 yield batch
@@ -42,7 +44,9 @@ def load_file(
     if not rows:
         request.notice(f"{file.part} has a header and no records.")
     checksum = records.checksum or checksum_of(file.path)
-    return LoadedFile(before.size, before.mtime_ns, checksum, rows, tuple(request.columns))
+    return LoadedFile(
+        before.size, before.mtime_ns, checksum, rows, tuple(request.columns), has_numbers
+    )
 
 
 def _checked_plan(file: DataFile, request: ReadRequest, header: Header) -> FilePlan:

@@ -97,6 +97,9 @@ class Progress:
 
     def _numbers(self, count: int) -> Sequence[int]:
         """The numbers of the next `count` good records; odd rows have numbers of their own."""
+        while self._odd_numbers and self._odd_numbers[0] == self._next_number:
+            self._odd_numbers.popleft()
+            self._next_number += 1
         start = self._next_number
         if not self._odd_numbers or self._odd_numbers[0] >= start + count:
             numbers: Sequence[int] = range(start, start + count)

@@ -83,13 +83,21 @@ class BlockStream(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        # Arrow takes short reads, but an empty one is the end; a large block goes in pieces.
-        block = self._rest or next(filter(None, self._blocks), b"")
-        if 0 <= size < len(block):
-            self._rest = block[size:]
-            return block[:size]
+        """Up to `size` bytes, at least half of that before the end: Arrow parses what one read
+        gives, and a long record needs a long read."""
+        pieces = [self._rest] if self._rest else []
+        length = len(self._rest)
+        while length * 2 < size or not pieces:
+            block = next(filter(None, self._blocks), b"")
+            if not block:
+                break
+            pieces.append(block)
+            length += len(block)
+        joined = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._rest = b""
-        return block
+        if 0 <= size < length:
+            joined, self._rest = joined[:size], joined[size:]
+        return joined
 
     def readinto(self, buffer: Any) -> int:
         target = memoryview(buffer).cast("B")

@@ -99,6 +99,8 @@ def null_out(texts: Array, tokens: Sequence[str]) -> Array:
 def _from_text(texts: Array, kind: str, rules: FileRules, order: Order | None) -> Converted:
     texts = pc.utf8_trim_whitespace(texts)
     is_null = pc.is_in(pc.utf8_lower(texts), value_set=pa.array(NULL_TEXTS))
+    if rules.null_values:
+        is_null = pc.or_(is_null, pc.is_in(texts, value_set=pa.array(rules.null_values)))
     texts = pc.if_else(is_null, pa.scalar(None, pa.string()), texts)
     whole = _at_once(texts, kind, rules)
     return Converted(whole) if whole is not None else _by_value(texts, kind, rules, order)
@@ -260,6 +262,8 @@ def _float(array: Array, rules: FileRules) -> Converted:
     """NaN is what other tools write for null; infinity is no number."""
     _require(array, is_number)
     values = array.cast(pa.float64(), safe=False)
+    if pc.all(pc.is_finite(values)).as_py() is not False:
+        return Converted(values)
     if pc.any(pc.is_nan(values)).as_py():
         values = pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
     if pc.any(pc.is_inf(values)).as_py():

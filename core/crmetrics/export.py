@@ -198,8 +198,10 @@ def _json_value(kind: pa.DataType) -> Callable[[Any], Any]:
             (field.name, _optional(_json_value(field.type))) for field in kind
         ]
         return lambda value: {name: convert(value[name]) for name, convert in parts}
-    if pa.types.is_nested(kind) and hasattr(kind, "value_type"):
-        element = _optional(_json_value(kind.value_type))
+    # Lists of all sorts; unions, which have none, are given as Python reads them.
+    element_type: pa.DataType | None = getattr(kind, "value_type", None)
+    if pa.types.is_nested(kind) and element_type is not None:
+        element = _optional(_json_value(element_type))
         return lambda values: [element(value) for value in values]
     return _scalar
 

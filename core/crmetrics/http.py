@@ -200,6 +200,14 @@ class Session:
         if _is_loopback(urlsplit(address).hostname or ""):
             # A proxy's loopback is not ours.
             options["proxies"] = {"http": None, "https": None}
+        answer = self._send_until_answered(method, address, options, repeatable)
+        if isinstance(answer, HttpError):
+            raise answer
+        return answer
+
+    def _send_until_answered(
+        self, method: str, address: str, options: dict[str, Any], repeatable: bool
+    ) -> Response | HttpError:
         attempt = 1
         while True:
             answer = self._send(method, address, options)
@@ -207,14 +215,11 @@ class Session:
             if attempt < self._retries.attempts:
                 pause_s = self._pause_before_repeat(answer, attempt, repeatable)
             if pause_s is None:
-                break
+                return answer
             if isinstance(answer, Response):
                 answer.close()
             self._sleep(pause_s)
             attempt += 1
-        if isinstance(answer, HttpError):
-            raise answer
-        return answer
 
     def _send(self, method: str, address: str, options: dict[str, Any]) -> Response | HttpError:
         import requests

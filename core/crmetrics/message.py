@@ -21,6 +21,15 @@ Detail = Literal["group", "person", "record"]
 SMALLEST_GROUP = 5
 """Figures about fewer people than this are not shown in chat (V1)."""
 
+GOAL_WORDS: Mapping[str, str] = {
+    "achieved": "achieved",
+    "on_track": "on track",
+    "at_risk": "at risk",
+    "off_track": "off track",
+    "breached_guardrail": "guardrail broken",
+}
+"""Goal statuses as they are said."""
+
 _KPIS_IN_HEADLINE = 3
 _URGENCY: Mapping[Tone, int] = {"bad": 0, "warning": 1, "good": 2, "neutral": 2}
 
@@ -96,6 +105,11 @@ class KpiLine:
     is_about_users: bool = False
     goal_status: str = ""
     target: float | None = None
+
+    @property
+    def goal_words(self) -> str:
+        """`goal_status` as it is said; empty without a judged goal."""
+        return GOAL_WORDS.get(self.goal_status, "")
 
 
 @dataclass(frozen=True, slots=True)

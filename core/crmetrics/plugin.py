@@ -8,7 +8,9 @@ A plugin imports this module and nothing else of crmetrics (its tests also `crme
   `crmetrics_metric_packs`.
 - A **sink** delivers results: subclass `Sink`, offer it with `crmetrics_sinks`.
 
-Write a hook as a module-level function decorated with `@hookimpl`.
+Write a hook as a module-level function decorated with `@hookimpl`. What several plugins need is
+here too: `http` (sessions with retries), `export` (tables as CSV, JSON, Parquet), `for_chat` (what
+of a message a chat channel may see).
 """
 
 from __future__ import annotations

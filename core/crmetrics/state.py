@@ -351,14 +351,14 @@ def last_delivery(
     )
     if not found:
         return None
-    key, run_id, job, sink, destination, status, at, receipt, error = found[0]
+    key, run_id, job, sink, destination, its_status, at, receipt, error = found[0]
     return DeliveryRecord(
         key=key,
         run_id=run_id,
         job=job,
         sink=sink,
         destination=destination,
-        status=status,
+        status=its_status,
         at=at.astimezone(UTC),
         receipt=json.loads(receipt),
         error=error,

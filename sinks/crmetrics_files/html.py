@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import groupby
 
@@ -61,7 +61,7 @@ def _overview(lines: Sequence[KpiLine]) -> str:
         f'<td class="number">{escape(line.value_text)}</td>'
         f"<td>{escape(line.change_text)}</td>"
         f"<td>{sparkline(line.series, line.target)}</td>"
-        f"<td>{escape(line.goal_status.replace('_', ' '))}</td></tr>"
+        f"<td>{escape(line.goal_words)}</td></tr>"
         for line in lines
     ]
     head = (
@@ -159,14 +159,17 @@ def sparkline(series: Sequence[float | None], target: float | None = None) -> st
             f'<line x1="0" x2="{_WIDTH:g}" y1="{height(target):.1f}" y2="{height(target):.1f}" '
             'stroke="#8c959f" stroke-dasharray="3 3"/>'
         )
+    return "".join([*parts, *_drawn(points), "</svg>"])
+
+
+def _drawn(points: Sequence[tuple[float, float] | None]) -> Iterator[str]:
+    """A line per run of values, and a dot on the last one."""
     for is_gap, run in groupby(points, key=lambda point: point is None):
-        if is_gap:
-            continue
-        path = " ".join(f"{point[0]:.1f},{point[1]:.1f}" for point in run if point is not None)
-        parts.append(
-            f'<polyline points="{path}" fill="none" stroke="currentColor" stroke-width="1.5"/>'
-        )
+        if not is_gap:
+            path = " ".join(f"{point[0]:.1f},{point[1]:.1f}" for point in run if point is not None)
+            yield (
+                f'<polyline points="{path}" fill="none" stroke="currentColor" stroke-width="1.5"/>'
+            )
     last = points[-1]
     if last is not None:
-        parts.append(f'<circle cx="{last[0]:.1f}" cy="{last[1]:.1f}" r="2" fill="currentColor"/>')
-    return "".join([*parts, "</svg>"])
+        yield f'<circle cx="{last[0]:.1f}" cy="{last[1]:.1f}" r="2" fill="currentColor"/>'

@@ -25,9 +25,8 @@ def markdown_report(message: Message) -> str:
 
 
 def _overview(lines: Sequence[KpiLine]) -> str:
-    rows = [(line.title, line.value_text, line.change_text, line.goal_status) for line in lines]
-    shown = [(*row[:3], row[3].replace("_", " ")) for row in rows]
-    return _table(("KPI", "Value", "Change", "Goal"), shown) if shown else ""
+    rows = [(line.title, line.value_text, line.change_text, line.goal_words) for line in lines]
+    return _table(("KPI", "Value", "Change", "Goal"), rows) if rows else ""
 
 
 def _section(line: KpiLine) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
 
 _SUFFIX = ".crmetrics-tmp"
+_DRAFT = re.compile(rf"\.(?P<name>.+)\.[0-9a-f]+{re.escape(_SUFFIX)}")
 
 
 def replace_files(writers: Mapping[Path, Callable[[Path], None]]) -> None:
@@ -40,6 +42,12 @@ def replace_files(writers: Mapping[Path, Callable[[Path], None]]) -> None:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def target_of(path: Path) -> Path:
+    """The file that a draft is for; any other path is itself."""
+    match = _DRAFT.fullmatch(path.name)
+    return path.with_name(match["name"]) if match else path
 
 
 def _remove_leftovers(target: Path) -> None:

@@ -23,7 +23,7 @@ from crmetrics.plugin import (
 )
 from crmetrics_files.html import html_report
 from crmetrics_files.markdown import markdown_report
-from crmetrics_files.replacing import replace_files, sha256_of
+from crmetrics_files.replacing import replace_files, sha256_of, target_of
 
 Format = Literal["csv", "json", "ndjson", "parquet", "markdown", "html"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -128,7 +128,9 @@ class FilesSink(Sink):
                 for target in targets.values()
             ]
         except OSError as exc:
-            place = self._shown(Path(exc.filename)) if exc.filename else self.destination(delivery)
+            place = self.destination(delivery)
+            if exc.filename:
+                place = self._shown(target_of(Path(exc.filename)))
             raise SinkError(
                 f"sink {self.context.name}: {place} could not be written: {exc.strerror or exc}. "
                 "The files that were there are whole; make room or fix the rights, then run again."

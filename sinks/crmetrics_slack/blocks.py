@@ -59,6 +59,7 @@ def blocks(message: Message) -> list[Block]:
     frame = _header(message), _closing(message)
     in_full = min(len(lines), MAX_BLOCKS - _BESIDE_KPIS)
     built: list[Block] = []
+    sections: list[Block] = []
     for groups in _GROUPS_TRIED:
         sections = [_kpi_section(line, groups) for line in lines[:in_full]]
         built = _joined(frame, sections, lines[in_full:])

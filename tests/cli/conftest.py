@@ -57,3 +57,50 @@ def start(tmp_path: Path) -> Start:
         )
 
     return run
+
+
+PROJECT = """\
+version: 1
+project: acme
+sources:
+  crm: {connector: csv, path: data}
+metrics: {packs: [sales]}
+goals:
+  - title: Win more
+    kpi: win_rate
+    objective: growth
+    baseline: 0.5
+    target: 0.9
+    start: 2024-01-01
+    due: 2024-01-31
+    owner: "@head"
+    rationale: coaching
+    guardrails: {average_deal_size: {min: 1}}
+sinks:
+  reports: {sink: files, path: reports, formats: [csv]}
+jobs:
+  monthly: {grain: month, kpis: [win_rate, won_amount], by: [owner.team], sinks: [reports]}
+"""
+DEALS = """\
+id,owner_id,created_at,close_date,is_closed,is_won,amount
+1,ann,2023-12-01T09:00:00Z,2024-01-02,true,true,1000
+2,ann,2023-12-01T09:00:00Z,2024-01-09,true,true,3000
+3,bob,2023-12-01T09:00:00Z,2024-01-31,true,true,8000
+4,bob,2023-12-01T09:00:00Z,2024-01-15,true,false,9000
+5,bob,2023-12-01T09:00:00Z,2024-01-16,true,false,700
+6,bob,2023-12-01T09:00:00Z,2024-01-20,false,false,50
+7,ann,2023-11-01T09:00:00Z,2023-12-10,true,true,2000
+8,bob,2023-11-01T09:00:00Z,2023-12-11,true,false,
+"""
+USERS = "id,team,created_at\nann,EMEA,2023-01-01T00:00:00Z\nbob,,2023-01-01T00:00:00Z\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose win rate of January 2024 is 3 of 5: EMEA 2 of 2, no team 1 of 3."""
+    folder = tmp_path / "acme"
+    (folder / "data").mkdir(parents=True)
+    (folder / "crmetrics.yaml").write_text(PROJECT, encoding="utf-8")
+    (folder / "data" / "opportunities.csv").write_text(DEALS, encoding="utf-8")
+    (folder / "data" / "users.csv").write_text(USERS, encoding="utf-8")
+    return folder

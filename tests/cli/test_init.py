@@ -35,6 +35,10 @@ def test_a_project_is_made_and_the_next_commands_are_shown(call: Call, tmp_path:
     ]
 
 
+def test_a_folder_with_a_space_is_quoted_for_the_shell(call: Call, tmp_path: Path) -> None:
+    assert f"-C '{tmp_path / 'my crm'}' check" in call("init", tmp_path / "my crm").stdout
+
+
 def test_without_a_folder_it_is_the_project_folder(call: Call, tmp_path: Path) -> None:
     assert call("-C", tmp_path, "init").exit_code == 0
     assert files(tmp_path) == FILES

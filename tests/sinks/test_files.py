@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from crmetrics.message import SegmentLine
 from crmetrics.plugin import SinkContext, SinkError
 from crmetrics_files.html import sparkline
-from crmetrics_files.replacing import replace_files
+from crmetrics_files.replacing import replace_files, target_of
 from crmetrics_files.sink import FilesOptions, FilesSink
 from result_rows import breakdown, delivery, kpi, line, message, table
 
@@ -107,10 +107,10 @@ def test_a_formula_in_a_name_is_inert_in_csv(tmp_path: Path) -> None:
 
 
 def test_many_groups_are_written(tmp_path: Path) -> None:
-    rows = [kpi(segment={"owner.team": f"team {index}"}) for index in range(30_000)]
+    rows = [kpi(segment={"owner.team": f"team {index}"}) for index in range(8_000)]
     sink(tmp_path, formats=("csv",)).write(delivery(table(*rows)))
     text = (tmp_path / "out/weekly_sales_2026-W05.csv").read_text(encoding="utf-8")
-    assert text.count("\n") == 30_001
+    assert text.count("\n") == 8_001
 
 
 # --- names -----------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_a_writer_that_fails_leaves_the_old_files(tmp_path: Path) -> None:
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from crmetrics_files.replacing import replace_files
+from crmetrics_files.replacing import replace_files, target_of
 
 def write(path):
     path.write_text("new" * 1000)
@@ -218,6 +218,12 @@ def test_a_kill_leaves_every_file_old_or_new_and_the_next_write_cleans_up(
     replace_files({tmp_path / name: lambda path: path.write_text("last") and None
                    for name in ("a.csv", "b.csv")})  # fmt: skip
     assert names(tmp_path) == ["a.csv", "b.csv"]
+
+
+def test_an_error_names_the_file_and_not_its_draft(tmp_path: Path) -> None:
+    draft = tmp_path / ".week.1.csv.0a1b2c3d.crmetrics-tmp"
+    assert target_of(draft) == tmp_path / "week.1.csv"
+    assert target_of(tmp_path / ".hidden.csv") == tmp_path / ".hidden.csv"
 
 
 def test_cleaning_up_leaves_other_files_alone(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ END = datetime(2026, 1, 1, tzinfo=UTC)
 
 # Fixed on CPython 3.11. A difference on another version or machine is a defect of the dice; after a
 # wanted change of the sample, put the new value here.
-FINGERPRINT = "079cd0398a840312916ebdd2877d605c926da2bfca7f2b664d21bbe1417e0bcc"
+FINGERPRINT = "ad498c59cb8b01d65ac745eadec6ba80544b2ceed41b77e5dbc4e0293f44ee88"
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,8 @@ def test_a_seed_gives_the_same_records_on_every_machine() -> None:
     assert fingerprint(SampleCrm(seed=7, scale=0.2)) == FINGERPRINT
 
 
-def test_two_samples_of_one_seed_are_equal_and_another_seed_differs(crm: SampleCrm) -> None:
-    assert fingerprint(SampleCrm()) == fingerprint(crm)
-    assert fingerprint(SampleCrm(seed=8)) != fingerprint(crm)
+def test_another_seed_is_another_company() -> None:
+    assert fingerprint(SampleCrm(seed=8, scale=0.2)) != FINGERPRINT
 
 
 def test_dice_use_only_what_python_promises_to_keep() -> None:

@@ -182,16 +182,25 @@ def test_a_warehouse_that_is_not_there_is_an_error_that_helps(tmp_path: Path) ->
 def test_a_column_that_a_plugin_added_since_the_last_load_is_null_or_its_default(
     tmp_path: Path,
 ) -> None:
-    settings = write_crm(tmp_path, "@orders\nid,account_id,total_amount\n1,A,10")
+    settings = write_crm(
+        tmp_path,
+        "@orders\nid,account_id,total_amount\n1,A,10\n@accounts\nid,merged_into_id\nA,\nB,A",
+    )
     further = Dataset(
         "orders",
         "",
-        (Column("channel", "string"), Column("is_gift", "bool", default=False)),
+        (
+            Column("channel", "string"),
+            Column("is_gift", "bool", default=False),
+            Column("payer_id", "string", references="accounts"),
+        ),
     )
     datasets = extend(canonical_datasets(), [further])
     with open_for_compute(settings, datasets, VIEW) as crm:
         assert crm.describe("live_orders")["channel"] == "VARCHAR"
-        assert ask(crm, "select id, channel, is_gift from live_orders") == [("1", None, False)]
+        assert ask(crm, "select id, channel, is_gift, payer_id from live_orders") == [
+            ("1", None, False, None)
+        ]
 
 
 def test_a_dataset_of_a_plugin_is_live_like_the_others(tmp_path: Path) -> None:

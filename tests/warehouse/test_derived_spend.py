@@ -308,6 +308,34 @@ def test_the_rule_of_conversion(tmp_path: Path) -> None:
         assert kind == {"amount": "DECIMAL(28,10)"}
 
 
+def test_the_example_of_won_amount(tmp_path: Path) -> None:
+    with open_crm(
+        tmp_path,
+        """
+        @opportunities
+        id,close_date,is_closed,is_won,amount,currency,is_deleted
+        1,2026-01-01,true,true,1000,USD,false
+        2,2026-01-31,true,true,500,EUR,false
+        3,2026-02-01,true,true,900,USD,false
+        4,2026-01-20,true,false,700,USD,false
+        5,2026-01-20,true,true,,USD,false
+        6,2026-01-10,true,true,300,USD,true
+        @exchange_rates
+        currency,valid_from,rate
+        EUR,2026-01-01,1.10
+        EUR,2026-01-15,1.20
+        """,
+    ) as crm:
+        amount = converted("deals.amount", "deals.currency", "rates.rate", "USD")
+        assert ask(
+            crm,
+            f"select sum({amount})::double, count(*) filter (where amount is null) "
+            "from live_opportunities as deals left join rates_by_day as rates "
+            "on rates.currency = deals.currency and rates.day = deals.close_date "
+            "where is_won and close_date >= date '2026-01-01' and close_date < date '2026-02-01'",
+        ) == [(1600.0, 1)]
+
+
 def test_without_rates_only_the_reporting_currency_converts(tmp_path: Path) -> None:
     with open_crm(tmp_path, "") as crm:
         text = converted("amount", "currency", None, "U'D")

@@ -98,6 +98,34 @@ def test_a_survivor_takes_the_earliest_creation_of_its_group(tmp_path: Path) -> 
         ]
 
 
+def test_the_examples_of_leads_created_and_case_volume(tmp_path: Path) -> None:
+    with open_crm(
+        tmp_path,
+        """
+        @leads
+        id,created_at,merged_into_id,is_test
+        1,2026-01-01T00:00:00Z,,false
+        2,2026-01-15T10:00:00Z,,false
+        3,2026-01-16T10:00:00Z,2,false
+        4,2026-01-31T23:59:59Z,,false
+        5,2026-02-01T00:00:00Z,,false
+        6,2026-01-10T00:00:00Z,,true
+        @cases
+        id,created_at,category,status,is_closed,merged_into_id
+        1,2026-01-01T00:00:00Z,billing,solved,true,
+        2,2026-01-15T00:00:00Z,billing,open,false,
+        3,2026-01-16T00:00:00Z,access,open,false,
+        4,2026-01-16T01:00:00Z,access,solved,true,3
+        5,2026-02-01T00:00:00Z,access,open,false,
+        """,
+    ) as crm:
+        january = "created_at < timestamptz '2026-02-01 00:00:00+00'"
+        assert ask(crm, f"select count(*) from live_leads where {january}") == [(3,)]
+        assert ask(
+            crm, f"select category, count(*) from live_cases where {january} group by 1 order by 1"
+        ) == [("access", 1), ("billing", 2)]
+
+
 def test_a_merged_case_keeps_its_creation_and_its_messages(tmp_path: Path) -> None:
     with open_crm(
         tmp_path,

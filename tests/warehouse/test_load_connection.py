@@ -1,4 +1,4 @@
-"""The connection: its settings and lock-down, interruption, and what it says when it cannot open."""
+"""The connection: settings, lock-down, interruption, and what it says when it cannot open."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from crmetrics.errors import (
 from crmetrics.secrets import Secret
 from crmetrics.warehouse.connection import Connection, EngineSettings, connect, connect_scratch
 
-ENDLESS = "select count(*) from range(1000000000) a, range(1000000) b where a.range % 7 = b.range"
+ENDLESS = "select count(*) from range(100000000) a, range(100000) b"
 
 
 @pytest.fixture
@@ -224,15 +224,16 @@ def test_a_statement_stops_at_its_limit_and_the_connection_goes_on(
 
 
 def test_ctrl_c_stops_a_statement_and_the_connection_goes_on(connection: Connection) -> None:
-    # The signal is sent once the statement runs: DuckDB asks for the registered rows.
-    def rows() -> Iterator[pa.RecordBatch]:
-        os.kill(os.getpid(), signal.SIGINT)
+    def endless_rows() -> Iterator[pa.RecordBatch]:
         yield pa.record_batch({"a": [1]})
+        os.kill(os.getpid(), signal.SIGINT)
+        while True:
+            yield pa.record_batch({"a": [1]})
 
     schema = pa.schema([("a", pa.int64())])
-    connection.register("given", pa.RecordBatchReader.from_batches(schema, rows()))
+    connection.register("given", pa.RecordBatchReader.from_batches(schema, endless_rows()))
     with pytest.raises(KeyboardInterrupt):
-        connection.execute(f"select * from given, ({ENDLESS})")
+        connection.execute("select sum(a) from given")
     assert connection.scalar("select 1") == 1
 
 

@@ -10,6 +10,7 @@ from crmetrics.catalog.definition import (
     Measure,
     Model,
     Place,
+    Variant,
     Vector,
     WindowSpec,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Measure",
     "Model",
     "Place",
+    "Variant",
     "Vector",
     "WindowSpec",
     "load_catalog",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from crmetrics.catalog.definition import DerivedDimension, Kpi, Model, Vector
+from crmetrics.catalog.definition import DerivedDimension, Kpi, Measure, Model, Vector
 from crmetrics.catalog.reading import DefinitionFile, read_definitions
 from crmetrics.config.variables import Environment
 from crmetrics.config.yaml_reader import read_document
@@ -18,20 +19,33 @@ from crmetrics.plugin import MetricPack
 class Catalog:
     """Definitions by name.
 
-    kpis: id -> KPI. models: name -> SQL model. dimensions: name -> the derived dimensions of that
-    name (for different relations).
+    kpis: id -> KPI, the enabled ones. models: name -> SQL model. dimensions: name -> the derived
+    dimensions of that name (for different relations). others: KPIs that are not enabled and only
+    serve as inputs.
     """
 
     kpis: Mapping[str, Kpi] = field(default_factory=dict)
     models: Mapping[str, Model] = field(default_factory=dict)
     dimensions: Mapping[str, tuple[DerivedDimension, ...]] = field(default_factory=dict)
     vectors: Mapping[str, Vector] = field(default_factory=dict)
+    others: Mapping[str, Kpi] = field(default_factory=dict)
+
+    def input(self, name: str) -> tuple[Kpi, str]:
+        """The KPI and variant that an input names; it need not be enabled."""
+        kpi_id, _, variant = name.partition(".")
+        other = self.others.get(kpi_id)
+        if other is not None and kpi_id not in self.kpis and variant in other.variants:
+            return other, variant
+        return self.resolve(name)
 
     def kpi(self, name: str) -> Kpi:
         """The KPI of that id; UsageError with close matches if there is none."""
         found = self.kpis.get(name)
         if found is None:
             hint = did_you_mean(name, self.kpis) or "`crmetrics list kpis` shows all."
+            if name in self.others:
+                pack = self.others[name].pack
+                hint = f"It is in the pack {pack!r}: enable it under metrics.packs."
             raise UsageError(f"there is no KPI {name!r} in the enabled packs. {hint}")
         return found
 
@@ -49,10 +63,17 @@ class Catalog:
 
 
 def load_catalog(
-    packs: Iterable[MetricPack], *, project: Path | None = None, disable: Iterable[str] = ()
+    packs: Iterable[MetricPack],
+    *,
+    project: Path | None = None,
+    disable: Iterable[str] = (),
+    companions: Iterable[MetricPack] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> Catalog:
     """Read the definitions of these packs and of the project's own `metrics/` folder.
 
+    companions: packs that are installed but not enabled; read only when a KPI has an input that
+    the enabled packs lack. settings: `metrics.settings`, for inputs named by a setting.
     Raises ConfigError with all findings: unknown keys, two definitions of one id, an override
     that is not declared (Q3).
     """
@@ -70,7 +91,40 @@ def load_catalog(
         findings.append(Finding(f"metrics.disable: there is no KPI {name!r}.", hint=hint))
     if findings:
         raise ConfigError(findings=findings)
-    return Catalog(builder.kpis, builder.models, builder.dimensions, builder.vectors)
+    enabled = {name: kpi for name, kpi in builder.kpis.items() if name not in hidden}
+    if _foreign_inputs(builder.kpis, settings or {}):
+        for pack in companions:
+            builder.add(pack)
+    if findings:
+        raise ConfigError(findings=findings)
+    others = {name: kpi for name, kpi in builder.kpis.items() if name not in enabled}
+    return Catalog(enabled, builder.models, builder.dimensions, builder.vectors, others)
+
+
+def _foreign_inputs(kpis: Mapping[str, Kpi], settings: Mapping[str, Any]) -> set[str]:
+    """KPIs that are named as inputs and not defined here."""
+    return {
+        name
+        for kpi in kpis.values()
+        for variant in kpi.variants.values()
+        for name in _inputs_of(kpi.id, variant.measure, settings)
+    } - set(kpis)
+
+
+def _inputs_of(kpi: str, measure: Measure, settings: Mapping[str, Any]) -> set[str]:
+    found: set[str] = set()
+    for item in (*measure.inputs, *measure.coverage_inputs):
+        if item.measure is not None:
+            found |= _inputs_of(kpi, item.measure, settings)
+            continue
+        name = item.kpi.partition(".")[0]
+        if name.startswith("$"):
+            setting = name[1:]
+            own = settings.get(kpi)
+            mine = own.get(setting) if isinstance(own, Mapping) else None
+            name = str(mine or settings.get(setting) or measure.settings.get(setting, ""))
+        found.add(name)
+    return found - {""}
 
 
 class _Builder:
@@ -83,15 +137,12 @@ class _Builder:
 
     def add(self, pack: MetricPack) -> None:
         for file in sorted([*pack.path.glob("*.yaml"), *pack.path.glob("*.yml")]):
-            document = read_document(file, Environment({}, pack.path))
-            shown = f"{pack.name}/{file.name}"
+            shown = f"{pack.path.name}/{file.name}"
+            document = read_document(file, Environment({}, pack.path), shown=shown)
             if document.findings:
-                self.findings += [_renamed(finding, shown) for finding in document.findings]
+                self.findings += document.findings
                 continue
-            found: list[Finding] = []
-            content = read_definitions(document.root, pack.name, found)
-            self.findings += [_renamed(finding, shown) for finding in found]
-            self._take(content, shown)
+            self._take(read_definitions(document.root, pack.name, self.findings), shown)
         for file in sorted((pack.path / "sql").glob("*.sql")):
             self._model(Model(file.stem, pack.name, file.read_text("utf-8"), str(file)))
 
@@ -145,6 +196,3 @@ class _Builder:
             return
         self.models[model.name] = model
 
-
-def _renamed(finding: Finding, shown: str) -> Finding:
-    return Finding(finding.message, shown, finding.line, finding.column, finding.hint)

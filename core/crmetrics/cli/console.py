@@ -126,7 +126,7 @@ class Console:
         line = redact(text)
         if self.log_format == "json":
             line = _json_line(level, line, facts)
-        elif not self.has_no_color:
+        elif _STYLES[level] and not self.has_no_color:
             line = click.style(line, **_STYLES[level])
         try:
             click.echo(line, err=True, color=self._color)

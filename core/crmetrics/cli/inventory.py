@@ -98,7 +98,7 @@ def _dimensions(session: Session) -> Iterator[Entry]:
 
 
 def _jobs(session: Session) -> Iterator[Entry]:
-    for name, job in session.project.config.jobs.items():
+    for name, job in session.config.jobs.items():
         yield {
             "name": name,
             "schedule": job.schedule or "",

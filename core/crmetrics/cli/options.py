@@ -134,7 +134,12 @@ period_options = together(
         help="2026, 2026-Q1, 2026-01, 2026-W05, 2026-01-15, last_month, this_week, yesterday, ...",
     ),
     click.option("--from", "start", metavar="DATE", help="First day, inclusive (2026-01-01)."),
-    click.option("--to", "end", metavar="DATE", help="End, exclusive (2026-04-01)."),
+    click.option(
+        "--to",
+        "end",
+        metavar="DATE",
+        help="End, exclusive (2026-04-01).  [default: today and all of it]",
+    ),
 )
 """Which time: a named period, or two days."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmetrics.cli.text_table import Cell, Heading, Style, TextTable
 from crmetrics.cli.values import NO_VALUE, format_change, format_count, format_value, tone_of
-from crmetrics.deliver.wording import GOAL_WORDS
+from crmetrics.message import GOAL_WORDS
 
 if TYPE_CHECKING:
     import pyarrow as pa

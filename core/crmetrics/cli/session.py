@@ -13,6 +13,7 @@ from crmetrics.cli.console import Console
 
 if TYPE_CHECKING:
     from crmetrics.catalog import Catalog
+    from crmetrics.config import ProjectConfig
     from crmetrics.engine import Project
     from crmetrics.loader import PluginRegistry
 
@@ -45,6 +46,19 @@ class Session:
         from crmetrics.loader import load_plugins
 
         return load_plugins(self.directory, peek_plugins(self.directory))
+
+    @cached_property
+    def config(self) -> ProjectConfig:
+        """The project file alone, without the engine. Raises ConfigError with all findings."""
+        from crmetrics.config import load_config
+
+        plugins = self.registry
+        return load_config(
+            self.directory,
+            connectors=plugins.connectors,
+            sinks=plugins.sinks,
+            datasets=plugins.datasets,
+        )
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -115,10 +115,9 @@ class FrameTables:
 
     def slots_sql(self) -> str:
         size = self.slot_us
-        zone = self.clock.calendar.timezone
         return (
             f"create or replace temp table {self.slots} as\n"
-            f"select slot, timezone('{zone}', make_timestamptz(slot * {size}))::date as day,"
+            f"select slot, local_day(make_timestamptz(slot * {size})) as day,"
             " window_id\n"
             f"from (select unnest(range(epoch_us(start_at) // {size}, epoch_us(end_at) // {size}))"
             f" as slot, window_id from {self.windows})"

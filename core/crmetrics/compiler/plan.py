@@ -106,7 +106,7 @@ class Planner:
     ) -> tuple[Measure, Mapping[str, Any]]:
         """The measure of the KPI that an input names, with that KPI's settings."""
         name = self.render(item.kpi, settings, NOWHERE).replace("'", "")
-        kpi, variant = self.catalog.resolve(name)
+        kpi, variant = self.catalog.input(name)
         measure = kpi.variant(variant).measure
         return measure, self.settings_of(kpi.id, measure.settings)
 

@@ -138,7 +138,7 @@ class Schema:
         if direct is not None:
             return direct
         if "." in name:
-            return None
+            return self._along_parent(relation, name)
         return self._along_alias(relation, name, ()) or self._along_only_key(relation, name)
 
     def _along_alias(self, relation: Relation, name: str, hops: tuple[str, ...]) -> Path | None:
@@ -158,6 +158,16 @@ class Schema:
                 found = self._along_alias(target, name, (*hops, hop))
                 if found is not None:
                     return found
+        return None
+
+    def _along_parent(self, relation: Relation, name: str) -> Path | None:
+        """`owner.team` of a deal's history is that of the deal."""
+        for hop in _PARENT_KEYS:
+            target = self.target(relation, hop)
+            if target is not None and target.name != relation.name:
+                found = self.column_path(target, name) or self._along_parent(target, name)
+                if found is not None:
+                    return Path((hop, *found.hops), found.column)
         return None
 
     def _along_only_key(self, relation: Relation, name: str) -> Path | None:

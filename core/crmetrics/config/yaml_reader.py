@@ -47,9 +47,13 @@ class _Unreadable(Exception):
         self.finding = finding
 
 
-def read_document(path: Path, environment: Environment) -> Document:
-    """Read one YAML file. Never raises for what stands in it: see `Document.findings`."""
-    document = Document(path.name, Section(Place(path.name, 1, 1)))
+def read_document(path: Path, environment: Environment, *, shown: str = "") -> Document:
+    """Read one YAML file. Never raises for what stands in it: see `Document.findings`.
+
+    shown: how messages name the file; by default by its name alone.
+    """
+    file = shown or path.name
+    document = Document(file, Section(Place(file, 1, 1)))
     try:
         top = _compose(_decode(path), path.name)
         root = _Builder(document, environment).node(top, 0)

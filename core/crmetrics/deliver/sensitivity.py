@@ -10,7 +10,6 @@ from crmetrics.message import Detail
 
 _GROUPS = frozenset({"products", "campaigns"})
 _NAMING = frozenset({"id", "name", "first_name", "last_name", "email", "phone"})
-_FROM_STRICT: tuple[Detail, ...] = ("record", "person", "group")
 
 
 def detail_of(dimensions: Iterable[str]) -> Detail:
@@ -20,7 +19,9 @@ def detail_of(dimensions: Iterable[str]) -> Detail:
     `product_id` groups. A key that no canonical dataset knows is taken for a record.
     """
     found = {_detail(dimension) for dimension in dimensions}
-    return next((detail for detail in _FROM_STRICT if detail in found), "group")
+    if "record" in found:
+        return "record"
+    return "person" if "person" in found else "group"
 
 
 def _detail(dimension: str) -> Detail:

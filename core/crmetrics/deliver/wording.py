@@ -11,18 +11,11 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from itertools import pairwise
 
 from crmetrics.goals import GoalVerdict, KpiTraits
+from crmetrics.message import GOAL_WORDS
 
 _WIDE = Context(prec=400)  # any float has fewer digits
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _WHOLE_FROM = 1000  # amounts from here on are shown without cents
-
-GOAL_WORDS: Mapping[str, str] = {
-    "achieved": "achieved",
-    "on_track": "on track",
-    "at_risk": "at risk",
-    "off_track": "off track",
-    "breached_guardrail": "guardrail broken",
-}
 
 _STATUS_WORDS: Mapping[str, str] = {
     "missing_dataset": "not available: a dataset it needs does not cover this period",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from crmetrics.compiler.needs import Supplied
 from crmetrics.compiler.program import Program
 from crmetrics.config import ProjectConfig
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.errors import ConfigError, CrmetricsError, Finding, UsageError
+from crmetrics.goals import kpi_traits, lint_goals
 from crmetrics.plugin import CheckResult
 
 if TYPE_CHECKING:
@@ -51,15 +52,26 @@ def _definitions(project: Project) -> Iterator[CheckResult]:
     period = project.calendar.last_complete(project.now(), "month")
     count = 0
     with project.answerer([period], is_binding=True) as answerer:
+        answerer.supplied = everything(project)
         for kpi in catalog.kpis.values():
             for variant in kpi.variants:
                 name = f"{kpi.id}.{variant}" if variant else kpi.id
+                groupings = ((), *((dimension,) for dimension in kpi.dimensions if not variant))
                 count += 1
                 try:
-                    bind(answerer, Question((name,), (period,)))
+                    bind(answerer, Question((name,), (period,), groupings))
                 except CrmetricsError as exc:
                     yield from _errors(f"KPI {name}", exc)
     yield CheckResult("definitions", "ok", f"{count} KPIs and variants bind")
+
+
+def everything(project: Project) -> Supplied:
+    """As if every dataset were loaded with all its columns: nothing is out of reach, so every
+    definition is compiled."""
+    columns = {
+        name: frozenset(dataset.column_names) for name, dataset in project.registry.datasets.items()
+    }
+    return Supplied(columns)
 
 
 def bind(answerer: Answerer, question: Question) -> Program:
@@ -96,12 +108,9 @@ def job_findings(project: Project) -> list[Finding]:
     for name, job in config.jobs.items():
         for number, kpi in enumerate(job.kpis):
             found += _unknown(project, config, kpi, ("jobs", name, "kpis", number))
-    for number, goal in enumerate(config.goals):
-        found += _unknown(project, config, goal.kpi, ("goals", number, "kpi"))
-        for guardrail in goal.guardrails:
-            found += _unknown(
-                project, config, guardrail, ("goals", number, "guardrails", guardrail), soft=True
-            )
+    for fault in lint_goals(config.goals, kpi_traits(project.catalog.kpis.values())):
+        place = config.place(*fault.path)
+        found.append(Finding(fault.message, place.file, place.line, place.column, fault.hint))
     return found
 
 
@@ -110,8 +119,6 @@ def _unknown(
     config: ProjectConfig,
     name: str,
     path: tuple[str | int, ...],
-    *,
-    soft: bool = False,
 ) -> list[Finding]:
     try:
         project.catalog.resolve(name)
@@ -158,8 +165,3 @@ def _sinks(project: Project) -> Iterator[CheckResult]:
             yield CheckResult(f"sink {name}: {item.subject}", item.state, item.message, item.fix)
         if not results:
             yield CheckResult(f"sink {name}", "ok", "configured")
-
-
-def stale_after(project: Project) -> timedelta | None:
-    value = project.config.metrics.settings.get("max_age")
-    return value if isinstance(value, timedelta) else None

@@ -86,11 +86,15 @@ class Project:
     @cached_property
     def catalog(self) -> Catalog:
         """The definitions of the enabled packs and of the project's own `metrics/` folder."""
-        packs = [self.registry.require_pack(name) for name in self.config.metrics.packs]
+        metrics = self.config.metrics
+        enabled = [self.registry.require_pack(name) for name in metrics.packs]
+        others = [pack for pack in self.registry.packs.values() if pack.name not in metrics.packs]
         return load_catalog(
-            packs,
+            enabled,
             project=self.config.directory / "metrics",
-            disable=self.config.metrics.disable,
+            disable=metrics.disable,
+            companions=others,
+            settings=metrics.settings,
         )
 
     @property

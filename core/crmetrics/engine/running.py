@@ -9,16 +9,24 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from crmetrics import state
-from crmetrics.catalog import Catalog
 from crmetrics.config import JobConfig, SinkConfig
 from crmetrics.config.settings import setting_value
 from crmetrics.deliver import Facts, Outcome, Series, build_message, deliver
-from crmetrics.engine.answer import Question, groupings_of
+from crmetrics.engine.answer import Answerer, Question, groupings_of
 from crmetrics.engine.checking import require_jobs
 from crmetrics.engine.loading import SyncReport, sync
 from crmetrics.engine.planning import needs_of, supplies_of
 from crmetrics.errors import ExitCode, UsageError, did_you_mean
-from crmetrics.goals import GoalVerdict, Judgement, KpiTraits, goal_span, judge, kpi_name
+from crmetrics.goals import (
+    Goal,
+    GoalVerdict,
+    Judgement,
+    KpiTraits,
+    goal_span,
+    judge,
+    kpi_name,
+    kpi_traits,
+)
 from crmetrics.message import Message
 from crmetrics.periods import Calendar, Period
 from crmetrics.plugin import Delivery, Sink, SinkContext
@@ -146,16 +154,8 @@ def _compute(project: Project, job: JobConfig, period: Period, run_id: str) -> _
     with project.answerer([*past, period]) as answerer:
         results = answerer.answer(asked, run_id=run_id)
         trend = answerer.answer(Question(job.kpis, (*past, period), ((),), job.where or ""))
-        spans: dict[tuple[date, date], set[str]] = {}
-        for goal in goals:
-            span = goal_span(goal, answerer.clock.as_of, project.calendar)
-            if span is not None:
-                spans.setdefault(span, set()).update((goal.kpi, *goal.guardrails))
-        measured = [
-            answerer.answer(Question(tuple(sorted(names)), (Period(*span, job.grain),)))
-            for span, names in spans.items()
-        ]
-        traits = traits_of(project.catalog)
+        measured = _measured(project, job, goals, answerer)
+        traits = kpi_traits(project.catalog.kpis.values())
         judgement = _judged(project, results, goals, traits, answerer.clock.as_of, measured)
         return _Computed(
             judgement.results,
@@ -166,10 +166,33 @@ def _compute(project: Project, job: JobConfig, period: Period, run_id: str) -> _
         )
 
 
+def _measured(
+    project: Project, job: JobConfig, goals: Sequence[Goal], answerer: Answerer
+) -> list[pa.Table]:
+    """The KPIs and guardrails of goals over each goal's own days so far, in its segment."""
+    asked: dict[tuple[date, date, tuple[str, ...]], set[str]] = {}
+    for goal in goals:
+        span = goal_span(goal, answerer.clock.as_of, project.calendar)
+        if span is not None:
+            key = (*span, tuple(goal.segment))
+            asked.setdefault(key, set()).update((goal.kpi, *goal.guardrails))
+    return [
+        answerer.answer(
+            Question(
+                tuple(sorted(names)),
+                (Period(start, end, job.grain),),
+                groupings_of([dimensions], totals=True),
+                job.where or "",
+            )
+        )
+        for (start, end, dimensions), names in asked.items()
+    ]
+
+
 def _judged(
     project: Project,
     results: pa.Table,
-    goals: Sequence[Any],
+    goals: Sequence[Goal],
     traits: Mapping[str, KpiTraits],
     as_of: datetime,
     measured: Sequence[pa.Table],
@@ -199,24 +222,6 @@ def _series(trend: pa.Table) -> Mapping[str, Series]:
         if not row["segment"]:
             name = kpi_name(row["kpi"], row["variant"])
             found.setdefault(name, []).append((row["period_start"], row["value"]))
-    return found
-
-
-def traits_of(catalog: Catalog) -> Mapping[str, KpiTraits]:
-    """What judging and reporting need of every KPI and variant."""
-    found = {}
-    for kpi in catalog.kpis.values():
-        for name, variant in kpi.variants.items():
-            unit = variant.unit or kpi.unit
-            found[kpi_name(kpi.id, name)] = KpiTraits(
-                title=kpi.title if not name else f"{kpi.title}, {name.replace('_', ' ')}",
-                unit=unit,
-                better=kpi.better,
-                adds_up=variant.measure.shape == "event"
-                and unit in ("currency", "count")
-                and not variant.measure.is_ratio,
-                is_about_users=kpi.pack == "adoption",
-            )
     return found
 
 
@@ -365,7 +370,7 @@ def _finish(project: Project, report: RunReport) -> None:
 def _exit_code(loaded: SyncReport, outcomes: Sequence[Outcome]) -> int:
     if loaded.failures:
         return ExitCode.SOURCE
-    if any(outcome.status in ("failed", "unknown") for outcome in outcomes):
+    if any(o.status in ("failed", "unknown") or o.error is not None for o in outcomes):
         return ExitCode.SINK
     return ExitCode.OK
 

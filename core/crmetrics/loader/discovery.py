@@ -46,6 +46,8 @@ class Candidate:
 def discover(directory: Path, dotted: Sequence[str]) -> Iterator[Candidate]:
     """Every candidate in the order in which names are given away: the product's own plugins,
     installed distributions by name, the files of `plugins/` by name, the listed names as listed."""
+    # Files may be younger than what the importer remembers of their folders.
+    importlib.invalidate_caches()
     installed = sorted(
         _installed(), key=lambda found: (found.road != "builtin", found.origin, found.name)
     )
@@ -184,7 +186,6 @@ def import_candidate(candidate: Candidate, directory: Path) -> ModuleType:
     A listed name may also stand in the project folder, which is searched last, so that it shadows
     nothing that is installed.
     """
-    importlib.invalidate_caches()
     if candidate.road != "listed":
         return importlib.import_module(candidate.module)
     top = candidate.module.partition(".")[0]

@@ -31,6 +31,49 @@ _ROWS: Sequence[Mapping[str, Any]] = (
 )  # fmt: skip
 
 
+_TEAMS = (
+    SegmentLine({"owner.team": HOSTILE}, 0.5, "50.0 %", tone="good", n=81),
+    SegmentLine({"owner.team": "(none)"}, None, "-", n=6),
+)
+
+_LINES = (
+    KpiLine(
+        "win_rate",
+        "Win rate",
+        "percent",
+        0.4321,
+        "43.2 %",
+        change_text="up 3.2 points on the month before",
+        tone="good",
+        goal_text="goal 45 %: on track",
+        goal_status="on_track",
+        target=0.45,
+        n=81,
+        series=(0.38, None, 0.4, 0.4321),
+        series_labels=("2025-10", "2025-11", "2025-12", "2026-01"),
+        breakdowns=(Breakdown(("owner.team",), _TEAMS, further=3, driver=_TEAMS[0]),),
+    ),
+    KpiLine(
+        "average_deal_size",
+        "Average deal size",
+        "currency",
+        None,
+        "-",
+        status="no_data",
+        status_text="no deals",
+        tone="warning",
+        coverage_text="2 without an amount",
+        guardrail_text="limit 9,000: not checked",
+        flags=("low_sample",),
+        variant="median",
+    ),
+)
+
+
+def _month_end(start: date) -> date:
+    return date(start.year + start.month // 12, start.month % 12 + 1, 1)
+
+
 def results_table(
     rows: Sequence[Mapping[str, Any]] = _ROWS, *, start: date = date(2026, 1, 1)
 ) -> pa.Table:
@@ -40,11 +83,10 @@ def results_table(
     """
     import pyarrow as pa
 
-    end = date(start.year + start.month // 12, start.month % 12 + 1, 1)
     filled = {
         "variant": "",
         "period_start": start,
-        "period_end": end,
+        "period_end": _month_end(start),
         "grain": "month",
         "segment": [],
         "status": "ok",
@@ -62,54 +104,18 @@ def results_table(
     return pa.Table.from_pylist(complete, schema=schema)
 
 
-def sample_message(*, title: str = "Monthly sales", period: str = "2026-01") -> Message:
-    """A message that uses every part of the model, hostile text included."""
-    teams = (
-        SegmentLine({"owner.team": HOSTILE}, 0.5, "50.0 %", tone="good", n=81),
-        SegmentLine({"owner.team": "(none)"}, None, "-", n=6),
-    )
-    lines = (
-        KpiLine(
-            "win_rate",
-            "Win rate",
-            "percent",
-            0.4321,
-            "43.2 %",
-            change_text="up 3.2 points on the month before",
-            tone="good",
-            goal_text="goal 45 %: on track",
-            goal_status="on_track",
-            target=0.45,
-            n=81,
-            series=(0.38, None, 0.4, 0.4321),
-            series_labels=("2025-10", "2025-11", "2025-12", "2026-01"),
-            breakdowns=(Breakdown(("owner.team",), teams, further=3, driver=teams[0]),),
-        ),
-        KpiLine(
-            "average_deal_size",
-            "Average deal size",
-            "currency",
-            None,
-            "-",
-            status="no_data",
-            status_text="no deals",
-            tone="warning",
-            coverage_text="2 without an amount",
-            guardrail_text="limit 9,000: not checked",
-            flags=("low_sample",),
-            variant="median",
-        ),
-    )
+def sample_message(*, title: str = "Monthly sales", start: date = date(2026, 1, 1)) -> Message:
+    """A message on one month that uses every part of the model, hostile text included."""
     return Message(
         title=title,
         headline=f"{title}: win rate 43.2 %, up 3.2 points.",
-        period_label=period,
-        period_start=f"{period}-01",
-        period_end="2026-02-01",
+        period_label=f"{start:%Y-%m}",
+        period_start=start.isoformat(),
+        period_end=_month_end(start).isoformat(),
         tone="good",
-        kpis=lines,
+        kpis=_LINES,
         notes=(f"2 of 3 datasets are fresh. {HOSTILE}",),
-        footer=("January 2026 · UTC · USD", "definitions 01234567"),
+        footer=(f"{start:%Y-%m} · UTC · USD", "definitions 01234567"),
         created_at=COMPUTED_AT,
     )
 
@@ -129,9 +135,9 @@ def sample_delivery(
         run_id="run-1",
         job="monthly_sales",
         results=table,
-        message=message or sample_message(period=f"{start:%Y-%m}"),
+        message=message or sample_message(start=start),
         period_start=start,
-        period_end=date(start.year + start.month // 12, start.month % 12 + 1, 1),
+        period_end=_month_end(start),
         grain="month",
     )
     return replace(delivery, **changes)

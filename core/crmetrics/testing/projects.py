@@ -30,6 +30,7 @@ def write_project(
 ) -> Path:
     """A project whose source `source` reads these tables (dataset -> rows); returns its folder.
 
+    Without tables it has no source, for `load_tables` to fill its warehouse.
     reporting: beside the defaults UTC and USD. settings: `metrics.settings`. sections: further
     sections of the project file (`goals`, `sinks`, `jobs`, ...) as plain values.
     """
@@ -45,7 +46,7 @@ def write_project(
         "version": 1,
         "project": "test",
         "reporting": {"timezone": "UTC", "currency": "USD", **(reporting or {})},
-        "sources": {source: {"connector": "csv", "path": "data"}},
+        "sources": {source: {"connector": "csv", "path": "data"}} if tables else {},
         "metrics": {"packs": list(packs), "settings": dict(settings or {})},
         **(sections or {}),
     }

@@ -32,6 +32,7 @@ class ComputeSession:
     ) -> None:
         self._connection = connection
         self.datasets = datasets
+        self._columns: dict[str, frozenset[str]] = {}
         self._rings: dict[str, bool] = {}
         self._made: dict[str, str] = {}
         self._needs: dict[str, tuple[str, ...]] = {}
@@ -114,7 +115,9 @@ class ComputeSession:
         self._needs[name] = needs
 
     def _stored_columns(self, dataset: str) -> Collection[str]:
-        return stored_columns(self._connection, dataset)
+        if dataset not in self._columns:
+            self._columns[dataset] = frozenset(stored_columns(self._connection, dataset))
+        return self._columns[dataset]
 
     def _has_ring(self, dataset: str) -> bool:
         if dataset not in self._rings:
@@ -149,6 +152,10 @@ class ComputeSession:
     def arrow(self, sql: str) -> pa.Table:
         """The result as Arrow; instants carry the reporting zone."""
         return self._connection.arrow(sql)
+
+    def reader(self, sql: str) -> pa.RecordBatchReader:
+        """The result as a stream; read or close it before the next statement."""
+        return self._connection.reader(sql)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """A small result as Python values."""

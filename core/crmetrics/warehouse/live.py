@@ -58,7 +58,9 @@ class LiveRelations:
             if "id" in dataset:
                 yield from (f"gone_{dataset.name}", f"ambiguous_{dataset.name}")
             if dataset.is_mergeable:
-                yield from (f"merged_{dataset.name}", f"earliest_{dataset.name}")
+                yield f"merged_{dataset.name}"
+            if dataset.is_mergeable and dataset.created:
+                yield f"earliest_{dataset.name}"
 
     def text(self, name: str) -> str:
         """The statement that makes the relation `name` (one of `names`)."""
@@ -77,6 +79,9 @@ class LiveRelations:
 
     def _exists(self, dataset: Dataset) -> bool:
         return self.inventory[dataset.name].exists
+
+    def _stores(self, dataset: Dataset, column: str | None) -> bool:
+        return column in self.stored_columns(dataset.name)
 
     def _has_merged(self, name: str | None) -> bool:
         dataset = self.datasets.get(name or "")
@@ -99,7 +104,8 @@ class LiveRelations:
         if dataset.parent is None:
             return None
         key = dataset.column(dataset.parent)
-        return key if key.references and self._has_gone(key.references) else None
+        takes = bool(key.references) and self._has_gone(key.references or "")
+        return key if takes and self._stores(dataset, key.name) else None
 
     def _has_gone(self, name: str) -> bool:
         dataset = self.datasets.get(name)
@@ -114,6 +120,7 @@ class LiveRelations:
             key
             for key in dataset.foreign_keys
             if self._has_merged(key.references)
+            and self._stores(dataset, key.name)
             and key.name != "merged_into_id"
             and not (key.name == dataset.parent and key.references in _UNMOVED)
         ]
@@ -122,7 +129,7 @@ class LiveRelations:
         return (
             self._has_merged(dataset.name)
             and dataset.name not in _UNMOVED
-            and dataset.created is not None
+            and self._stores(dataset, dataset.created)
         )
 
     # --- columns -----------------------------------------------------------------------------
@@ -147,10 +154,9 @@ class LiveRelations:
 
     def _columns(self, dataset: Dataset, merged_into: str) -> str:
         values = []
-        stored = self.stored_columns(dataset.name)
         for column in dataset.columns:
             name = identifier(column.name)
-            if column.name not in stored:
+            if not self._stores(dataset, column.name):
                 value = f"{default_of(column)}::{column.sql_type}"
             elif column.name == "merged_into_id" and self._has_merged(dataset.name):
                 value = merged_into
@@ -186,7 +192,7 @@ class LiveRelations:
         return joins
 
     def _visible(self, dataset: Dataset) -> list[str]:
-        if dataset.created is None:
+        if not self._stores(dataset, dataset.created):
             return []
         created = self._created(dataset)
         return [f"({created} <= {literal(self.as_of)} or {created} is null)"]
@@ -240,7 +246,7 @@ class LiveRelations:
     def _merged(self, dataset: Dataset) -> str:
         head = f"create or replace temp table merged_{dataset.name} as\n"
         if not self._exists(dataset):
-            return f"{head}{_NO_IDS.replace('id where', 'id, null::varchar as survivor_id where')}"
+            return head + _no_rows("source", "id", "survivor_id")
         return (
             f"{head}{_steps(dataset.name)},\n"
             "rings as (select source, id from steps where id = reached),\n"
@@ -259,9 +265,9 @@ class LiveRelations:
 
     def _earliest(self, dataset: Dataset) -> str:
         head = f"create or replace temp table earliest_{dataset.name} as\n"
-        created = identifier(dataset.created or "updated_at")
-        if not self._exists(dataset):
-            return head + _NO_IDS.replace("id where", "id, null::timestamptz as created_at where")
+        created = identifier(dataset.created or "")
+        if not self._has_earlier(dataset):
+            return head + _no_rows("source", "id", created_at="timestamptz")
         return (
             f"{head}select loser.source, loser.survivor_id as id, "
             f"min(stored.{created}) as created_at\n"
@@ -274,7 +280,7 @@ class LiveRelations:
     def _gone(self, dataset: Dataset) -> str:
         head = f"create or replace temp table gone_{dataset.name} as\n"
         if not self._has_gone(dataset.name):
-            return head + _NO_IDS
+            return head + _no_rows("source", "id")
         table = f"crm.{identifier(dataset.name)}"
         flags = " or ".join(flag for _, flag in self._flags(dataset)) or "false"
         parts = [f"select source, id from {table} where {flags}"]
@@ -306,10 +312,7 @@ class LiveRelations:
 
     def _ambiguous(self, dataset: Dataset) -> str:
         if not self._exists(dataset):
-            return (
-                f"create or replace temp table ambiguous_{dataset.name} as\n"
-                "select null::varchar as id where false"
-            )
+            return f"create or replace temp table ambiguous_{dataset.name} as\n{_no_rows('id')}"
         return ambiguous_ids(dataset.name)
 
 
@@ -350,10 +353,15 @@ def _with_merged(name: str, flagged: str) -> list[str]:
 
 
 def _alias(key: Column) -> str:
-    return f"{key.reference_name}_merge" if key.name.isidentifier() else "merge"
+    return identifier(f"{key.reference_name}_merge")
 
 
-_NO_IDS = "select null::varchar as source, null::varchar as id where false"
+def _no_rows(*texts: str, **further: str) -> str:
+    """A query without rows: text columns, then columns of other types."""
+    kinds = dict.fromkeys(texts, "varchar") | further
+    return (
+        f"select {', '.join(f'null::{kind} as {name}' for name, kind in kinds.items())} where false"
+    )
 
 
 def _select(dataset: Dataset, columns: str, joins: list[str], wanted: list[str]) -> str:

@@ -103,6 +103,7 @@ class LoadSession:
         """
         model = self.datasets[dataset]
         mapper = mapper or FieldMapper(model, intake.timezone)
+        intake.columns = _covered(model, intake.columns)
         intake.notices[:0] = self._changes.pop(dataset, [])
         began = time.monotonic()
 
@@ -186,6 +187,12 @@ def open_for_load(settings: EngineSettings, datasets: Mapping[str, Dataset]) -> 
     except BaseException:
         connection.close()
         raise
+
+
+def _covered(dataset: Dataset, columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The stored columns that a read covers, the key always, in the dataset's order."""
+    wanted = {*columns, *dataset.key} - {"source"}
+    return tuple(name for name in dataset.column_names if name in wanted)
 
 
 def _opened(source: str, dataset: str, intake: Intake) -> LoadReport:

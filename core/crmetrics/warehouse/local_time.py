@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from crmetrics.periods import Calendar
 from crmetrics.warehouse.placeholders import literal
@@ -73,15 +74,19 @@ def _offset(calendar: Calendar, instant: datetime) -> int:
     return 0 if offset is None else offset // timedelta(microseconds=1)
 
 
-def _offsets(calendar: Calendar, first: datetime, end: datetime) -> Iterator[tuple[datetime, int]]:
+@lru_cache(maxsize=32)
+def _offsets(
+    calendar: Calendar, first: datetime, end: datetime
+) -> tuple[tuple[datetime, int], ...]:
     """The offset at `first` and after each clock change before `end`."""
     instant, offset = first, _offset(calendar, first)
-    yield instant, offset
+    found = [(instant, offset)]
     while instant < end:
         following = instant + _STRIDE
         if (changed := _offset(calendar, following)) != offset:
-            yield _change(calendar, instant, following), changed
+            found.append((_change(calendar, instant, following), changed))
         instant, offset = following, changed
+    return tuple(found)
 
 
 def _change(calendar: Calendar, before: datetime, after: datetime) -> datetime:

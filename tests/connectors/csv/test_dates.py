@@ -286,7 +286,7 @@ def test_forms_of_timestamps_may_be_mixed(project: Project) -> None:
 @pytest.mark.parametrize(
     "value",
     ["2023-07-28 24:00", "2023-07-28 12:60", "2023-07-28 13:00 PM", "2023-07-28 0:00 AM",
-     "2023-07-28T03:00+25:00", "2023-07-28 03:00:61", "03:00", "0001-01-01T00:00+01:00"],
+     "2023-07-28T03:00+25:00", "2023-07-28 03:00:61", "03:00"],
 )  # fmt: skip
 def test_times_that_do_not_exist_are_errors(project: Project, value: str) -> None:
     message = date_error(project, value, column="created_at")
@@ -346,8 +346,8 @@ def test_clock_changes_are_those_of_duckdb(project: Project) -> None:
         for hour, minute in ((0, 0), (0, 30), (1, 30), (2, 0), (2, 59), (3, 0))
     ]
     rows = "".join(f"{i},{hour:%Y-%m-%d %H:%M:%S}\n" for i, hour in enumerate(hours))
-    project.write("leads.csv", "id,at\n" + rows)
-    columns = {"created_at": "at", "converted_at": "strptime(at, '%Y-%m-%d %H:%M:%S')"}
+    project.write("leads.csv", "id,local\n" + rows)
+    columns = {"created_at": "local", "converted_at": "strptime(local, '%Y-%m-%d %H:%M:%S')"}
     for zone in ("America/New_York", "Africa/Cairo", "Australia/Lord_Howe", "America/Havana"):
         loaded = project.read(
             "leads",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,9 +76,10 @@ def _indented(text: str) -> str:
 
 
 def _next_steps(folder: Path) -> str:
+    place = shlex.quote(str(folder))
     return (
         "\nNext:\n"
-        f"  crmetrics -C {folder} query win_rate --period 2025-Q4 --grain month --by team\n"
-        f"  crmetrics -C {folder} explain win_rate --period 2025-12\n"
+        f"  crmetrics -C {place} query win_rate --period 2025-Q4 --grain month --by team\n"
+        f"  crmetrics -C {place} explain win_rate --period 2025-12\n"
         f"  {folder / 'README.md'} has more to try; `crmetrics init` begins a project of your own."
     )

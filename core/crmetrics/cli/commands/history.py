@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.argument("kpi", metavar="KPI[.VARIANT]")
 @click.option("--job", metavar="JOB", default="", help="Only what this job reported.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=500, show_default=True,
+    "--limit", metavar="N", type=click.IntRange(min=1), default=500, show_default=True,
     help="At most so many versions.",
 )  # fmt: skip
 @format_option

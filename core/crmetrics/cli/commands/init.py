@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,7 +52,7 @@ def init(
         )
     _write(folder, files)
     session.console.note(f"Made {name!r}: {', '.join(files)}")
-    place = "" if folder.resolve() == Path.cwd() else f" -C {folder}"
+    place = "" if folder.resolve() == Path.cwd() else f" -C {shlex.quote(str(folder))}"
     session.console.print(f"Next:\n  crmetrics{place} check\n  crmetrics{place} run")
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @click.option(
     "--grain",
     type=click.Choice(GRAINS),
-    help="Cut the time into these periods.  [default: the KPI's own]",
+    help="Cut the time into these.  [default: the period as one; months with --from]",
 )
 @by_option
 @click.option("--totals", is_flag=True, help="With --by: also the total, under an empty segment.")

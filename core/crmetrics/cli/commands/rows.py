@@ -42,6 +42,7 @@ _SHOWN_ON_SCREEN = 50
 )
 @click.option(
     "--limit",
+    metavar="N",
     type=click.IntRange(min=0),
     help=f"At most so many rows; 0 = all.  [default: {_SHOWN_ON_SCREEN} on the screen, else all]",
 )

@@ -32,7 +32,8 @@ _MOST_URGENT_FIRST = (
     "--date",
     "day",
     metavar="D",
-    help="Report the last complete period that ended on or before this day.  [default: today]",
+    help="Report the last complete period that ended on or before this day (2026-01-31).  "
+    "[default: the last that is over]",
 )
 @click.option(
     "--dry-run",
@@ -97,9 +98,10 @@ def _run_one(session: Session, name: str, day: str | None, dry_run: bool) -> Job
         with reading_progress(session.console) as progress:
             run_of_job = session.project.run(name, date=day, dry_run=dry_run, progress=progress)
         return JobRun(name, run_of_job)
-    except CrmetricsError as error:
+    except Exception as error:  # noqa: BLE001  one job's bug must not keep the others from running
         report(error, session.console)
-        return JobRun(name, error=error)
+        known = error if isinstance(error, CrmetricsError) else None
+        return JobRun(name, error=known or CrmetricsError(f"{type(error).__name__}: {error}"))
 
 
 def exit_code(runs: Iterable[JobRun], *, fails_on_goals: bool = False) -> int:

@@ -27,6 +27,8 @@ _COUNTS = (
     "rows",
 )
 
+_ALWAYS_SHOWN = ("fetched", "rejected", "rows")
+
 
 @command("sync")
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1)
@@ -42,7 +44,7 @@ def sync(session: Session, sources: tuple[str, ...], full: bool, as_json: bool) 
     what was loaded before. Exits with 3 when one fails.
 
     \b
-    fetched    = inserted + updated + outdated + duplicates + rejected
+    fetched    = inserted + updated + outdated + duplicates + rejected (zeros are not shown)
     rejected   records without a key, kept with their reason in rejected_rows
     rows       records in the warehouse afterwards
     """
@@ -60,16 +62,24 @@ def sync(session: Session, sources: tuple[str, ...], full: bool, as_json: bool) 
 
 
 def print_sync(report: SyncReport, console: Console) -> None:
-    """The table of what was loaded; what to know about it goes to standard error."""
+    """The table of what was loaded; what to know about it goes to standard error.
+
+    A count that is zero everywhere has no column.
+    """
     from crmetrics.cli.text_table import Cell, Heading, TextTable, show
 
-    names = ("source", "dataset", *_COUNTS, "status")
-    headings = tuple(Heading(name, "right" if name in _COUNTS else "left") for name in names)
+    counts = [
+        name
+        for name in _COUNTS
+        if name in _ALWAYS_SHOWN or any(getattr(loaded, name) for loaded in report.reports)
+    ]
+    names = ("source", "dataset", *counts, "status")
+    headings = tuple(Heading(name, "right" if name in counts else "left") for name in names)
     rows = tuple(
         (
             Cell(loaded.source),
             Cell(loaded.dataset),
-            *(Cell(f"{getattr(loaded, name):,}") for name in _COUNTS),
+            *(Cell(f"{getattr(loaded, name):,}") for name in counts),
             Cell(loaded.status, "bad" if loaded.failed else ""),
         )
         for loaded in report.reports

@@ -71,7 +71,13 @@ def add_campaign_members(company: Company) -> None:
             continue
         first = datetime.combine(campaign["start_date"], time.min, UTC)
         known = people[: bisect_left(people, (first, "", ""))]
-        for _, key, person in dice.sample(known, company.sized(_CHANNELS[campaign["channel"]][0])):
+        wanted = company.sized(_CHANNELS[campaign["channel"]][0])
+        if campaign["channel"] == "newsletter":
+            # The same readers each time: after five issues it shows who no longer reads.
+            chosen = [person for person in known if person[1] == "contact_id"][:wanted]
+        else:
+            chosen = dice.sample(known, wanted)
+        for _, key, person in chosen:
             sent = dice.office_time(campaign["start_date"] + timedelta(days=dice.between(0, 3)))
             _add_member(company, dice, campaign, {key: person}, sent)
             if dice.chance(3):

@@ -37,6 +37,11 @@ def add_cases(company: Company) -> None:
         case = _open_case(company, dice, known, dice.office_time(day))
         if case.row.get("is_spam"):
             continue
+        if dice.chance(1):
+            # A call that is only put on record: closed in the moment it is created.
+            _close(case.row, case.at)
+            _enter(company, case.row, "solved", "solved", case.at)
+            continue
         _answer(company, dice, case)
         _work_on(company, dice, case)
 
@@ -91,6 +96,10 @@ def _enter(company: Company, row: Row, status: str, category: str, at: datetime)
     )
     row["status"] = status
     row["updated_at"] = max(row["updated_at"], at)
+
+
+def _close(row: Row, at: datetime) -> None:
+    row["is_closed"], row["closed_at"] = True, at
 
 
 def _write(company: Company, row: Row, at: datetime, author: str, user: str | None,
@@ -182,8 +191,10 @@ def _work_on(company: Company, dice: Dice, case: _Case) -> None:
         if dice.chance(percent) and not _wait(company, dice, case, status, category, hours):
             return
     if dice.chance(9 if row["priority"] in ("low", "normal") else 20):
-        row["is_escalated"] = True
-        row["escalated_at"] = case.at if dice.chance(85) else None
+        # The flag may be reset later, and the time was not always kept: either one tells.
+        told = dice.weighted([("both", 75), ("flag", 15), ("time", 10)])
+        row["is_escalated"] = told != "time"
+        row["escalated_at"] = case.at if told != "flag" else None
     if not _solve(company, dice, case, hours):
         return
     if dice.chance(11 if row["team"] == "Support Desk" else 5):
@@ -218,7 +229,7 @@ def _solve(company: Company, dice: Dice, case: _Case, hours: int) -> bool:
     if dice.chance(45 if case.row["channel"] != "phone" else 15):
         _reply(company, dice, case)
     _enter(company, case.row, "solved", "solved", at)
-    case.row["is_closed"], case.row["closed_at"] = True, at
+    _close(case.row, at)
     return True
 
 
@@ -236,6 +247,6 @@ def _reopen(company: Company, dice: Dice, case: _Case, hours: int) -> None:
         again = at + timedelta(minutes=dice.between(2, 40))
         if company.is_over(again):
             _enter(company, case.row, "solved", "solved", again)
-            case.row["is_closed"], case.row["closed_at"] = True, again
+            _close(case.row, again)
     else:
         _solve(company, dice, case, hours)

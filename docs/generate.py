@@ -1,0 +1,234 @@
+"""Writes the generated pages of docs/: datasets, KPIs, settings, hooks and commands.
+
+python docs/generate.py            rewrite them
+python docs/generate.py --check    exit with 1 when one of them is out of date
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from crmetrics import hookspecs
+from crmetrics.catalog import Catalog, Kpi, Variant, load_catalog
+from crmetrics.cli.reference import reference as commands
+from crmetrics.config.settings import SETTINGS
+from crmetrics.datasets import Dataset, canonical_datasets
+from crmetrics.loader import load_plugins
+from crmetrics.plugin import MetricPack
+
+DOCS = Path(__file__).resolve().parent
+NOTE = "<!-- Written by docs/generate.py (`make docs`); changes here are lost. -->\n\n"
+
+
+def main(arguments: list[str]) -> int:
+    stale = []
+    for name, write in PAGES.items():
+        file, text = DOCS / name, write()
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(name)
+        if "--check" not in arguments:
+            file.write_text(text, encoding="utf-8")
+    if stale:
+        verb = "out of date" if "--check" in arguments else "written"
+        print(f"{verb}: {', '.join(stale)}")
+    return int(bool(stale) and "--check" in arguments)
+
+
+# --- datasets --------------------------------------------------------------------------------
+
+
+def datasets() -> str:
+    found = canonical_datasets()
+    lines = [
+        NOTE + "# Datasets",
+        "",
+        f"The {len(found)} datasets that connectors deliver and KPIs read. Every dataset also has "
+        "`id`, `source`, `is_deleted`, `is_test` and `updated_at` (exchange_rates excepted). "
+        "Money is a decimal in the currency of the row, instants are UTC, dates are days of the "
+        "reporting zone. *Required* columns are those KPIs rely on: a null is kept, left out where "
+        "it is needed, and counted.",
+        "",
+        "| Dataset | What a row is |",
+        "| --- | --- |",
+        *(f"| [{d.name}](#{d.name}) | {_cell(d.about)} |" for d in found.values()),
+    ]
+    for dataset in found.values():
+        lines += ["", *_dataset(dataset)]
+    return "\n".join(lines) + "\n"
+
+
+def _dataset(dataset: Dataset) -> Iterator[str]:
+    yield f"## {dataset.name}"
+    yield ""
+    yield f"{dataset.about} Salesforce: {dataset.salesforce}. HubSpot: {dataset.hubspot}."
+    yield ""
+    yield f"Key: {', '.join(f'`{name}`' for name in ('source', *dataset.key))}."
+    yield ""
+    yield "| Column | Type | Required | Refers to | Meaning | Salesforce | HubSpot |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for column in dataset.columns:
+        required = "" if column.nullable else "yes"
+        refers = f"[{column.references}](#{column.references})" if column.references else ""
+        yield (
+            f"| `{column.name}` | {column.type} | {required} | {refers} | {_cell(column.about)} "
+            f"| {_cell(column.salesforce)} | {_cell(column.hubspot)} |"
+        )
+
+
+# --- KPIs ------------------------------------------------------------------------------------
+
+
+def kpis() -> str:
+    packs = load_plugins(DOCS, ()).packs
+    catalog = load_catalog(packs.values())
+    total = sum(len(kpi.variants) - 1 for kpi in catalog.kpis.values())
+    lines = [
+        NOTE + "# KPIs",
+        "",
+        f"{len(catalog.kpis)} KPIs with {total} variants in {len(packs)} packs. Ask for a variant as "
+        "`kpi.variant`. Percentages are stored as fractions, money in the reporting currency. "
+        "Deleted, test and merged records never count; what else is left out is counted in the "
+        "coverage of each value.",
+        "",
+        "| KPI | Pack | Question |",
+        "| --- | --- | --- |",
+    ]
+    lines += [
+        f"| [{kpi.id}](#{kpi.id}) | {kpi.pack} | {_cell(kpi.question)} |"
+        for kpi in catalog.kpis.values()
+    ]
+    for kpi in catalog.kpis.values():
+        lines += ["", *_kpi(kpi, catalog, packs[kpi.pack])]
+    return "\n".join(lines) + "\n"
+
+
+def _kpi(kpi: Kpi, catalog: Catalog, pack: MetricPack) -> Iterator[str]:
+    yield f"## {kpi.id}"
+    yield ""
+    yield f"**{kpi.title}.** {kpi.question}"
+    yield ""
+    yield f"- Unit: {kpi.unit}; better: {kpi.better}; kind: {kpi.kind}; grain: {', '.join(kpi.grains)}"
+    yield from _measure(kpi.default)
+    if kpi.dimensions:
+        yield f"- Dimensions: {', '.join(f'`{name}`' for name in kpi.dimensions)}"
+    if kpi.guardrails:
+        yield f"- Guardrails: {', '.join(f'`{name}`' for name in kpi.guardrails)}"
+    for title, text in (("Treatment", kpi.treatment), ("Common mistakes", kpi.mistakes)):
+        if text:
+            yield f"- {title}: {text}"
+    variants = [variant for name, variant in kpi.variants.items() if name]
+    if variants:
+        yield ""
+        yield "| Variant | Unit | Meaning |"
+        yield "| --- | --- | --- |"
+        for variant in variants:
+            about = variant.about or variant.measure.value
+            yield f"| `{kpi.id}.{variant.name}` | {variant.unit or kpi.unit} | {_cell(about)} |"
+    example = pack.path / "examples" / f"{kpi.id}.csv"
+    if example.is_file():
+        yield ""
+        yield "Worked example (tables, then the values they give):"
+        yield ""
+        yield "```csv"
+        yield example.read_text(encoding="utf-8").strip()
+        yield "```"
+
+
+def _measure(variant: Variant) -> Iterator[str]:
+    measure = variant.measure
+    if measure.value:
+        yield f"- Value: `{_line(measure.value)}`"
+    if measure.is_ratio:
+        yield (
+            f"- Numerator: `{_line(measure.numerator)}`; "
+            f"denominator: `{_line(measure.denominator)}`"
+        )
+    if measure.inputs:
+        named = (
+            f"`{item.name}`" + (f" = {item.kpi}" if item.kpi else "") for item in measure.inputs
+        )
+        yield f"- Inputs: {', '.join(named)}"
+    if measure.relation:
+        dated = f", dated by `{_line(measure.time)}`" if measure.time else ""
+        yield f"- Rows of: `{measure.relation}`{dated}"
+    if measure.where:
+        terms = (
+            f"`{_line(term.sql)}`" + (f" (if `{term.when}` is set)" if term.when else "")
+            for term in measure.where
+        )
+        yield f"- Only where: {' and '.join(terms)}"
+    needs = {**measure.needs}
+    if needs:
+        parts = (f"{name}({', '.join(columns)})" for name, columns in needs.items())
+        yield f"- Needs: {'; '.join(parts)}"
+    if measure.matures_after:
+        yield f"- Final after: `{measure.matures_after}` days"
+    if measure.always_by:
+        yield f"- Always by: {', '.join(f'`{name}`' for name in measure.always_by)}"
+
+
+# --- settings and hooks ----------------------------------------------------------------------
+
+
+def settings() -> str:
+    lines = [
+        NOTE + "# Settings of KPIs",
+        "",
+        "Under `metrics.settings` of the project file: flat, or under the id of a KPI, which wins.",
+        "",
+        "| Setting | Default | For | Meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, setting in SETTINGS.items():
+        own = ", ".join(f"{kpi}: {value}" for kpi, value in setting.per_kpi.items())
+        default = "unset" if setting.default is None else f"`{_plain(setting.default)}`"
+        default = f"{default} ({own})" if own else default
+        users = ", ".join(setting.kpis) or "every KPI that has it"
+        lines.append(f"| `{name}` | {default} | {users} | {_cell(setting.about)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def hooks() -> str:
+    lines = [
+        NOTE + "# Hooks",
+        "",
+        "What a plugin may offer and watch. Write a module-level function of that name with "
+        "`@hookimpl` from `crmetrics.plugin`; leave out arguments that you do not need.",
+    ]
+    for name, function in inspect.getmembers(hookspecs, inspect.isfunction):
+        if name.startswith("crmetrics_"):
+            arguments = ", ".join(inspect.signature(function).parameters)
+            lines += ["", f"## {name}({arguments})", "", inspect.getdoc(function) or ""]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "datasets.md": datasets,
+    "kpis.md": kpis,
+    "settings.md": settings,
+    "hooks.md": hooks,
+    "cli.md": commands,
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,391 @@
+"""Reading a source: how far back, which columns, and what a failure leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from crmetrics.datasets import canonical_datasets
+from crmetrics.errors import SourceError
+from crmetrics.extract import sync
+from crmetrics.options import DatasetOptions, SourceOptions
+from crmetrics.plugin import Connector, ConnectorContext, ReadRequest, Supply
+from crmetrics.warehouse import EngineSettings, LoadReport, LoadSession, open_for_load
+
+DATASETS = canonical_datasets()
+NOON = datetime(2026, 1, 10, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+Reading = Callable[[ReadRequest], Iterator[pa.RecordBatch]]
+
+
+class Scripted(Connector):
+    """A connector whose reads are given by the test; it remembers what it was asked."""
+
+    name = "scripted"
+
+    def __init__(
+        self,
+        readings: Mapping[str, Reading],
+        supplies: Sequence[Supply],
+        options: SourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            options or SourceOptions(),
+            ConnectorContext("crm", Path(), timezone="Europe/Berlin", datasets=DATASETS),
+        )
+        self.readings = readings
+        self.supplies = supplies
+        self.asked: list[ReadRequest] = []
+
+    def datasets(self) -> Sequence[Supply]:
+        return self.supplies
+
+    def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        self.asked.append(request)
+        return self.readings[request.dataset.name](request)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[LoadSession]:
+    with open_for_load(EngineSettings(tmp_path / "w.duckdb", threads=1), DATASETS) as opened:
+        yield opened
+
+
+def run(
+    session: LoadSession,
+    connector: Connector,
+    requests: Mapping[str, Sequence[str]],
+    *,
+    now: datetime = NOON,
+    **options: Any,
+) -> list[LoadReport]:
+    return sync(
+        session,
+        connector,
+        "crm",
+        requests,
+        options=connector.config,
+        datasets=DATASETS,
+        now=now,
+        **options,
+    )
+
+
+def giving(*batches: dict[str, list[Any]]) -> Reading:
+    """A reading that yields these batches."""
+    return lambda request: iter([pa.record_batch(batch) for batch in batches])
+
+
+def leads(
+    reading: Reading,
+    *columns: str,
+    incremental: bool = False,
+    options: SourceOptions | None = None,
+) -> Scripted:
+    """A source of leads only."""
+    supply = Supply("leads", ("id", *columns), incremental=incremental)
+    return Scripted({"leads": reading}, [supply], options)
+
+
+def lead_rows(session: LoadSession, *columns: str) -> list[tuple[Any, ...]]:
+    return session.rows(f"select {', '.join(columns)} from crm.leads order by all")
+
+
+# --- columns ---------------------------------------------------------------------------------
+
+
+def test_a_request_holds_the_key_the_change_time_and_what_the_source_can_give(
+    session: LoadSession,
+) -> None:
+    source = leads(giving({"id": ["1"]}), "updated_at", "status", "lead_source")
+    run(session, source, {"leads": ("status", "campaign_id")})
+    (asked,) = source.asked
+    assert asked.columns == ("id", "updated_at", "status")
+    assert asked.dataset is DATASETS["leads"]
+    assert (asked.since, asked.until, asked.is_full, asked.state) == (None, None, False, {})
+
+
+def test_columns_of_earlier_reads_stay_in(session: LoadSession) -> None:
+    source = leads(giving({"id": ["1"]}), "status", "lead_source", incremental=True)
+    run(session, source, {"leads": ("status", "lead_source")})
+    run(session, source, {"leads": ("status",)})
+    assert source.asked[1].columns == ("id", "lead_source", "status")
+    assert source.asked[1].since is not None
+
+
+def test_a_new_column_makes_a_full_read(session: LoadSession) -> None:
+    source = leads(giving({"id": ["1"]}), "status", "lead_source", incremental=True)
+    run(session, source, {"leads": ("status",)})
+    (report,) = run(session, source, {"leads": ("lead_source",)})
+    assert (source.asked[1].since, source.asked[1].is_full) == (None, True)
+    assert report.is_full
+
+
+def test_a_changed_mapping_makes_a_full_read(session: LoadSession) -> None:
+    def mapped(expression: str) -> Scripted:
+        own = {"leads": DatasetOptions(columns={"status": expression, "lead_source": "x"})}
+        source = SourceOptions(datasets=own)
+        return leads(giving({"id": ["1"]}), "status", incremental=True, options=source)
+
+    for expression, is_full in (
+        ("a", False),
+        ("a", False),
+        ("upper(a)", True),
+        ("upper(a)", False),
+    ):
+        source = mapped(expression)
+        run(session, source, {"leads": ("status",)})
+        assert source.asked[0].is_full is is_full
+
+
+def test_another_zone_of_the_source_makes_a_full_read(session: LoadSession) -> None:
+    for zone, is_full in ((None, False), ("Europe/Berlin", False), ("Asia/Tokyo", True)):
+        source = leads(giving({"id": ["1"]}), options=SourceOptions(timezone=zone))
+        run(session, source, {"leads": ()})
+        assert source.asked[0].is_full is is_full
+
+
+# --- how far back ----------------------------------------------------------------------------
+
+
+def test_an_incremental_read_reaches_back_and_holds_back(session: LoadSession) -> None:
+    source = leads(giving({"id": ["1"]}), incremental=True)
+    run(session, source, {"leads": ()}, now=NOON)
+    run(session, source, {"leads": ()}, now=NOON + 60 * MINUTE)
+    first, second = source.asked
+    assert (first.since, first.until) == (None, None)
+    # All changes before NOON - 5 minutes are loaded for certain.
+    assert second.since == NOON - 5 * MINUTE - 10 * MINUTE
+    assert second.until == NOON + 55 * MINUTE
+    assert session.state("crm", "leads").watermark == NOON + 55 * MINUTE
+
+
+def test_no_change_falls_between_two_reads_whatever_the_settings(session: LoadSession) -> None:
+    options = SourceOptions(overlap=timedelta(0), hold_back=30 * MINUTE)
+    source = leads(giving({"id": ["1"]}), incremental=True, options=options)
+    for hour in range(4):
+        run(session, source, {"leads": ()}, now=NOON + hour * 60 * MINUTE)
+    bounds = [(asked.since, asked.until) for asked in source.asked[1:]]
+    for (_, until), (since, _) in pairwise(bounds):
+        assert until == since
+
+
+def test_a_clock_that_was_set_back_asks_for_no_negative_range(session: LoadSession) -> None:
+    source = leads(giving({"id": ["1"]}), incremental=True)
+    run(session, source, {"leads": ()}, now=NOON)
+    run(session, source, {"leads": ()}, now=NOON - 600 * MINUTE)
+    assert source.asked[1].until == source.asked[1].since
+
+
+def test_full_reads_everything_again_and_replaces(session: LoadSession) -> None:
+    run(session, leads(giving({"id": ["1", "2"]}), incremental=True), {"leads": ()})
+    source = leads(giving({"id": ["2", "3"]}), incremental=True)
+    (report,) = run(session, source, {"leads": ()}, full=True)
+    assert (source.asked[0].since, source.asked[0].is_full) == (None, True)
+    assert (report.inserted, report.updated, report.replaced) == (1, 1, 1)
+    assert lead_rows(session, "id") == [("2",), ("3",)]
+
+
+def test_an_incremental_read_keeps_what_it_does_not_give(session: LoadSession) -> None:
+    run(session, leads(giving({"id": ["1", "2"]}), incremental=True), {"leads": ()})
+    run(session, leads(giving({"id": ["2", "3"]}), incremental=True), {"leads": ()})
+    assert lead_rows(session, "id") == [("1",), ("2",), ("3",)]
+
+
+def test_a_source_that_gives_everything_each_time_replaces(session: LoadSession) -> None:
+    run(session, leads(giving({"id": ["1", "2"]})), {"leads": ()})
+    run(session, leads(giving({"id": ["2"]})), {"leads": ()})
+    assert lead_rows(session, "id") == [("2",)]
+
+
+def test_a_source_with_a_state_decides_itself_what_leaves(session: LoadSession) -> None:
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        if request.is_full or request.state.get("size") != 7:
+            request.begin_part("leads.csv")
+            yield pa.record_batch({"id": ["1", "2"]})
+        request.save_state({"size": 7})
+
+    source = leads(reading)
+    (first,) = run(session, source, {"leads": ()})
+    (second,) = run(session, source, {"leads": ()})
+    (third,) = run(session, source, {"leads": ()}, full=True)
+    assert [report.fetched for report in (first, second, third)] == [2, 0, 2]
+    assert lead_rows(session, "id", "_part") == [("1", "leads.csv"), ("2", "leads.csv")]
+
+
+# --- the mapping -----------------------------------------------------------------------------
+
+
+def test_mapped_columns_are_computed_in_the_zone_of_the_source(session: LoadSession) -> None:
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        assert request.source_fields == ("Id", "Status", "entered")
+        assert tuple(request.mapping) == ("id", "status", "created_at")
+        batch = pa.record_batch(
+            {"Id": [7], "Status": ["New"], "entered": ["2026-01-01"], "Other": [1]}
+        )
+        yield request.evaluate(batch)
+
+    own = {"id": "Id", "status": "lower(Status)", "created_at": "entered", "lead_source": "Other"}
+    options = SourceOptions(datasets={"leads": DatasetOptions(columns=own)})
+    source = leads(reading, "status", "created_at", options=options)
+    run(session, source, {"leads": ("status", "created_at")})
+    assert lead_rows(session, "id", "status", "epoch(created_at)::int") == [
+        ("7", "new", int(datetime(2025, 12, 31, 23, tzinfo=UTC).timestamp()))
+    ]
+
+
+def test_some_mapped_columns_can_be_asked_for(session: LoadSession) -> None:
+    found: list[list[str]] = []
+
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        batch = pa.record_batch({"a": ["1"], "b": ["2"]})
+        found.append(request.evaluate(batch, ["status"]).schema.names)
+        yield request.evaluate(batch, ("id",))
+        request.evaluate(batch, ["lead_source"])
+
+    options = SourceOptions(datasets={"leads": DatasetOptions(columns={"id": "a", "status": "b"})})
+    (report,) = run(session, leads(reading, "status", options=options), {"leads": ("status",)})
+    assert found == [["status"]]
+    assert "maps no column 'lead_source'" in str(report.error)
+
+
+def test_a_mapping_that_fails_names_source_dataset_column_and_value(session: LoadSession) -> None:
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        yield request.evaluate(pa.record_batch({"id": ["1", "2"], "d": ["2026-01-01", "soon"]}))
+
+    own = {"id": "id", "created_at": "strptime(d, '%Y-%m-%d')"}
+    options = SourceOptions(datasets={"leads": DatasetOptions(columns=own)})
+    (report,) = run(
+        session, leads(reading, "created_at", options=options), {"leads": ("created_at",)}
+    )
+    assert str(report.error).startswith(
+        "source 'crm', dataset 'leads': column 'created_at' (timestamp, TIMESTAMPTZ) cannot be "
+        "read by strptime(d, '%Y-%m-%d') from d = 'soon', id = '2': "
+    )
+
+
+# --- failures --------------------------------------------------------------------------------
+
+
+def failing(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+    yield pa.record_batch({"id": ["9"]})
+    raise SourceError("503 Service Unavailable after 5 attempts.")
+
+
+def test_one_dataset_that_fails_does_not_stop_the_others(session: LoadSession) -> None:
+    supplies = [Supply(name, ("id",)) for name in ("leads", "cases", "accounts")]
+    good = giving({"id": ["1"]})
+    source = Scripted({"leads": good, "cases": failing, "accounts": good}, supplies)
+    reports = run(session, source, {"leads": (), "cases": (), "accounts": ()}, run_id="run-1")
+    assert [(report.dataset, report.status) for report in reports] == [
+        ("leads", "ok"),
+        ("cases", "failed"),
+        ("accounts", "ok"),
+    ]
+    assert (reports[1].fetched, reports[1].landed, reports[1].rows) == (1, 0, 0)
+    assert str(reports[1].error) == (
+        "source 'crm', dataset 'cases': 503 Service Unavailable after 5 attempts."
+    )
+    assert not session.inventory()["cases"].exists
+    assert session.rows("select dataset, status, run_id from meta.syncs order by 1") == [
+        ("accounts", "ok", "run-1"),
+        ("cases", "failed", "run-1"),
+        ("leads", "ok", "run-1"),
+    ]
+
+
+def test_after_a_failure_the_next_run_reads_from_where_the_last_good_one_ended(
+    session: LoadSession,
+) -> None:
+    good, bad = giving({"id": ["1"]}), failing
+    for hour, reading in enumerate((good, bad, good)):
+        source = leads(reading, incremental=True)
+        run(session, source, {"leads": ()}, now=NOON + hour * 60 * MINUTE)
+    assert source.asked[0].since == NOON - 15 * MINUTE
+    assert lead_rows(session, "id") == [("1",)]
+
+
+def test_a_connector_that_breaks_is_told_from_a_source_that_fails(session: LoadSession) -> None:
+    def broken(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch({"id": [{}["properties"]]})
+
+    (report,) = run(session, leads(broken), {"leads": ()})
+    assert "the connector failed with KeyError: 'properties'. This is a defect" in str(report.error)
+
+
+def test_a_dataset_that_the_source_does_not_give_is_named(session: LoadSession) -> None:
+    (report,) = run(session, leads(giving()), {"cases": ()})
+    assert str(report.error) == (
+        "source 'crm', dataset 'cases': the source gives no cases; it gives leads."
+    )
+
+
+def test_a_source_that_cannot_say_what_it_gives_fails_for_each_dataset(
+    session: LoadSession,
+) -> None:
+    class Silent(Scripted):
+        def datasets(self) -> Sequence[Supply]:
+            raise SourceError("leads.csv: no such file.")
+
+    reports = run(session, Silent({}, []), {"leads": (), "cases": ()})
+    assert [str(report.error) for report in reports] == [
+        "source 'crm', dataset 'leads': leads.csv: no such file.",
+        "source 'crm', dataset 'cases': leads.csv: no such file.",
+    ]
+
+
+def test_ctrl_c_stops_the_sync_and_keeps_the_datasets_before(session: LoadSession) -> None:
+    def interrupted(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch({"id": ["1"]})
+        raise KeyboardInterrupt
+
+    supplies = [Supply("leads", ("id",)), Supply("cases", ("id",))]
+    source = Scripted({"leads": giving({"id": ["1"]}), "cases": interrupted}, supplies)
+    with pytest.raises(KeyboardInterrupt):
+        run(session, source, {"leads": (), "cases": ()})
+    assert session.inventory()["leads"].rows == 1
+    assert not session.inventory()["cases"].exists
+
+
+# --- what others are told --------------------------------------------------------------------
+
+
+class Watching:
+    """An observer that writes down what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, str, int]] = []
+
+    def crmetrics_dataset_loaded(
+        self, run_id: str, source: str, dataset: str, report: LoadReport
+    ) -> None:
+        self.heard.append((run_id, source, dataset, report.landed))
+
+
+def test_observers_hear_of_committed_datasets_only(session: LoadSession) -> None:
+    watching = Watching()
+    supplies = [Supply("leads", ("id",)), Supply("cases", ("id",))]
+    source = Scripted({"leads": giving({"id": ["1", "2"]}), "cases": failing}, supplies)
+    run(session, source, {"leads": (), "cases": ()}, run_id="r", observer=watching)
+    assert watching.heard == [("r", "crm", "leads", 2)]
+
+
+def test_progress_is_told_per_batch(session: LoadSession) -> None:
+    told: list[tuple[str, str, int]] = []
+    source = leads(giving({"id": ["1", "2"]}, {"id": ["3"]}))
+    run(session, source, {"leads": ()}, progress=lambda *told_of: told.append(told_of))
+    assert told == [("crm", "leads", 2), ("crm", "leads", 3)]
+
+
+def test_covers_from_of_the_project_file_is_kept(session: LoadSession) -> None:
+    own = DatasetOptions(covers_from=datetime(2024, 1, 1, tzinfo=UTC).date())
+    source = leads(giving(), options=SourceOptions(datasets={"leads": own}))
+    run(session, source, {"leads": ()})
+    assert session.inventory()["leads"].covers_from == own.covers_from
