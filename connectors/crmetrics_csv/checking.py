@@ -33,26 +33,23 @@ class SourceCheck:
             names = self._files.dataset_names()
         except SourceError as exc:
             fix = f"Correct `path:` under sources.{self._context.source}."
-            yield CheckResult(self._context.source, "error", str(exc), fix)
+            yield CheckResult("folder", "error", str(exc), fix)
             return
         for name in names:
             try:
                 yield self._dataset(name)
             except CrmetricsError as exc:
                 fix = f"Correct the files, or `datasets: {name}:` of the source."
-                yield CheckResult(self._subject(name), "error", str(exc), fix)
+                yield CheckResult(name, "error", str(exc), fix)
         ignored = self._files.ignored()
         if ignored:
             near = any(":" in text for text in ignored)
             yield CheckResult(
-                f"{self._context.source}: other files",
+                "other files",
                 "warning" if near else "ok",
                 f"belong to no dataset and are ignored: {_listed(ignored)}",
                 "Rename a file, or name it under `datasets: NAME: file:`." if near else "",
             )
-
-    def _subject(self, name: str) -> str:
-        return f"{self._context.source}: {name}"
 
     def _dataset(self, name: str) -> CheckResult:
         dataset = self._files.dataset(name)
@@ -72,7 +69,7 @@ class SourceCheck:
         problems += without_ids(planned)
         if problems:
             return CheckResult(
-                self._subject(name),
+                name,
                 "error",
                 "\n".join(problems),
                 f"Correct the file, or the entry {rules.option_path}.",
@@ -99,7 +96,7 @@ class SourceCheck:
         if missing:
             doubts.append(f"KPIs need {', '.join(missing)}, which no file fills")
         return CheckResult(
-            self._subject(dataset.name),
+            dataset.name,
             "warning" if doubts else "ok",
             "; ".join(notes + doubts),
             f"Map the columns under {option_path}: columns." if doubts else "",

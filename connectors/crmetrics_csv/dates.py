@@ -211,8 +211,12 @@ def readings(text: str) -> dict[Order, date]:
     match = _NUMERIC.fullmatch(text)
     if match is None or len(match["a"]) == 4:
         return {}
-    found = {order: _day(match, order) for order in ORDERS}
-    return {order: day for order, day in found.items() if day is not None}
+    found: dict[Order, date] = {}
+    for order in ORDERS:
+        day = _day(match, order)
+        if day is not None:
+            found[order] = day
+    return found
 
 
 @dataclass

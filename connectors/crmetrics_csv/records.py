@@ -46,10 +46,12 @@ class Records(Protocol):
     @property
     def header(self) -> Header:
         """The field names."""
+        ...
 
     @property
     def checksum(self) -> str:
         """Of the whole file; known once `read` has ended."""
+        ...
 
     def read(self, typed: Mapping[int, ColumnType], raw: Collection[int]) -> Iterator[FieldBatch]:
         """The fields asked for, each `typed` one best in the type of the column that it fills.
@@ -57,12 +59,15 @@ class Records(Protocol):
         The empty text and the configured null texts are null in text fields.
         Raises SourceError when the file cannot be read to its end.
         """
+        ...
 
     def texts(self, position: int) -> Iterator[Array]:
         """One field of the whole file as batches of text, for a look before reading."""
+        ...
 
     def lines(self, numbers: Iterable[int]) -> dict[int, int]:
         """The line on which each of these records begins; 0 where the format has no lines."""
+        ...
 
 
 def open_records(file: DataFile, rules: FileRules, *, is_quick: bool = False) -> Records:

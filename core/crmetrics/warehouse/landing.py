@@ -13,7 +13,7 @@ from crmetrics.warehouse.arrivals import Arrivals
 from crmetrics.warehouse.connection import Connection
 from crmetrics.warehouse.feed import FEED, feed
 from crmetrics.warehouse.intake import KEPT_REJECTIONS, Intake, LoadReport
-from crmetrics.warehouse.schema import create_table, evolve, stored_columns
+from crmetrics.warehouse.schema import HIDDEN_COLUMNS, create_table, evolve, stored_columns
 from crmetrics.warehouse.statements import literal, quoted, quoted_list
 from crmetrics.warehouse.target import STAGED, Target
 from crmetrics.warehouse.upsert import Written, upsert
@@ -40,16 +40,20 @@ class Landing:
         self._source = report.source
         self._before = registry.stored_rows(connection, report.source, dataset.name)
         self._filled = registry.delivered_columns(connection, report.source, dataset.name)
+        self._stored = tuple(stored_columns(connection, dataset.name))
 
     def land(self, clock: Callable[[], datetime]) -> LoadReport:
         """Take in the whole read and account for every record of it.
 
         clock: the instant at the end of the load.
         """
-        is_new = self._make_table()
+        is_new = not self._stored
+        if is_new:
+            self._make_table()
         direct = self._stream()
         if is_new:
             evolve(self._connection, self._dataset)
+            self._stored = tuple(stored_columns(self._connection, self._dataset.name))
         target = self._target()
         duplicates, rejected, written = 0, 0, Written(inserted=direct, change=direct)
         if not direct and self._has_work(target):
@@ -85,7 +89,7 @@ class Landing:
             dataset=self._dataset,
             source=self._source,
             covered=tuple(name for name in self._arrivals.schema.names if not name.startswith("_")),
-            stored=tuple(stored_columns(self._connection, self._dataset.name)),
+            stored=self._stored,
             delivered_before=self._filled,
             parts=tuple(sorted(self._intake.parts)),
             is_whole=self._intake.is_whole,
@@ -93,11 +97,9 @@ class Landing:
 
     # --- taking in ---------------------------------------------------------------------------
 
-    def _make_table(self) -> bool:
-        if stored_columns(self._connection, self._dataset.name):
-            return False
+    def _make_table(self) -> None:
         create_table(self._connection, self._dataset, self._intake.columns)
-        return True
+        self._stored = ("source", *self._intake.columns, *HIDDEN_COLUMNS)
 
     def _stream(self) -> int:
         """Read everything; the number of rows that went straight into the table.

@@ -106,9 +106,8 @@ class Project:
         return str(caught.value)
 
     def check(self, **options: Any) -> dict[str, CheckResult]:
-        """The results of check by dataset name; `other files` and `files` as subjects too."""
-        results = list(self.connector(**options).check())
-        return {result.subject.removeprefix("files: "): result for result in results}
+        """The results of check by dataset name; `folder` and `other files` are subjects too."""
+        return {result.subject: result for result in self.connector(**options).check()}
 
 
 @pytest.fixture

@@ -102,4 +102,4 @@ def test_files_with_and_without_ids_are_an_error(project: Project) -> None:
 def test_a_missing_folder_is_one_error(project: Project) -> None:
     results = project.check(path="nowhere")
     assert [result.state for result in results.values()] == ["error"]
-    assert "folder nowhere does not exist" in results["files"].message
+    assert "folder nowhere does not exist" in results["folder"].message
