@@ -19,18 +19,16 @@ named as (
   select
     unnest([first_reading, last_reading]) as position,
     unnest([s.amount, -s.amount]) as change,
-    case when o.currency <> 'USD' then o.currency else '' end as currency,
-    coalesce(u.team, '(none)') as team,
-    coalesce(a.segment, '(none)') as segment,
-    coalesce(o.lead_source, '(none)') as lead_source
+    case when n.currency <> 'USD' then n.currency else '' end as currency,
+    coalesce(n.team, '(none)') as team,
+    coalesce(n.segment, '(none)') as segment,
+    coalesce(n.lead_source, '(none)') as lead_source
   from (
     select * from spans anti join gone_deals g on g.id = opportunity_id
     where first_reading < last_reading
   ) s
-  left join crm.opportunities o on o.id = s.opportunity_id
-  left join crm.users u on u.id = o.owner_id
-  left join accounts a on a.id = o.account_id
-  where o.forecast_category is distinct from 'omitted'
+  left join deal_names n on n.id = s.opportunity_id
+  where n.forecast_category is distinct from 'omitted'
 ),
 summed as (
   select position, coalesce(currency, '') as currency, team, segment, lead_source, sum(change) as change

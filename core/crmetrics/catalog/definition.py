@@ -68,20 +68,39 @@ PLAIN = WindowSpec()
 @dataclass(frozen=True, slots=True)
 class Alternative:
     """Measure keys that replace the default's when one of these dimensions is asked for: a deal's
-    amount by product is read from its lines."""
+    amount by product is read from its lines.
+
+    when: setting -> value under which it applies; then it is read like a variant, and without
+    dimensions it applies to every question.
+    """
 
     dimensions: tuple[str, ...]
     changes: Mapping[str, Any]
+    when: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """Of several rows that are the same by `per`, only the latest `by` counts, in every group and
+    window anew. Both are expressions over the fact's columns."""
+
+    per: str
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A named operand of a derived measure: another KPI, or a measure of its own."""
+    """A named operand of a derived measure: another KPI, or a measure of its own.
+
+    without: dimensions (patterns) that it is not split by: its value in a group is the one of the
+    group without them.
+    """
 
     name: str
     kpi: str = ""
     measure: Measure | None = None
     window: WindowSpec = PLAIN
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +116,12 @@ class Measure:
     needs: datasets and columns that a model reads and that must be there; optional: datasets,
     or `dataset.column`, that may be absent (= no rows, null). covered_by: `dataset.column` that
     date a period model (N3).
-    status_when: status -> SQL condition over value, numerator, denominator and n.
+    keeps_total: the row over all of the always-by dimensions comes with them.
+    status_when, flag_when: status or flag -> SQL condition over value, numerator, denominator, n.
     looks_ahead: never `partial` (P16). settings: defaults of the entry's own settings.
+    latest: which of several rows counts. over: the inputs of a formula are taken by these
+    dimensions as well, and its expressions aggregate them. standard_error: SQL whose value gives a
+    normal 95 % interval around the measure.
     """
 
     relation: str = ""
@@ -121,12 +144,17 @@ class Measure:
     covered_by: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     always_by: tuple[str, ...] = ()
+    keeps_total: bool = False
     status_when: Mapping[str, str] = field(default_factory=dict)
+    flag_when: Mapping[str, str] = field(default_factory=dict)
     looks_ahead: bool = False
     flags: tuple[str, ...] = ()
     currency: str = "currency"
     rate_day: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    latest: Latest | None = None
+    over: tuple[str, ...] = ()
+    standard_error: str = ""
     places: Mapping[str, Place] = field(default_factory=dict, compare=False)
 
     @property
@@ -224,7 +252,9 @@ class Vector:
 
     relation: a dataset or view whose rows are valid over `span` (dates, [from, to)). entity: the
     columns that identify it. values: name -> aggregate over the rows valid on a day; types: their
-    SQL types where they are not DECIMAL(38,4).
+    SQL types where they are not DECIMAL(38,4). In a value, `amount_rc` is the amount in the
+    reporting currency, `currency` the column beside it; rate_day: both sides of a period at the
+    rate of its opening day (C3), or each reading at the rate of its own day.
     """
 
     name: str
@@ -235,6 +265,8 @@ class Vector:
     values: Mapping[str, str]
     types: Mapping[str, str] = field(default_factory=dict)
     where: str = ""
+    currency: str = "currency"
+    rate_day: Literal["opening", "reading"] = "opening"
     place: Place = NOWHERE
 
     def type_of(self, value: str) -> str:

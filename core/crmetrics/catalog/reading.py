@@ -15,6 +15,7 @@ from crmetrics.catalog.definition import (
     DerivedDimension,
     Input,
     Kpi,
+    Latest,
     Measure,
     Place,
     Variant,
@@ -22,17 +23,19 @@ from crmetrics.catalog.definition import (
     WindowSpec,
 )
 from crmetrics.catalog.fields import Fields
+from crmetrics.catalog.inheriting import inherited, shape_of
 from crmetrics.config.tree import Listing, Node, Scalar, Section, to_data
 from crmetrics.errors import Finding
 from crmetrics.periods import GRAINS
 from crmetrics.results import UNITS
 
 _ID = re.compile(r"[a-z][a-z0-9_]*")
-_FILE_KEYS = ("pack", "title", "about", "version", "dimensions", "vectors", "kpis")
+_FILE_KEYS = ("pack", "title", "about", "version", "uses", "dimensions", "vectors", "kpis")
 _MEASURE_KEYS = (
     "from", "shape", "time", "span", "at", "where", "value", "numerator", "denominator", "n",
     "coverage", "currency", "rate_day", "inputs", "window", "matures_after", "needs", "optional",
-    "covered_by", "alternatives", "always_by", "status_when", "looks_ahead", "flags", "settings",
+    "covered_by", "alternatives", "always_by", "keeps_total", "status_when", "flag_when",
+    "looks_ahead", "flags", "settings", "latest", "over", "standard_error",
 )  # fmt: skip
 _KPI_KEYS = (
     "title", "question", "unit", "better", "kind", "grain", "dimensions", "variants",
@@ -45,11 +48,12 @@ _WINDOW_KEYS = ("trailing_days", "trailing_months", "shift", "shift_months")
 
 @dataclass
 class DefinitionFile:
-    """What one YAML file defines."""
+    """What one YAML file defines. uses: packs whose models and vectors it reads."""
 
     kpis: list[Kpi] = field(default_factory=list)
     dimensions: list[DerivedDimension] = field(default_factory=list)
     vectors: list[Vector] = field(default_factory=list)
+    uses: tuple[str, ...] = ()
     title: str = ""
     about: str = ""
 
@@ -61,6 +65,7 @@ def read_definitions(root: Section, pack: str, findings: list[Finding]) -> Defin
     """
     top = Fields(root, pack, findings)
     result = DefinitionFile(title=top.text("title"), about=top.text("about"))
+    result.uses = top.texts("uses")
     if "kpis" in root.entries:
         top.known(_FILE_KEYS)
         entries = top.below("kpis")
@@ -148,40 +153,10 @@ def _measure(fields: Fields, base: Measure | None) -> Measure:
     if base is None:
         measure = Measure(**changes)
     else:
-        measure = replace(base, **_without_what_is_replaced(changes, base))
+        measure = replace(base, **inherited(base, changes))
     measure = replace(measure, shape=_shape(fields, measure, changes))
     _complain(fields, measure)
     return measure
-
-
-def _without_what_is_replaced(changes: dict[str, Any], base: Measure) -> dict[str, Any]:
-    """A variant that brings its own expression does not keep the other kind of the default, and
-    one with its own relation keeps neither dating nor filter of the default's."""
-    cleared: dict[str, Any] = {}
-    if "value" in changes or "numerator" in changes or "denominator" in changes:
-        if "value" in changes and "numerator" not in changes:
-            cleared |= {"numerator": "", "denominator": "", "n": ""}
-        if "numerator" in changes and "value" not in changes:
-            cleared |= {"value": "", "n": ""}
-        if "coverage" not in changes and "inputs" not in changes:
-            cleared.setdefault("coverage", base.coverage)
-    if "relation" in changes:
-        cleared |= {
-            "time": "", "span": None, "where": (), "coverage": {}, "coverage_inputs": (),
-            "inputs": (), "alternatives": (), "needs": {}, "optional": (), "covered_by": (),
-            "currency": "currency", "rate_day": "", "shape": "event", "status_when": {},
-        }  # fmt: skip
-    if "inputs" in changes:
-        cleared |= {"relation": "", "time": "", "span": None, "where": (), "alternatives": ()}
-        if base.inputs:
-            own = {item.name: item for item in changes["inputs"]}
-            kept = [own.pop(item.name, item) for item in base.inputs]
-            changes = {**changes, "inputs": (*kept, *own.values())}
-    if "time" in changes:
-        cleared["span"] = None
-    if "span" in changes:
-        cleared["time"] = ""
-    return {**cleared, **changes}
 
 
 def _changes(fields: Fields) -> dict[str, Any]:
@@ -232,11 +207,7 @@ def _places(fields: Fields) -> Mapping[str, Place]:
 def _shape(fields: Fields, measure: Measure, changes: Mapping[str, Any]) -> Any:
     if changes.get("shape"):
         return fields.choice("shape", ("event", "state", "period", "derived"), "event")
-    if measure.inputs and not measure.relation:
-        return "derived"
-    if measure.span:
-        return "state"
-    return "event" if measure.time else "period"
+    return shape_of(measure)
 
 
 def _complain(fields: Fields, measure: Measure) -> None:
@@ -293,11 +264,20 @@ def _coverage(fields: Fields) -> tuple[dict[str, str], tuple[Input, ...]]:
 
 def _input(name: str, fields: Fields) -> Input:
     window = _window(fields.below("window")) if "window" in fields.section.entries else PLAIN
+    without = fields.texts("without")
     if "kpi" in fields.section.entries:
-        fields.known(("kpi", "window"))
-        return Input(name, kpi=fields.text("kpi"), window=window)
-    fields.known(_MEASURE_KEYS)
-    return Input(name, measure=_measure(fields, None), window=window)
+        fields.known(("kpi", "window", "without"))
+        return Input(name, kpi=fields.text("kpi"), window=window, without=without)
+    fields.known((*_MEASURE_KEYS, "window", "without"))
+    return Input(name, measure=_measure(fields, None), window=window, without=without)
+
+
+def _latest(fields: Fields) -> Latest | None:
+    below = fields.below("latest")
+    if below is None:
+        return None
+    below.known(("per", "by"))
+    return Latest(below.text("per"), below.text("by"))
 
 
 def _window(fields: Fields | None) -> WindowSpec:
@@ -322,12 +302,12 @@ def _alternatives(fields: Fields) -> tuple[Alternative, ...]:
             fields.refuse(item, f"{fields.path}.alternatives: expected keys and values.")
             continue
         inner = Fields(item, f"{fields.path}.alternatives", fields.findings)
-        inner.known((*_MEASURE_KEYS, "for"))
+        inner.known((*_MEASURE_KEYS, "for", "when"))
         changes = _changes(inner)
         changes.pop("places")
         if "value" in changes and "numerator" not in changes:
             changes |= {"numerator": "", "denominator": ""}
-        found.append(Alternative(inner.texts("for"), changes))
+        found.append(Alternative(inner.texts("for"), changes, inner.mapping("when")))
     return tuple(found)
 
 
@@ -351,7 +331,9 @@ def _dimension(name: str, pack: str, fields: Fields) -> DerivedDimension:
 
 
 def _vector(name: str, pack: str, fields: Fields) -> Vector:
-    fields.known(("from", "entity", "span", "values", "types", "where", "about"))
+    fields.known(
+        ("from", "entity", "span", "values", "types", "where", "currency", "rate_day", "about")
+    )
     return Vector(
         name,
         pack,
@@ -361,6 +343,8 @@ def _vector(name: str, pack: str, fields: Fields) -> Vector:
         fields.mapping("values"),
         fields.mapping("types"),
         fields.text("where"),
+        fields.text("currency", "currency"),
+        cast(Any, fields.choice("rate_day", ("opening", "reading"), "opening")),
         fields.place(""),
     )
 
@@ -376,17 +360,21 @@ _TEXT_KEYS = {
     "rate_day": "rate_day",
     "matures_after": "matures_after",
     "shape": "shape",
+    "standard_error": "standard_error",
 }
-_LIST_KEYS = ("optional", "covered_by", "always_by", "flags")
+_LIST_KEYS = ("optional", "covered_by", "always_by", "flags", "over")
 _READERS: Mapping[str, Callable[[Fields], Any]] = {
     "at": lambda fields: fields.choice("at", ("opening", "closing"), "closing"),
     "looks_ahead": lambda fields: fields.flag("looks_ahead"),
+    "keeps_total": lambda fields: fields.flag("keeps_total"),
     "span": _span,
     "where": _conditions,
     "inputs": _inputs,
     "window": lambda fields: _window(fields.below("window")),
     "needs": _needs,
     "status_when": lambda fields: fields.mapping("status_when"),
+    "flag_when": lambda fields: fields.mapping("flag_when"),
     "alternatives": _alternatives,
     "settings": _own_settings,
+    "latest": _latest,
 }

@@ -73,7 +73,8 @@ def load_catalog(
     """Read the definitions of these packs and of the project's own `metrics/` folder.
 
     companions: packs that are installed but not enabled; read only when a KPI has an input that
-    the enabled packs lack. settings: `metrics.settings`, for inputs named by a setting.
+    the enabled packs lack, or a pack says that it `uses` theirs. settings: `metrics.settings`, for
+    inputs named by a setting.
     Raises ConfigError with all findings: unknown keys, two definitions of one id, an override
     that is not declared (Q3).
     """
@@ -92,9 +93,7 @@ def load_catalog(
     if findings:
         raise ConfigError(findings=findings)
     enabled = {name: kpi for name, kpi in builder.kpis.items() if name not in hidden}
-    if _foreign_inputs(builder.kpis, settings or {}):
-        for pack in companions:
-            builder.add(pack)
+    builder.add_companions(list(companions), settings or {})
     if findings:
         raise ConfigError(findings=findings)
     others = {name: kpi for name, kpi in builder.kpis.items() if name not in enabled}
@@ -113,7 +112,8 @@ def _foreign_inputs(kpis: Mapping[str, Kpi], settings: Mapping[str, Any]) -> set
 
 def _inputs_of(kpi: str, measure: Measure, settings: Mapping[str, Any]) -> set[str]:
     found: set[str] = set()
-    for item in (*measure.inputs, *measure.coverage_inputs):
+    chosen = [item for other in measure.alternatives for item in other.changes.get("inputs", ())]
+    for item in (*measure.inputs, *measure.coverage_inputs, *chosen):
         if item.measure is not None:
             found |= _inputs_of(kpi, item.measure, settings)
             continue
@@ -134,6 +134,18 @@ class _Builder:
         self.models: dict[str, Model] = {}
         self.dimensions: dict[str, tuple[DerivedDimension, ...]] = {}
         self.vectors: dict[str, Vector] = {}
+        self.uses: dict[str, None] = {}
+
+    def add_companions(self, packs: list[MetricPack], settings: Mapping[str, Any]) -> None:
+        """Read the packs that the definitions so far cannot do without, all if an input is open."""
+        waiting = {pack.name: pack for pack in packs}
+        while waiting:
+            is_open = bool(_foreign_inputs(self.kpis, settings))
+            wanted = [name for name in waiting if is_open or name in self.uses]
+            if not wanted:
+                return
+            for name in wanted:
+                self.add(waiting.pop(name))
 
     def add(self, pack: MetricPack) -> None:
         for file in sorted([*pack.path.glob("*.yaml"), *pack.path.glob("*.yml")]):
@@ -158,6 +170,7 @@ class _Builder:
         for dimension in content.dimensions:
             others = self.dimensions.get(dimension.name, ())
             self.dimensions[dimension.name] = (dimension, *others)
+        self.uses |= dict.fromkeys(content.uses)
         self.vectors |= {vector.name: vector for vector in content.vectors}
 
     def _clash(self, kpi: Kpi, known: Kpi, shown: str) -> None:
@@ -195,4 +208,3 @@ class _Builder:
             )
             return
         self.models[model.name] = model
-

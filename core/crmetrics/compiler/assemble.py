@@ -7,7 +7,7 @@ joined here are aggregated rows, so the cost follows the size of the answer, not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -251,7 +251,7 @@ def _status_columns(item: Labelled, name: str, render: Callable[[str], str]) -> 
         f"{str(item.is_stale).lower()} as is_stale",
         f"{str(part.measure.looks_ahead).lower()} as looks_ahead",
         f"{special_status(part, name, render)} as special",
-        f"{_literal_list(part.measure.flags)} as own_flags",
+        f"{own_flags(part, name, render)} as own_flags",
         f"{item.min_sample} as min_sample",
         f"{str(item.is_rate).lower()} as is_rate",
         f"'{item.definition_hash}' as definition_hash",
@@ -260,17 +260,34 @@ def _status_columns(item: Labelled, name: str, render: Callable[[str], str]) -> 
 
 def special_status(part: Part, name: str, render: Callable[[str], str]) -> str:
     """SQL of the status that the definition itself gives (`target_met`), else null."""
-    cases = []
-    for status, sql in part.measure.status_when.items():
-        tree = expressions.parse(render(sql), part.measure.place("status_when"))
+    cases = [
+        f"when {condition} then '{status}'"
+        for status, condition in _conditions(part, name, "status_when", render)
+    ]
+    return f"case {' '.join(cases)} end" if cases else "null::varchar"
+
+
+def own_flags(part: Part, name: str, render: Callable[[str], str]) -> str:
+    """SQL of the flags that the definition itself gives: always, or under a condition."""
+    flags = _literal_list(part.measure.flags)
+    for flag, condition in _conditions(part, name, "flag_when", render):
+        flags = f"list_concat({flags}, case when {condition} then ['{flag}'] else [] end)"
+    return flags
+
+
+def _conditions(
+    part: Part, name: str, key: str, render: Callable[[str], str]
+) -> Iterator[tuple[str, str]]:
+    """Name and condition of each entry of `status_when` or `flag_when`, over the row `name`."""
+    for label, sql in getattr(part.measure, key).items():
+        tree = expressions.parse(render(sql), part.measure.place(key))
 
         def step(node: exp.Expression) -> exp.Expression:
             if isinstance(node, exp.Column):
                 return expressions.parse(f"{name}.{node.name}")
             return node
 
-        cases.append(f"when {expressions.text(tree.transform(step))} then '{status}'")
-    return f"case {' '.join(cases)} end" if cases else "null::varchar"
+        yield label, expressions.text(tree.transform(step))
 
 
 def segment_sql(dimensions: Sequence[str]) -> str:

@@ -31,6 +31,10 @@ CUSTOMER_NEEDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 CUSTOMER_RELATIONS = ("customer_spells", "customer_first_days", "customers")
 ORDER_RELATIONS = ("counted_orders", "counted_order_items")
+_DEALS_AS_ORDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "counted_orders": {"opportunities": ("amount", "close_date", "is_won")},
+    "counted_order_items": {"opportunity_items": ("opportunity_id", "quantity", "total_amount")},
+}
 
 
 @dataclass(frozen=True)
@@ -86,19 +90,30 @@ class Needs:
             for dataset, needed in CUSTOMER_NEEDS[self.supplied.customer_model].items():
                 self.add(dataset, needed)
         elif name in ORDER_RELATIONS:
-            wins = self.supplied.orders_from == "opportunities"
-            self.add("opportunities" if wins else "orders")
+            self._orders(name, columns)
         elif name in DERIVED_NEEDS:
             for dataset, needed in DERIVED_NEEDS[name].items():
                 self.add(dataset, needed)
         else:
             self._model(name)
 
+    def _orders(self, name: str, columns: Iterable[str]) -> None:
+        """What stands for orders and their lines; columns: those of the datasets orders and
+        order_items, where these are read."""
+        if self.supplied.orders_from == "opportunities":
+            for dataset, needed in _DEALS_AS_ORDERS[name].items():
+                self.add(dataset, needed if columns else ())
+        else:
+            self.add("orders" if name == "counted_orders" else "order_items", columns)
+
     def _model(self, name: str) -> None:
         for word in self.model_words(name):
             if word.startswith("live_") and word.removeprefix("live_") in self.schema.datasets:
                 self.add(word.removeprefix("live_"))
-            elif word in CUSTOMER_RELATIONS or word in ORDER_RELATIONS or word in DERIVED_NEEDS:
+            elif word in ORDER_RELATIONS:
+                # A model may read the lines only where a setting or an alternative asks for them.
+                self._relation("counted_orders", ())
+            elif word in CUSTOMER_RELATIONS or word in DERIVED_NEEDS:
                 self._relation(word, ())
 
     def _columns(self, measure: Measure, settings: Mapping[str, object]) -> None:

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from crmetrics.catalog import NOWHERE, PLAIN, Catalog, Input, Kpi, Measure, Place, WindowSpec
+from crmetrics.catalog.inheriting import inherited, shape_of
 from crmetrics.compiler.expressions import columns, parse
 from crmetrics.compiler.rowset import Grouping, Operand
 from crmetrics.compiler.slices import SliceBook, window_of
@@ -95,11 +96,16 @@ class Planner:
     ) -> tuple[Any, ...]:
         """Which alternatives a grouping asks for, of the measure first, then of its inputs: what
         differs here cannot share a part."""
+        which = _alternative(measure, grouping, settings)
         below = []
-        for item in measure.inputs:
-            own = item.measure or self._referenced(item, settings)[0]
-            below.append(self._choice(own, grouping, settings))
-        return (_alternative(measure, grouping), *below)
+        for item in _applied(measure, which).inputs:
+            own, local = item.measure, settings
+            if own is None:
+                own, local = self._referenced(item, settings)
+            (inner,) = _groups_of(item, measure, (grouping,))
+            below.append(self._choice(own, inner, local))
+        # Which row is the latest differs from group to group: each grouping has its own rows.
+        return (which, grouping if _applied(measure, which).latest else (), *below)
 
     def _referenced(
         self, item: Input, settings: Mapping[str, Any]
@@ -121,17 +127,15 @@ class Planner:
         measure = _filled(measure, settings, self.render)
         if window.is_plain:
             window = measure.window
-        groupings = tuple(
-            tuple(dict.fromkeys((*measure.always_by, *grouping))) for grouping in groupings
-        )
-        groupings = tuple(dict.fromkeys(groupings))
+        groupings = _grouped(measure, groupings)
         operand = None
         inputs: dict[str, Part] = {}
         if measure.shape == "derived":
             used = _names(measure)
             for item in measure.inputs:
                 if item.name in used:
-                    inputs[item.name] = self._input(item, groupings, label, settings, window)
+                    inner = _groups_of(item, measure, groupings)
+                    inputs[item.name] = self._input(item, inner, label, settings, window)
         else:
             operand = self._operand(measure, groupings, label, settings, window)
         extras = {
@@ -192,6 +196,18 @@ class Planner:
         )
 
 
+def _groups_of(
+    item: Input, measure: Measure, groupings: tuple[Grouping, ...]
+) -> tuple[Grouping, ...]:
+    """The groupings of an input: with those that the formula aggregates over, and without those
+    that it is not split by."""
+    found = []
+    for grouping in groupings:
+        names = dict.fromkeys((*grouping, *measure.over))
+        found.append(tuple(n for n in names if not any(fnmatchcase(n, p) for p in item.without)))
+    return tuple(dict.fromkeys(found))
+
+
 def _names(measure: Measure) -> set[str]:
     """The inputs that a formula uses; a variant may use fewer than its default."""
     texts = (measure.value, measure.numerator, measure.denominator, measure.n)
@@ -201,9 +217,22 @@ def _names(measure: Measure) -> set[str]:
     return found
 
 
-def _alternative(measure: Measure, grouping: Grouping) -> int:
-    """Index of the alternative that this grouping asks for; -1 = the measure as it is."""
+def _grouped(measure: Measure, groupings: tuple[Grouping, ...]) -> tuple[Grouping, ...]:
+    """The groupings with the dimensions that are in every row (S8)."""
+    found = [tuple(dict.fromkeys((*measure.always_by, *grouping))) for grouping in groupings]
+    if measure.keeps_total:
+        found = [*groupings, *found]
+    return tuple(dict.fromkeys(found))
+
+
+def _alternative(measure: Measure, grouping: Grouping, settings: Mapping[str, Any]) -> int:
+    """Index of the first alternative that settings and grouping ask for; -1 = the measure as it
+    is."""
     for number, alternative in enumerate(measure.alternatives):
+        if any(str(settings.get(name)) != value for name, value in alternative.when.items()):
+            continue
+        if alternative.when and not alternative.dimensions:
+            return number
         for name in grouping:
             if any(fnmatchcase(name, pattern) for pattern in alternative.dimensions):
                 return number
@@ -213,7 +242,11 @@ def _alternative(measure: Measure, grouping: Grouping) -> int:
 def _applied(measure: Measure, which: int) -> Measure:
     if which < 0:
         return measure
-    return replace(measure, **measure.alternatives[which].changes)
+    alternative = measure.alternatives[which]
+    if not alternative.when and "inputs" not in alternative.changes:
+        return replace(measure, **alternative.changes)
+    changed = replace(measure, **inherited(measure, alternative.changes))
+    return replace(changed, shape=alternative.changes.get("shape") or shape_of(changed))
 
 
 def _filled(measure: Measure, settings: Mapping[str, Any], render: Render) -> Measure:
@@ -230,9 +263,11 @@ def _filled(measure: Measure, settings: Mapping[str, Any], render: Render) -> Me
             else term
             for term in measure.where
         )
-    if any("$" in sql for sql in measure.coverage.values()):
-        changes["coverage"] = {
-            name: render(sql, settings, measure.place(f"coverage.{name}"))
-            for name, sql in measure.coverage.items()
-        }
+    for key in ("coverage", "status_when", "flag_when"):
+        texts = getattr(measure, key)
+        if any("$" in sql for sql in texts.values()):
+            changes[key] = {
+                name: render(sql, settings, measure.place(f"{key}.{name}"))
+                for name, sql in texts.items()
+            }
     return replace(measure, **changes) if changes else measure

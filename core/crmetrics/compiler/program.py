@@ -22,7 +22,7 @@ from crmetrics.compiler.needs import Needs, Supplied
 from crmetrics.compiler.plan import Part, Planner
 from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
 from crmetrics.compiler.slices import SliceBook
-from crmetrics.compiler.vectors import vector_sql
+from crmetrics.compiler.vectors import Conversion, vector_sql
 
 _RATE_MIN_SAMPLE = 20
 
@@ -168,6 +168,7 @@ class Compiler:
                     self.around.source_name(vector.relation),
                     rowset.frame,
                     self.book.clock,
+                    Conversion(self.around.convert, self.around.has_rates),
                 ),
             )
             for vector in self.vectors_of(rowset.operands[0].measure.relation)

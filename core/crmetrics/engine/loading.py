@@ -147,11 +147,12 @@ def _sync_one(
                 raise
         wanted = None if connector.is_local else needs
         plan = plan_reads(wanted, {name: supplies}, datasets)
+        requests = {**_vanished(session, name, supplies), **plan.requests(name)}
         return extract.sync(
             session,
             connector,
             name,
-            plan.requests(name),
+            requests,
             options=project.config.sources[name].options,
             datasets=datasets,
             now=project.now(),
@@ -162,6 +163,19 @@ def _sync_one(
         )
     finally:
         connector.close()
+
+
+def _vanished(
+    session: LoadSession, source: str, supplies: Sequence[Supply]
+) -> dict[str, tuple[str, ...]]:
+    """Datasets that the source gave before and gives no more: asked for again, so that their
+    absence is an error and not a silence."""
+    offered = {supply.dataset for supply in supplies}
+    return {
+        name: tuple(held.by_source[source].columns)
+        for name, held in session.inventory().items()
+        if source in held.by_source and held.by_source[source].rows and name not in offered
+    }
 
 
 class _Observer:

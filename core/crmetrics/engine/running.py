@@ -41,6 +41,9 @@ SERIES_PERIODS = 13
 """Periods of a trend in reports (rule A1 looks at 8 to 13)."""
 
 
+_INCOMPLETE = {"missing_dataset", "missing_column", "stale"}
+
+
 @dataclass(frozen=True)
 class RunReport:
     """What a run of a job did.
@@ -263,7 +266,7 @@ def _deliver(
         period_start=period.start,
         period_end=period.end,
         grain=job.grain,
-        is_partial=bool(loaded.failures),
+        is_partial=_is_partial(computed, loaded),
     )
     opened = dict(sinks(project, job.sinks))
     try:
@@ -275,7 +278,7 @@ def _deliver(
         run_id=run_id,
         job=job.name,
         period=period,
-        exit_code=_exit_code(loaded, outcomes),
+        exit_code=_exit_code(loaded, outcomes, is_partial=_is_partial(computed, loaded)),
         results=computed.results,
         message=message,
         outcomes=tuple(outcomes),
@@ -305,7 +308,7 @@ def _message(
         as_of=computed.as_of,
         currency=project.config.reporting.currency,
         where=job.where or "",
-        is_partial=bool(loaded.failures),
+        is_partial=_is_partial(computed, loaded),
         notes=tuple(loaded.notes()),
         min_coverage=float(setting_value(project.config.metrics.settings, "min_coverage")),
         created_at=started,
@@ -367,12 +370,18 @@ def _finish(project: Project, report: RunReport) -> None:
         )
 
 
-def _exit_code(loaded: SyncReport, outcomes: Sequence[Outcome]) -> int:
+def _is_partial(computed: _Computed, loaded: SyncReport) -> bool:
+    """True when a source failed, or a KPI of the job has no number for want of data."""
+    statuses = set(computed.results.column("status").to_pylist())
+    return bool(loaded.failures or statuses & _INCOMPLETE)
+
+
+def _exit_code(loaded: SyncReport, outcomes: Sequence[Outcome], *, is_partial: bool) -> int:
     if loaded.failures:
         return ExitCode.SOURCE
     if any(o.status in ("failed", "unknown") or o.error is not None for o in outcomes):
         return ExitCode.SINK
-    return ExitCode.OK
+    return ExitCode.PARTIAL if is_partial else ExitCode.OK
 
 
 def _config_hash(project: Project) -> str:
