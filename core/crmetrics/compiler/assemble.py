@@ -72,6 +72,7 @@ class Assembler:
             f"({at.rows})::bigint as rows",
             f"{coverage_sql(counts)} as coverage",
             f"({at.updated})::bigint as updated",
+            f"({at.standard_error})::double as standard_error",
         ]
         return (
             f"p{part.number} as (\n  select "
@@ -84,11 +85,10 @@ class Assembler:
     # --- formulas --------------------------------------------------------------------------------
 
     def _formula(self, part: Part) -> str:
+        if part.measure.over:
+            return self._formula_over(part)
         dims = [quoted(f"by {name}") for name in part.dimensions]
-        keys = " union ".join(
-            f"select slice{''.join(', ' + d for d in dims)} from p{child.number} where rows > 0"
-            for child in part.inputs.values()
-        )
+        keys = self._input_keys(part, dims)
         if () in part.groupings:
             empty = "".join(f", null as {d}" for d in dims)
             keys += f" union select slice{empty} from slices"
@@ -114,11 +114,52 @@ class Assembler:
             + "\n)"
         )
 
+    def _input_keys(self, part: Part, dims: Sequence[str]) -> str:
+        """Slice and group of every row of an input that is split by all these dimensions."""
+        return " union ".join(
+            f"select slice{''.join(', ' + d for d in dims)} from p{child.number} where rows > 0"
+            for child in part.inputs.values()
+            if set(dims) <= set(_dims(child))
+        )
+
     def _input_join(self, child: Part, dims: Sequence[str]) -> str:
         name = f"p{child.number}"
+        own = _dims(child)
         terms = [f"{name}.slice = k.slice"]
-        terms += [f"{name}.{d} is not distinct from k.{d}" for d in dims]
+        terms += [f"{name}.{d} is not distinct from k.{d}" for d in dims if d in own]
         return f"left join {name} on " + " and ".join(terms)
+
+    def _formula_over(self, part: Part) -> str:
+        """A formula that aggregates the rows of its inputs over further dimensions: one SELECT per
+        grouping, as the rows of several groupings stand side by side in the inputs."""
+        dims = _dims(part)
+        fine = list(dict.fromkeys((*dims, *(quoted(f"by {name}") for name in part.measure.over))))
+        joins = "\n  ".join(self._input_join(child, fine) for child in part.inputs.values())
+        rows = " + ".join(f"coalesce(p{c.number}.rows, 0)" for c in part.inputs.values())
+        updated = " + ".join(f"coalesce(p{c.number}.updated, 0)" for c in part.inputs.values())
+        selects = []
+        for grouping in part.groupings:
+            group = [quoted(f"by {name}") for name in grouping]
+            within = {*group, *(quoted(f"by {name}") for name in part.measure.over)}
+            where = " and ".join(f"k.{d} is {'not ' if d in within else ''}null" for d in fine)
+            columns = [
+                "k.slice",
+                *(f"k.{d}" if d in group else f"null as {d}" for d in dims),
+                f"({self._over_inputs(part, 'value')})::double as value",
+                f"({self._over_inputs(part, 'numerator') or 'null'})::double as numerator",
+                f"({self._over_inputs(part, 'denominator') or 'null'})::double as denominator",
+                f"({self._over_inputs(part, 'n') or f'sum({self._first_n(part)})'})::bigint as n",
+                f"sum({rows}) as rows",
+                f"{_EMPTY_MAP} as coverage",
+                f"sum({updated}) as updated",
+            ]
+            selects.append(
+                "select "
+                + ",\n    ".join(columns)
+                + f"\n  from ({self._input_keys(part, fine)}) k\n  {joins}\n  where {where}"
+                + f"\n  group by k.slice{''.join(', k.' + d for d in group)}"
+            )
+        return f"p{part.number} as (\n  " + "\n  union all\n  ".join(selects) + "\n)"
 
     def _first_n(self, part: Part) -> str:
         first = next(iter(part.inputs.values()))
@@ -159,6 +200,10 @@ class Assembler:
             return expressions.parse(column)
 
         return expressions.text(tree.transform(step))
+
+
+def _dims(part: Part) -> list[str]:
+    return [quoted(f"by {name}") for name in part.dimensions]
 
 
 def coverage_sql(counts: Mapping[str, str]) -> str:
@@ -239,6 +284,7 @@ def _value_columns(item: Labelled, name: str) -> list[str]:
         f"{name}.denominator as denominator",
         f"coalesce({name}.n, 0) as n",
         f"{coverage} as coverage",
+        f"{name}.standard_error" if part.operand else "null::double as standard_error",
     ]
 
 
@@ -341,8 +387,10 @@ select
   r.ordinal, r.kpi, r.variant, r.period_start, r.period_end, r.grain, r.segment, r.value, r.unit,
   coalesce(r.states[1], 'ok') as status,
   r.numerator, r.denominator, r.n::bigint as n,
-  case when r.is_rate and r.denominator > 0 then {low} end as interval_low,
-  case when r.is_rate and r.denominator > 0 then {high} end as interval_high,
+  case when r.is_rate and r.denominator > 0 then {low}
+    when r.standard_error is not null then r.value - {z} * r.standard_error end as interval_low,
+  case when r.is_rate and r.denominator > 0 then {high}
+    when r.standard_error is not null then r.value + {z} * r.standard_error end as interval_high,
   p.value as previous_value,
   case when r.is_maturing or p.is_maturing then null
     when r.unit in ('percent', 'points') then r.value - p.value
@@ -377,4 +425,4 @@ def wilson(sign: str) -> str:
 def result_select(min_base: float | None) -> str:
     """The last statement: statuses by precedence (N6), intervals (N5) and comparisons (P8)."""
     base = "'infinity'::double" if min_base is None else f"{float(min_base)!r}::double"
-    return RESULT_SELECT.format(low=wilson("-"), high=wilson("+"), min_base=base)
+    return RESULT_SELECT.format(low=wilson("-"), high=wilson("+"), z=_Z, min_base=base)

@@ -34,8 +34,9 @@ EMPTY_PERIODS = (
     " null::timestamptz as end_at, null::timestamptz as snapshot_at, null::date as snapshot_day,"
     " null::date as reading_day where false",
     "create or replace temp view period_days as\nselect null::date as day, * from periods",
+    "create or replace temp view looked_at as\nselect null::timestamptz as start_at where false",
 )
-"""The two views without a row: models are checked against them before a question is asked."""
+"""The views without a row: models are checked against them before a question is asked."""
 
 
 def slot_seconds(clock: Clock, windows: Sequence[Window]) -> int:

@@ -105,7 +105,8 @@ class Planner:
             (inner,) = _groups_of(item, measure, (grouping,))
             below.append(self._choice(own, inner, local))
         # Which row is the latest differs from group to group: each grouping has its own rows.
-        return (which, grouping if _applied(measure, which).latest else (), *below)
+        chosen = _applied(measure, which)
+        return (which, _grouped(chosen, (grouping,)) if chosen.latest else (), *below)
 
     def _referenced(
         self, item: Input, settings: Mapping[str, Any]

@@ -140,6 +140,8 @@ class Compiler:
     def _compile_rowsets(self, program: Program) -> dict[int, Compiled]:
         compiled: dict[int, Compiled] = {}
         program.statements.append(Statement("setup", self._slices_sql()))
+        if self._rowsets:
+            program.statements.append(Statement("setup", self._looked_at_sql()))
         for rowset in self._rowsets:
             sql = rowset.compile()
             program.statements += [Statement("setup", text) for text in rowset.setup()]
@@ -173,6 +175,16 @@ class Compiler:
             )
             for vector in self.vectors_of(rowset.operands[0].measure.relation)
         ]
+
+    def _looked_at_sql(self) -> str:
+        """From when on anything of the question is looked at: models may leave out what ended
+        before, so that one month costs less than all the years."""
+        first = min(window.start for rowset in self._rowsets for window in rowset.frame.windows)
+        start = self.book.clock.calendar.instant(first)
+        return (
+            "create or replace temp view looked_at as\n"
+            f"select timestamptz '{start:%Y-%m-%d %H:%M:%S}+00' as start_at"
+        )
 
     def _slices_sql(self) -> str:
         clock = self.book.clock

@@ -55,6 +55,7 @@ class Operand:
             (str(measure.window.trailing_days), measure.window.trailing_months),
             self.groupings,
             self.where,
+            (measure.latest, measure.where) if measure.latest else None,
         )
 
 
@@ -73,6 +74,7 @@ class Compiled:
     updated: str
     is_additive: bool
     conditions: tuple[str, ...] = ()
+    standard_error: str = "null"
 
 
 @dataclass
@@ -153,8 +155,26 @@ class RowSet:
                 [(sql, alias) for sql, alias in self._aggregates.items()],
                 self.group_by(),
             )
-        self.fact_sql = fact.sql(where)
+        self.fact_sql = self._only_latest(fact, where) if first.measure.latest else fact.sql(where)
         return self._statement(dimensions)
+
+    def _only_latest(self, fact: Fact, where: list[str]) -> str:
+        """The fact with the latest of the rows that are the same, in each window and group."""
+        measure = self.operands[0].measure
+        assert measure.latest is not None and len(self.operands[0].groupings) == 1
+        place = measure.place("latest")
+        extra = [
+            (fact.expression(measure.latest.per, place), "latest_per"),
+            (fact.expression(measure.latest.by, place), "latest_by"),
+        ]
+        same = ", ".join(
+            ["window_id", *(quoted(f"by {name}") for name in self.dimensions), "latest_per"]
+        )
+        body = "\n".join("  " + line for line in fact.sql(where, extra).splitlines())
+        return (
+            f"select * exclude (latest_per, latest_by)\nfrom (\n{body}\n)\nqualify row_number()"
+            f" over (partition by {same} order by latest_by desc nulls last) = 1"
+        )
 
     def _inner(self, fact: Fact, sql: str, first: Operand) -> str:
         place = first.where_place if sql == first.where else first.measure.place("where")
@@ -191,7 +211,7 @@ class RowSet:
     def _compile(self, operand: Operand, condition: str, fact: Fact) -> Compiled:
         measure = operand.measure
         parts: dict[str, Split] = {}
-        for key in ("value", "numerator", "denominator", "n"):
+        for key in ("value", "numerator", "denominator", "n", "standard_error"):
             sql = getattr(measure, key)
             if sql:
                 parts[key] = expressions.split(sql, condition, measure.place(key))
@@ -217,6 +237,7 @@ class RowSet:
             self._updated(operand, counted, fact),
             "value" in parts and parts["value"].is_additive,
             tuple(dict.fromkeys(aggregate.condition for aggregate in counted)),
+            self._outer(parts["standard_error"]) if "standard_error" in parts else "null",
         )
 
     def _outer(self, part: Split) -> str:

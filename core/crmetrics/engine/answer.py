@@ -236,7 +236,9 @@ def shaped(found: pa.Table, as_of: datetime, run_id: str) -> pa.Table:
     columns = []
     for item in schema:
         if item.name in found.column_names:
-            columns.append(found.column(item.name).cast(item.type))
+            column = found.column(item.name)
+            # A cast imports pyarrow.compute, which costs more than a small answer.
+            columns.append(column if column.type == item.type else column.cast(item.type))
         elif item.name in constants:
             columns.append(pa.array([constants[item.name]] * size, item.type))
         else:

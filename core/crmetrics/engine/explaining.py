@@ -75,7 +75,7 @@ def explain(
 ) -> Explanation:
     kpi, variant = project.catalog.resolve(name)
     asked = Asked((name,), period, grain=grain, by=by, as_of=as_of)
-    project.ensure_loaded(asked.kpis)
+    project.ensure_loaded()
     question = project.question(asked)
     with project.answerer(question.periods, as_of) as answerer:
         program = answerer.program(question)
@@ -208,7 +208,7 @@ def rows_behind(
     `columns` (what the measure reads, as text)."""
     project.catalog.resolve(name)
     asked = Asked((name,), period, by=by, where=where, as_of=as_of)
-    project.ensure_loaded(asked.kpis)
+    project.ensure_loaded()
     question = project.question(asked)
     with project.answerer(question.periods, as_of) as answerer:
         program = answerer.program(question)

@@ -138,8 +138,14 @@ class Project:
         asked = Asked(
             tuple(kpis), period, start, end, grain, by, totals, where, tuple(compare), as_of
         )
-        self.ensure_loaded(asked.kpis)
         question = question_of(asked, self.clock(as_of), self.catalog)
+        if self.engine_settings.path.exists():
+            with self.answerer(question.periods, as_of) as answerer:
+                # One session where everything is loaded: opening the file again costs as much as
+                # a small answer.
+                if set(self.config.sources) <= set(answerer.session.inventory.sources):
+                    return answerer.answer(question)
+        self.ensure_loaded()
         with self.answerer(question.periods, as_of) as answerer:
             return answerer.answer(question)
 
@@ -219,7 +225,7 @@ class Project:
             as_of = as_of.isoformat()
         return Clock(self.calendar, self.calendar.parse_instant(str(as_of)), is_past=True)
 
-    def ensure_loaded(self, kpis: Sequence[str] = ()) -> None:
+    def ensure_loaded(self) -> None:
         """Load file sources that were never loaded, so that a first question has an answer."""
         from crmetrics.engine.loading import load_missing
 

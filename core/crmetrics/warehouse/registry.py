@@ -191,16 +191,6 @@ def write_delivered(
     )
 
 
-def stored_rows(connection: Connection, source: str, dataset: str) -> int:
-    """How many rows the dataset holds of this source, as counted after its last load."""
-    return int(
-        connection.scalar(
-            'select "rows" from meta.row_counts where source = ? and dataset = ?', [source, dataset]
-        )
-        or 0
-    )
-
-
 def count_rows(connection: Connection, source: str, dataset: Dataset) -> int:
     """Count the rows of this source, by flag, keep the counts, and return the number of rows."""
     flags = ", ".join(
@@ -215,7 +205,11 @@ def count_rows(connection: Connection, source: str, dataset: Dataset) -> int:
         f"from {table_of(dataset.name)} where source = {literal(source)}",
         {"dataset": dataset.name, "source": source},
     )
-    return stored_rows(connection, source, dataset.name)
+    counted = connection.scalar(
+        'select "rows" from meta.row_counts where source = ? and dataset = ?',
+        [source, dataset.name],
+    )
+    return int(counted)
 
 
 # --- what was set aside ----------------------------------------------------------------------

@@ -8,7 +8,6 @@ with stays as (
     (epoch(s.exited_at) - epoch(s.entered_at)) / 86400 as days
   from stage_stays s
   join period_days p on p.day = local_day(s.exited_at)
-  where not s.is_closed
 )
 select
   s.period_start,
