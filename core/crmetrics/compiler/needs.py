@@ -30,11 +30,18 @@ CUSTOMER_NEEDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "field": {"accounts": ("customer_since_at",)},
 }
 CUSTOMER_RELATIONS = ("customer_spells", "customer_first_days", "customers")
+CUSTOMER_DATES: Mapping[str, tuple[str, str]] = {
+    "subscription": ("subscriptions", "start_date"),
+    "field": ("accounts", "customer_since_at"),
+}
 ORDER_RELATIONS = ("counted_orders", "counted_order_items")
 _DEALS_AS_ORDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "counted_orders": {"opportunities": ("amount", "close_date", "is_won")},
     "counted_order_items": {"opportunity_items": ("opportunity_id", "quantity", "total_amount")},
 }
+
+
+_EXPRESSIONS = ("time", "value", "numerator", "denominator")
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,16 @@ class Supplied:
     columns: Mapping[str, frozenset[str]]
     customer_model: str = "subscription"
     orders_from: str = "orders"
+
+    def dated(self, relation: str, column: str) -> tuple[str, str]:
+        """The dataset and column that date a relation (N3): customers are dated by what makes them
+        one, so that a dataset of trials covers its periods."""
+        if relation in CUSTOMER_RELATIONS and self.customer_model in ("subscription", "field"):
+            return CUSTOMER_DATES[self.customer_model]
+        if relation in (*CUSTOMER_RELATIONS, *ORDER_RELATIONS):
+            is_won = self.orders_from == "opportunities"
+            return ("opportunities", "close_date") if is_won else ("orders", "ordered_at")
+        return relation, column
 
 
 @dataclass
@@ -120,14 +137,13 @@ class Needs:
         relation = self.schema.relation(measure.relation)
         if relation.dataset is None:
             return
-        texts = [measure.time, *(measure.span or ()), measure.value, measure.numerator]
-        texts += [
-            measure.denominator,
-            *(t.sql for t in expressions.active(measure.where, settings)),
-        ]
-        for sql in filter(None, texts):
-            for name in expressions.columns(expressions.parse(sql)):
-                self._column(measure.relation, name)
+        texts = [(key, getattr(measure, key)) for key in _EXPRESSIONS]
+        texts += [("span", sql) for sql in measure.span or ()]
+        texts += [("where", term.sql) for term in expressions.active(measure.where, settings)]
+        for key, sql in texts:
+            if sql:
+                for name in expressions.columns(expressions.parse(sql, measure.place(key))):
+                    self._column(measure.relation, name)
 
     def _column(self, relation_name: str, name: str) -> None:
         if name in EVENT_COLUMNS:
