@@ -330,3 +330,18 @@ def test_sunday_weeks_and_fiscal_quarters_cut_the_same_rows_differently(tmp_path
     project = Project(tmp_path, environ={}, now=lambda: NOW)
     (quarter,) = project.query(["won_amount"], period="2027-Q1").to_pylist()
     assert (quarter["value"], str(quarter["period_start"])) == (111, "2026-02-01")
+
+
+def test_a_reference_to_nowhere_is_kept_and_counted_as_an_orphan(tmp_path: Path) -> None:
+    text = (
+        f"{HEAD}\n1,2026-01-01,2026-04-10,true,true,100,,u1,\n2,2026-01-01,2026-04-10,true,true,5,,u9,"
+        "\n3,2026-01-01,2026-04-10,true,true,7,,,\n4,2026-01-01,2026-04-10,true,false,7,,u9,"
+        "\n@users\nid,team\nu1,East"
+    )
+    rows = ask(tmp_path, text, ["won_amount"], period="2026-04", by=["team"])
+    assert {row["segment"]["team"]: row["coverage"] for row in rows} == {
+        "(none)": {"rows_used": 2, "orphan": 1},
+        "East": {"rows_used": 1},
+    }
+    by_key = ask(tmp_path / "key", text, ["won_amount"], period="2026-04", by=["owner_id"])
+    assert [row["segment"]["owner_id"] for row in by_key] == ["(none)", "u1", "u9"]

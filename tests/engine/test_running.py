@@ -101,6 +101,31 @@ def test_a_job_that_names_what_is_not_there_stops_before_anything(directory: Pat
     assert not (directory / ".crmetrics" / "warehouse.duckdb").exists()
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "place", "hint"),
+    [
+        ("by: [owner.team]", "by: [owner.taem]", "crmetrics.yaml:11:", "owner.team"),
+        ("packs: [sales]", "packs: [sals]", "crmetrics.yaml:6:19", "sales"),
+        (
+            "by: [owner.team]",
+            "by: [owner.team], where: amuont > 1",
+            "crmetrics.yaml:11:",
+            "amount",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_found_before_anything_is_loaded(
+    right: str, wrong: str, place: str, hint: str, directory: Path
+) -> None:
+    (directory / "crmetrics.yaml").write_text(CONFIG.replace(right, wrong))
+    with pytest.raises(ConfigError) as caught:
+        project(directory).run("monthly")
+    (finding,) = caught.value.findings
+    assert str(finding).startswith(place)
+    assert hint in str(finding)
+    assert not (directory / ".crmetrics" / "warehouse.duckdb").exists()
+
+
 def test_one_failing_sink_does_not_stop_the_other(directory: Path) -> None:
     (directory / "reports").write_text("a file where the folder should be")
     report = project(directory).run("monthly")

@@ -45,7 +45,10 @@ id,account_id,ordered_at,total_amount
 
 VIEW = ViewSettings(Calendar("Europe/Berlin"), "USD", LATE, False, date(2026, 12, 31))
 
-MACROS = ("active_on", "mrr_on", "local_day", "day_start", "source_of_")
+MACROS = (
+    *("active_on", "mrr_on", "local_day", "day_start", "source_of_"),
+    *("business_seconds", "worked_by_", "worked_on_wall_"),
+)
 
 
 def test_a_relation_is_made_when_it_is_asked_for_and_with_all_it_reads(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from crmetrics.errors import (
 )
 from crmetrics.secrets import Secret
 from crmetrics.warehouse.connection import Connection, EngineSettings, connect, connect_scratch
+from crmetrics.warehouse.feed import FEED, feed
 
 ENDLESS = "select count(*) from range(100000000) a, range(100000) b"
 
@@ -234,6 +235,64 @@ def test_ctrl_c_stops_a_statement_and_the_connection_goes_on(connection: Connect
     connection.register("given", pa.RecordBatchReader.from_batches(schema, endless_rows()))
     with pytest.raises(KeyboardInterrupt):
         connection.execute("select sum(a) from given")
+    assert connection.scalar("select 1") == 1
+
+
+# --- fed statements --------------------------------------------------------------------------
+
+
+def batches_of(count: int) -> Iterator[pa.RecordBatch]:
+    for number in range(count):
+        yield pa.record_batch({"a": [number]})
+
+
+NUMBERS = pa.schema([("a", pa.int64())])
+
+
+def test_a_statement_is_fed_from_the_callers_thread(connection: Connection) -> None:
+    threads = set()
+
+    def watched() -> Iterator[pa.RecordBatch]:
+        for batch in batches_of(20):
+            threads.add(threading.current_thread())
+            yield batch
+
+    connection.execute("create table t (a bigint)")
+    changed = feed(connection, f"insert into t select a from {FEED}", NUMBERS, watched())
+    assert (changed, connection.scalar("select sum(a) from t")) == (20, 190)
+    assert threads == {threading.current_thread()}
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_a_feed_that_fails_stores_nothing_and_raises_its_own_error(
+    connection: Connection, kind: type[BaseException]
+) -> None:
+    error = kind("page 7")
+
+    def failing() -> Iterator[pa.RecordBatch]:
+        yield from batches_of(10)
+        raise error
+
+    connection.execute("create table t (a bigint)")
+    with pytest.raises(kind) as caught:
+        feed(connection, f"insert into t select a from {FEED}", NUMBERS, failing())
+    assert caught.value is error
+    assert connection.scalar("select count(*) from t") == 0
+
+
+def test_a_fed_statement_that_fails_stops_the_feed(connection: Connection) -> None:
+    taken = []
+
+    def endless() -> Iterator[pa.RecordBatch]:
+        while True:
+            taken.append(1)
+            yield pa.record_batch({"a": [len(taken)]})
+
+    connection.execute("create table t (a tinyint)")
+    with pytest.raises(QueryError, match="out of range"):
+        feed(connection, f"insert into t select a from {FEED}", NUMBERS, endless())
+    with pytest.raises(QueryError, match="nowhere"):
+        feed(connection, f"insert into nowhere select a from {FEED}", NUMBERS, endless())
     assert connection.scalar("select 1") == 1
 
 

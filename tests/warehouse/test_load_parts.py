@@ -130,6 +130,25 @@ def test_without_change_times_the_last_part_by_name_stands(session: LoadSession)
     assert stored(session, "stage") == [("february",)]
 
 
+def test_the_last_part_by_name_stands_in_one_load_too(session: LoadSession) -> None:
+    load(
+        session,
+        part("2026-02"),
+        rows(id=["1"], stage=["february"]),
+        part("2026-01"),
+        rows(id=["1"], stage=["january"]),
+    )
+    assert stored(session, "stage") == [("february",)]
+
+
+def test_a_waiting_copy_does_not_outlive_its_own_part_read_again(session: LoadSession) -> None:
+    load(session, part("a"), rows(id=["1"], updated_at=[on(3)]))
+    load(session, part("b"), rows(id=["1"], updated_at=[on(2)]))
+    load(session, part("b"), rows(id=["2"], updated_at=[on(2)]))
+    load(session, gone("a"))
+    assert stored(session, "id") == [("2",)]
+
+
 def test_a_full_read_forgets_waiting_copies(session: LoadSession) -> None:
     load(session, part("a"), rows(id=["1"]), part("b"), rows(id=["1"]))
     assert spares(session) == [("1", "a")]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
+from math import nan
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from crmetrics.errors import CrmetricsError, SourceError
+from crmetrics.errors import CrmetricsError, SourceError, WarehouseError
 from crmetrics.warehouse import Intake, LoadReport, LoadSession
+from crmetrics.warehouse.landing import require_balance
 from warehouse.loading import COLUMNS, load, on, open_warehouse, part, rows, stored
 
 
@@ -402,10 +405,22 @@ def test_state_is_kept_until_it_is_saved_anew(session: LoadSession) -> None:
     assert session.state("crm", "opportunities").state == {}
 
 
-def test_a_state_that_is_no_json_is_the_connectors_defect(session: LoadSession) -> None:
-    with pytest.raises(SourceError, match=r"TypeError.*text, numbers, lists and maps; set is none"):
-        load(session, rows(id=["1"]), lambda intake: intake.save_state({"seen": {1, 2}}))
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [({"seen": {1, 2}}, "set is none of them"), ({(1, 2): 3}, "keys must be"), ({"n": nan}, "nan")],
+)
+def test_a_state_that_is_no_json_is_the_connectors_defect(
+    session: LoadSession, state: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(SourceError, match=f"saved a state that is not text.*{reason}"):
+        load(session, rows(id=["1"]), lambda intake: intake.save_state(state))
     assert stored_tables(session) == []
+
+
+def test_instants_of_a_state_become_text(session: LoadSession) -> None:
+    load(session, lambda intake: intake.save_state({"read_at": on(1), "day": on(2).date()}))
+    state = session.state("crm", "opportunities").state
+    assert state == {"read_at": "2026-01-01T00:00:00+00:00", "day": "2026-01-02"}
 
 
 def test_every_sync_is_on_record(session: LoadSession) -> None:
@@ -446,6 +461,27 @@ def test_progress_is_told_after_each_batch(session: LoadSession) -> None:
     assert told == [2, 3]
 
 
+def test_counts_that_do_not_add_up_are_refused(session: LoadSession) -> None:
+    report = load(session, rows(id=["1", "1", None]))
+    require_balance(report, expected_rows=1)
+    for wrong in (
+        replace(report, landed=2),
+        replace(report, duplicates=0),
+        replace(report, rows=2),
+    ):
+        with pytest.raises(WarehouseError, match=r"the counts do not add up\. Fetched 3; landed"):
+            require_balance(wrong, expected_rows=1)
+
+
+def test_rows_edited_by_hand_do_not_confuse_the_next_load(session: LoadSession) -> None:
+    load(session, rows(id=["1", "2"], stage=["a", "b"]))
+    session.execute("delete from crm.opportunities where id = '1'")
+    assert load(session, rows(id=["2", "3"], stage=["B", "C"])).rows == 2
+    session.execute("delete from meta.row_counts")
+    assert load(session, rows(id=["2"], stage=["BB"])).updated == 1
+    assert stored(session, "id", "stage") == [("2", "BB"), ("3", "C")]
+
+
 # --- failures --------------------------------------------------------------------------------
 
 
@@ -484,6 +520,25 @@ def test_a_later_failure_leaves_the_rows_of_the_last_load(session: LoadSession) 
     assert stored(session, "id", "stage") == [("1", "a"), ("2", "b")]
     load(session, rows(id=["1"], stage=["c"]))
     assert stored(session, "id", "stage") == [("1", "c"), ("2", "b")]
+
+
+@pytest.mark.parametrize("given", [pa.table({"id": ["1"]}), [{"id": "1"}], None])
+def test_a_connector_that_gives_no_batches_is_told(session: LoadSession, given: object) -> None:
+    batches = iter([given, given])
+    report = session.try_load("opportunities", "crm", batches, Intake(COLUMNS, on(10)))  # type: ignore[arg-type]
+    kind = type(given).__name__
+    assert f"gave a {kind} where a pyarrow.RecordBatch is expected" in str(report.error)
+
+
+def test_a_defect_of_our_own_is_not_blamed_on_the_source(session: LoadSession) -> None:
+    def broken(_: int) -> None:
+        raise ZeroDivisionError
+
+    batches = iter([rows(id=["1"])])
+    with pytest.raises(ZeroDivisionError):
+        session.load("opportunities", "crm", batches, Intake(COLUMNS, on(10)), progress=broken)
+    assert stored_tables(session) == []
+    assert session.rows("select status from meta.syncs") == [("failed",)]
 
 
 def test_a_source_error_is_named_once(session: LoadSession) -> None:

@@ -12,6 +12,7 @@ or derived: a formula over `inputs`, which are measures themselves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -46,13 +47,15 @@ class Condition:
 class WindowSpec:
     """Which days a measure reads for a period.
 
-    trailing_days, trailing_months: a fixed length that ends with the period (P9).
+    trailing_days, trailing_months, trailing_periods: a fixed length that ends with the period (P9);
+    periods are those of the question's grain.
     shift: the period before, or the same period one year earlier. shift_months: that many months
     back (after the length was applied). since: from the beginning of time to the period's end.
     """
 
     trailing_days: int | str = 0
     trailing_months: int = 0
+    trailing_periods: int | str = 0
     shift: Literal["", "previous", "year_ago"] = ""
     shift_months: int = 0
 
@@ -115,10 +118,15 @@ class Measure:
     beside the money columns. rate_day: day of the exchange rate where it is not the event's.
     needs: datasets and columns that a model reads and that must be there; optional: datasets,
     or `dataset.column`, that may be absent (= no rows, null). covered_by: `dataset.column` that
-    date a period model (N3).
+    date a period model, of which one is enough (N3); each_covered_by: of which all must be there.
+    configured_by: setting {dataset: [column or condition, ...]} that says what the relation reads;
+    unset = `missing_column`.
     keeps_total: the row over all of the always-by dimensions comes with them.
     status_when, flag_when: status or flag -> SQL condition over value, numerator, denominator, n.
-    looks_ahead: never `partial` (P16). settings: defaults of the entry's own settings.
+    undated_status: of an event none of whose rows is dated (instead of `missing_dataset`).
+    looks_ahead: never `partial` (P16). projected: the value continues the measure's own earlier
+    periods (F1). periods_of: a relation whose periods are reported instead of those asked for.
+    settings: defaults of the entry's own settings.
     latest: which of several rows counts. over: the inputs of a formula are taken by these
     dimensions as well, and its expressions aggregate them. standard_error: SQL whose value gives a
     normal 95 % interval around the measure.
@@ -142,15 +150,20 @@ class Measure:
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     covered_by: tuple[str, ...] = ()
+    each_covered_by: tuple[str, ...] = ()
+    configured_by: str = ""
     alternatives: tuple[Alternative, ...] = ()
     always_by: tuple[str, ...] = ()
     keeps_total: bool = False
     status_when: Mapping[str, str] = field(default_factory=dict)
     flag_when: Mapping[str, str] = field(default_factory=dict)
+    undated_status: str = ""
     looks_ahead: bool = False
+    projected: bool = False
     flags: tuple[str, ...] = ()
     currency: str = "currency"
     rate_day: str = ""
+    periods_of: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     latest: Latest | None = None
     over: tuple[str, ...] = ()
@@ -224,6 +237,19 @@ class Model:
     text: str
     file: str
 
+    @property
+    def is_materialized(self) -> bool:
+        """True when the text begins with `-- materialized`: computed once per question, instead of
+        by every statement that reads it. Such a model must not read `periods`."""
+        return self.text.lstrip().lower().startswith("-- materialized")
+
+    @property
+    def for_each(self) -> str:
+        """The setting {dataset: [column or condition, ...]} that a text which begins with
+        `-- for each SETTING` is repeated for; empty when there is none."""
+        found = re.match(r"\s*-- for each (\w+)", self.text)
+        return found[1] if found else ""
+
 
 @dataclass(frozen=True, slots=True)
 class DerivedDimension:
@@ -254,7 +280,9 @@ class Vector:
     columns that identify it. values: name -> aggregate over the rows valid on a day; types: their
     SQL types where they are not DECIMAL(38,4). In a value, `amount_rc` is the amount in the
     reporting currency, `currency` the column beside it; rate_day: both sides of a period at the
-    rate of its opening day (C3), or each reading at the rate of its own day.
+    rate of its opening day (C3), or each reading at the rate of its own day. defects: name ->
+    count of rows that an amount leaves out; null for entities whose amounts are all there and in
+    the reporting currency.
     """
 
     name: str
@@ -267,7 +295,10 @@ class Vector:
     where: str = ""
     currency: str = "currency"
     rate_day: Literal["opening", "reading"] = "opening"
+    defects: Mapping[str, str] = field(default_factory=dict)
     place: Place = NOWHERE
 
     def type_of(self, value: str) -> str:
+        if value in self.defects:
+            return "BIGINT"
         return self.types.get(value, "DECIMAL(38,4)")

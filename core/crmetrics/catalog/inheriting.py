@@ -28,11 +28,16 @@ def inherited(base: Measure, changes: Mapping[str, Any]) -> dict[str, Any]:
         cleared |= {
             "time": "", "span": None, "where": (), "coverage": {}, "coverage_inputs": (),
             "inputs": (), "alternatives": (), "needs": {}, "optional": (), "covered_by": (),
-            "currency": "currency", "rate_day": "", "shape": "event", "status_when": {},
-            "flag_when": {}, "latest": None, "over": (), "standard_error": "",
+            "each_covered_by": (), "configured_by": "", "currency": "currency", "rate_day": "",
+            "shape": "event",
+            "status_when": {}, "flag_when": {}, "undated_status": "", "latest": None, "over": (),
+            "standard_error": "",
         }  # fmt: skip
     if "inputs" in changes:
         cleared |= {"relation": "", "time": "", "span": None, "where": (), "alternatives": ()}
+        if base.relation:
+            cleared |= {"needs": {}, "optional": (), "covered_by": (), "each_covered_by": (),
+                        "coverage": {}, "coverage_inputs": ()}  # fmt: skip
         if base.inputs:
             own = {item.name: item for item in changes["inputs"]}
             kept = [own.pop(item.name, item) for item in base.inputs]

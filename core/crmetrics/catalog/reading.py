@@ -34,16 +34,21 @@ _FILE_KEYS = ("pack", "title", "about", "version", "uses", "dimensions", "vector
 _MEASURE_KEYS = (
     "from", "shape", "time", "span", "at", "where", "value", "numerator", "denominator", "n",
     "coverage", "currency", "rate_day", "inputs", "window", "matures_after", "needs", "optional",
-    "covered_by", "alternatives", "always_by", "keeps_total", "status_when", "flag_when",
-    "looks_ahead", "flags", "settings", "latest", "over", "standard_error",
+    "covered_by", "each_covered_by", "alternatives", "always_by", "keeps_total", "status_when",
+    "flag_when", "undated_status", "looks_ahead", "flags", "settings", "latest", "over",
+    "standard_error", "projected", "configured_by", "periods_of",
 )  # fmt: skip
 _KPI_KEYS = (
     "title", "question", "unit", "better", "kind", "grain", "dimensions", "variants",
     "guardrails", "about", "treatment", "mistakes", "source", "overrides", "owners",
     "effective_from", "min_sample",
 )  # fmt: skip
+_VECTOR_KEYS = (
+    "from", "entity", "span", "values", "types", "where", "currency", "rate_day", "defects",
+    "about",
+)  # fmt: skip
 _VARIANT_KEYS = ("title", "unit", "about")
-_WINDOW_KEYS = ("trailing_days", "trailing_months", "shift", "shift_months")
+_WINDOW_KEYS = ("trailing_days", "trailing_months", "trailing_periods", "shift", "shift_months")
 
 
 @dataclass
@@ -285,10 +290,12 @@ def _window(fields: Fields | None) -> WindowSpec:
         return PLAIN
     fields.known(_WINDOW_KEYS)
     days = fields.text("trailing_days", "0")
+    periods = fields.text("trailing_periods", "0")
     shift = fields.choice("shift", ("", "previous", "year_ago"), "")
     return WindowSpec(
         days if days.startswith("$") else fields.number("trailing_days"),
         fields.number("trailing_months"),
+        periods if periods.startswith("$") else fields.number("trailing_periods"),
         cast(Any, shift),
         fields.number("shift_months"),
     )
@@ -331,9 +338,7 @@ def _dimension(name: str, pack: str, fields: Fields) -> DerivedDimension:
 
 
 def _vector(name: str, pack: str, fields: Fields) -> Vector:
-    fields.known(
-        ("from", "entity", "span", "values", "types", "where", "currency", "rate_day", "about")
-    )
+    fields.known(_VECTOR_KEYS)
     return Vector(
         name,
         pack,
@@ -345,6 +350,7 @@ def _vector(name: str, pack: str, fields: Fields) -> Vector:
         fields.text("where"),
         fields.text("currency", "currency"),
         cast(Any, fields.choice("rate_day", ("opening", "reading"), "opening")),
+        fields.mapping("defects"),
         fields.place(""),
     )
 
@@ -360,12 +366,16 @@ _TEXT_KEYS = {
     "rate_day": "rate_day",
     "matures_after": "matures_after",
     "shape": "shape",
+    "undated_status": "undated_status",
+    "configured_by": "configured_by",
     "standard_error": "standard_error",
+    "periods_of": "periods_of",
 }
-_LIST_KEYS = ("optional", "covered_by", "always_by", "flags", "over")
+_LIST_KEYS = ("optional", "covered_by", "each_covered_by", "always_by", "flags", "over")
 _READERS: Mapping[str, Callable[[Fields], Any]] = {
     "at": lambda fields: fields.choice("at", ("opening", "closing"), "closing"),
     "looks_ahead": lambda fields: fields.flag("looks_ahead"),
+    "projected": lambda fields: fields.flag("projected"),
     "keeps_total": lambda fields: fields.flag("keeps_total"),
     "span": _span,
     "where": _conditions,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from crmetrics.catalog.definition import DerivedDimension, Kpi, Measure, Model, Vector
+from crmetrics.catalog.general import GENERAL_DIMENSIONS
 from crmetrics.catalog.reading import DefinitionFile, read_definitions
 from crmetrics.config.variables import Environment
 from crmetrics.config.yaml_reader import read_document
@@ -132,7 +133,7 @@ class _Builder:
         self.findings = findings
         self.kpis: dict[str, Kpi] = {}
         self.models: dict[str, Model] = {}
-        self.dimensions: dict[str, tuple[DerivedDimension, ...]] = {}
+        self.dimensions: dict[str, tuple[DerivedDimension, ...]] = dict(GENERAL_DIMENSIONS)
         self.vectors: dict[str, Vector] = {}
         self.uses: dict[str, None] = {}
 

@@ -166,10 +166,18 @@ class Assembler:
         return f"p{first.number}.n"
 
     def _merged_coverage(self, part: Part) -> str:
+        """The counts of all inputs; where several count the same, at least the largest is true."""
         maps = [
             f"coalesce(p{child.number}.coverage, {_EMPTY_MAP})" for child in part.inputs.values()
         ]
-        return maps[0] if len(maps) == 1 else f"map_concat({', '.join(maps)})"
+        if len(maps) == 1:
+            return maps[0]
+        keys = ", ".join(f"map_keys({each})" for each in maps)
+        values = ", ".join(f"{each}[key]" for each in maps)
+        return (
+            f"map_from_entries(list_transform(list_distinct(list_concat({keys})),"
+            f" lambda key: {{'k': key, 'v': list_max([{values}])}}))"
+        )
 
     def _over_inputs(self, part: Part, key: str) -> str:
         """An expression of the definition with its inputs in place of their names."""
@@ -218,6 +226,7 @@ class Labelled:
 
     maturing: slices whose window is still open. min_sample: flag `low_sample` below it (0 = no
     such rule). is_rate: numerator and denominator are counts, so that an interval can be given.
+    is_assumed: it reads dates that nobody recorded.
     """
 
     ordinal: int
@@ -231,7 +240,9 @@ class Labelled:
     maturing: tuple[int, ...]
     definition_hash: str
     uncovered: tuple[int, ...] = ()
+    undated_status: str = ""
     is_stale: bool = False
+    is_assumed: bool = False
     dims: tuple[str, ...] = ()
 
 
@@ -293,15 +304,21 @@ def _status_columns(item: Labelled, name: str, render: Callable[[str], str]) -> 
     return [
         f"{_in_list('k.slice', item.uncovered)} as is_uncovered",
         f"{_in_list('k.slice', item.maturing)} as is_maturing",
-        f"coalesce({name}.updated, 0) > 0 as is_newer",
+        "true as is_newer" if item.is_assumed else f"coalesce({name}.updated, 0) > 0 as is_newer",
         f"{str(item.is_stale).lower()} as is_stale",
         f"{str(part.measure.looks_ahead).lower()} as looks_ahead",
-        f"{special_status(part, name, render)} as special",
+        f"{_special(item, name, render)} as special",
         f"{own_flags(part, name, render)} as own_flags",
         f"{item.min_sample} as min_sample",
         f"{str(item.is_rate).lower()} as is_rate",
         f"'{item.definition_hash}' as definition_hash",
     ]
+
+
+def _special(item: Labelled, name: str, render: Callable[[str], str]) -> str:
+    if item.undated_status:
+        return f"'{item.undated_status}'"
+    return special_status(item.part, name, render)
 
 
 def special_status(part: Part, name: str, render: Callable[[str], str]) -> str:
@@ -348,7 +365,9 @@ def segment_sql(dimensions: Sequence[str]) -> str:
 
 def _extra_join(child: Part, dims: Sequence[str]) -> str:
     name = f"p{child.number}"
-    terms = [f"{name}.slice = k.slice", *(f"{name}.{d} is not distinct from k.{d}" for d in dims)]
+    own = _dims(child)
+    terms = [f"{name}.slice = k.slice"]
+    terms += [f"{name}.{d} is not distinct from k.{d}" for d in dims if d in own]
     return f"\nleft join {name} on " + " and ".join(terms)
 
 

@@ -42,7 +42,9 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
     counts: dict[str, str] = {}
     columns: dict[int, dict[str, str]] = {}
     for item in rowset.compiled:
-        wanted = " or ".join(f"({c})" for c in dict.fromkeys(item.conditions) if c) or "true"
+        # One aggregate without a filter counts every row, whatever the filters of the others say.
+        wanted = " or ".join(f"({c})" for c in dict.fromkeys(item.conditions))
+        wanted = wanted if all(item.conditions) and wanted else "true"
         for reason, key in REASONS.items():
             sql = f"count(*) filter (where _reason = '{reason}' and ({wanted}))"
             alias = counts.setdefault(sql, f"e{len(counts)}")

@@ -19,7 +19,7 @@ from crmetrics.compiler.frames import WINDOW_COLUMNS, FrameTables
 from crmetrics.compiler.relations import FIRST_LEAD, Path, Relation, Schema, alias_of, virtual_base
 from crmetrics.errors import did_you_mean
 
-EVENT_COLUMNS = ("event_day", *WINDOW_COLUMNS)
+EVENT_COLUMNS = ("event_day", "event_at", *WINDOW_COLUMNS)
 NONE = "(none)"
 
 
@@ -40,11 +40,17 @@ class Surroundings:
     day_of: Callable[[str], str]
     as_of_day: str
     has_excluded: Callable[[str], bool]
+    parents: dict[str, Fact] = field(default_factory=dict)
 
 
 @dataclass
 class Fact:
-    """One fact under construction."""
+    """One fact under construction.
+
+    is_parent: it is a parent of other facts, with what lies behind it (`opportunities` with the
+    team of their owner). Such a parent stands in `around.parents` and is joined with its own
+    parents once for a question, not once for every row of every fact that follows two keys.
+    """
 
     around: Surroundings
     relation: Relation
@@ -57,7 +63,11 @@ class Fact:
     label: str = ""
     _columns: dict[str, str] = field(default_factory=dict)
     _joins: dict[str, str] = field(default_factory=dict)
+    _orphans: dict[str, str] = field(default_factory=dict)
     is_running: bool = False
+    is_parent: bool = False
+    _widened: dict[str, Fact] = field(default_factory=dict)
+    _read: dict[str, set[str]] = field(default_factory=dict)
     _uses_windows: bool = False
     _base: str = ""
 
@@ -90,25 +100,36 @@ class Fact:
 
     def path_sql(self, path: Path) -> str:
         """SQL of a column along its joins; virtual columns are made here."""
-        alias = self._join(path.hops)
         relation = self._at(path.hops)
+        is_money = path.column not in relation.columns and not path.column.endswith("_day")
+        if not is_money and self._is_behind_parent(path.hops):
+            return self._behind_parent(path)
+        alias = self._join(path.hops)
         if path.column in relation.columns:
-            return f"{alias}.{quoted(path.column)}"
+            return self._field(alias, path.column)
         base = virtual_base(path.column) or path.column
-        if path.column.endswith("_day"):
-            return self.around.day_of(f"{alias}.{quoted(base)}")
+        if not is_money:
+            return self.around.day_of(self._field(alias, base))
         return self._money(alias, base, relation, is_constant=path.column.endswith("_cc"))
+
+    def _field(self, alias: str, column: str) -> str:
+        self._read.setdefault(alias, set()).add(column)
+        return f"{alias}.{quoted(column)}"
 
     def _event_column(self, name: str, place: Place) -> str:
         if name == "event_day":
             if not self.time:
                 raise failure(f"{self.label}: only dated facts have event_day.", place)
             return "d.day"
+        if name == "event_at":
+            if not self.time or self.is_daily:
+                raise failure(f"{self.label}: only facts dated by an instant have event_at.", place)
+            return self.expression(self.time, self.place)
         self._uses_windows = True
         return f"w.{name}"
 
     def _money(self, alias: str, base: str, relation: Relation, *, is_constant: bool) -> str:
-        amount = f"{alias}.{quoted(base)}"
+        amount = self._field(alias, base)
         currency = self._currency_sql(alias, relation)
         if not currency:
             return amount
@@ -126,7 +147,7 @@ class Fact:
 
     def _currency_sql(self, alias: str, relation: Relation) -> str:
         if alias != "f":
-            return f"{alias}.currency" if "currency" in relation.columns else ""
+            return self._field(alias, "currency") if "currency" in relation.columns else ""
         path = self.around.schema.column_path(self.relation, self.currency)
         return self.path_sql(path) if path is not None else ""
 
@@ -171,10 +192,45 @@ class Fact:
         if hops[-1] == FIRST_LEAD:
             condition = f"{alias}.account_id = {before}.id and {alias}.source = {before}.source"
         else:
+            self._field(before, hops[-1])
             condition = self.around.join(before, alias, hops[-1], child, parent)
         name = self.around.source_name(parent.name)
         self._joins[alias] = f"left join {name} {alias} on {condition}"
         return alias
+
+    def _is_behind_parent(self, hops: tuple[str, ...]) -> bool:
+        """True where the last key is one of a parent, which can be followed beforehand."""
+        return not self.is_parent and len(hops) > 1 and FIRST_LEAD not in hops
+
+    def _parent(self, hop: str) -> tuple[str, Fact]:
+        """The alias of the parent behind a key, and the parent as it is to be widened."""
+        alias, relation = self._join((hop,)), self._at((hop,))
+        if relation.name not in self.around.parents:
+            self.around.parents[relation.name] = Fact(
+                self.around, relation, self.frame, label=self.label, is_parent=True
+            )
+        self._widened[alias] = self.around.parents[relation.name]
+        return alias, self._widened[alias]
+
+    def _behind_parent(self, path: Path) -> str:
+        alias, parent = self._parent(path.hops[0])
+        behind = Path(path.hops[1:], path.column)
+        parent._columns.setdefault(behind.name, parent.path_sql(behind))
+        return f"{alias}.{quoted(behind.name)}"
+
+    @property
+    def widened_name(self) -> str:
+        return f"{self.relation.name}_with_parents"
+
+    def _joined(self) -> list[str]:
+        """The joins, with the widened parents in place of the plain ones."""
+        found = dict(self._joins)
+        for alias, parent in self._widened.items():
+            for column in sorted({"id", "source", *self._read.get(alias, ())}):
+                parent._columns.setdefault(column, f"f.{quoted(column)}")
+            plain = f"left join {self.around.source_name(parent.relation.name)} "
+            found[alias] = found[alias].replace(plain, f"left join {parent.widened_name} ", 1)
+        return list(found.values())
 
     # --- dimensions ------------------------------------------------------------------------------
 
@@ -196,7 +252,31 @@ class Fact:
         path = schema.dimension_path(self.relation, name)
         if path is None:
             raise schema.no_dimension(self.relation, name, kpi)
+        self._note_orphans(path)
         return self.path_sql(path)
+
+    def _note_orphans(self, path: Path) -> None:
+        """Remember what makes a row an orphan: a key along the path that names no row (E6)."""
+        for depth, hop in enumerate(path.hops, start=1):
+            if hop == FIRST_LEAD:
+                continue
+            hops = path.hops[:depth]
+            if self._is_behind_parent(hops):
+                alias, parent = self._parent(hops[0])
+                name = f"{alias_of(hops[1:])} is orphan"
+                parent._columns.setdefault(name, parent._orphan(hops[1:]))
+                self._orphans[alias_of(hops)] = f"{alias}.{quoted(name)}"
+            else:
+                self._orphans[alias_of(hops)] = self._orphan(hops)
+
+    def _orphan(self, hops: tuple[str, ...]) -> str:
+        child, parent = self._join(hops[:-1]), self._join(hops)
+        return f"({child}.{hops[-1]} is not null and {parent}.id is null)"
+
+    @property
+    def is_orphan(self) -> str:
+        """SQL that is true for a row with such a key; empty when no dimension follows a key."""
+        return " or ".join(self._orphans.values())
 
     def _derived_sql(
         self, dimension: DerivedDimension, settings_band: Callable[[str], list[float]]
@@ -231,17 +311,19 @@ class Fact:
     def sql(self, conditions: Iterable[str], extra: Iterable[tuple[str, str]] = ()) -> str:
         """The SELECT of the fact. conditions: qualified SQL. extra: (sql, name) further columns."""
         shown = [*((sql, name) for name, sql in self._columns.items()), *extra]
+        if self._orphans:
+            shown.append((f"({self.is_orphan})", "is_orphan"))
         head = self._from()
         if self._uses_windows:
             head.append(f"join {self.frame.windows} w on w.window_id = {self._window_id}")
-        lines = [f"{self._window_id} as window_id"]
+        lines = [] if self.is_parent else [f"{self._window_id} as window_id"]
         if self.is_running:
             lines.append("f.change")
         lines += [sql if sql == f"f.{name}" else f"{sql} as {quoted(name)}" for sql, name in shown]
         where = expressions.conjunction(conditions)
         text = "select\n  " + ",\n  ".join(lines) + "\n" + "\n".join(head)
         if self._joins:
-            text += "\n" + "\n".join(self._joins.values())
+            text += "\n" + "\n".join(self._joined())
         return text + (f"\nwhere {where}" if where else "")
 
     @property
@@ -258,10 +340,16 @@ class Fact:
             return [f"from {name} f", f"join {self.frame.slots} d on d.slot = {key}"]
         if self.span:
             return self._spans(name)
+        if self.is_parent or "window_id" in self.relation.columns:
+            return [f"from {name} f"]
+        on = "w.period_start = m.period_start"
+        if "period_end" in self.relation.columns:
+            # Periods of the relation's own: two of them may begin on one day.
+            on += " and w.period_end = m.period_end"
         return [
             "from (",
             f"  select m.*, w.window_id from {name} m",
-            f"  join {self.frame.windows} w on w.period_start = m.period_start",
+            f"  join {self.frame.windows} w on {on}",
             ") f",
         ]
 
@@ -301,14 +389,16 @@ class Fact:
         start, end = (self._inner(sql) for sql in self.span)
         low, high, count = self.frame.reading_bounds(is_daily=self.is_daily)
         readings = self.frame.readings
+        first, last = self.frame.reading_span(is_daily=self.is_daily)
         key, start_key, end_key = "day", start, end
-        begun, ended = "", f"{end} is null"
+        inside = f"{start} <= {last} and ({end} is null or {end} > {first})"
+        ended = f"{end} is null"
         if not self.is_daily:
             key = "slot"
             start_key = f"epoch_us({start}) // {self.frame.slot_us}"
             end_key = f"epoch_us({end}) // {self.frame.slot_us}"
             moment = f"timestamptz '{self.frame.clock.as_of:%Y-%m-%d %H:%M:%S.%f}+00'"
-            begun = f"\n      where {start} < {moment}"
+            inside = f"{start} < {last} and ({end} is null or {end} >= {first})"
             ended = f"{end} is null or {end} >= {moment}"
 
         def passed(at: str, alias: str) -> str:
@@ -323,7 +413,9 @@ class Fact:
             f" else {passed(end_key, 'b')} end as last_reading",
             f"      from {name} f",
             f"      left join {readings} a on a.{key} = {start_key}",
-            f"      left join {readings} b on b.{key} = {end_key}{begun}",
+            f"      left join {readings} b on b.{key} = {end_key}",
+            # What no reading sees is dropped by the scan, before it is joined to anything.
+            f"      where {inside}",
         ]
 
     def _inner(self, sql: str) -> str:

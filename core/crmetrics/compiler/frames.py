@@ -166,6 +166,15 @@ class FrameTables:
             "left join arrivals a on a.slot = s.slot"
         )
 
+    def reading_span(self, *, is_daily: bool) -> tuple[str, str]:
+        """SQL literals of the first and the last reading."""
+        ends = [window.end for window in self.frame.windows]
+        if is_daily:
+            days = [self.clock.snapshot_day(end) for end in ends]
+            return f"date '{min(days)}'", f"date '{max(days)}'"
+        instants = [self.clock.reading(end) for end in ends]
+        return _instant(min(instants)), _instant(max(instants))
+
     def reading_bounds(self, *, is_daily: bool) -> tuple[str, str, int]:
         """SQL literals of the first and last key of `readings`, and the number of readings."""
         windows = [window for _, window in self.frame.ordered()]

@@ -10,6 +10,7 @@ from crmetrics.compiler import expressions
 from crmetrics.compiler.fact import EVENT_COLUMNS
 from crmetrics.compiler.plan import Part
 from crmetrics.compiler.relations import Schema, virtual_base
+from crmetrics.compiler.templates import columns_of
 
 OPTIONAL_DATASETS = ("exchange_rates", "accounts", "users", "campaigns", "products")
 """References that may be absent: then they have no rows (rule E10)."""
@@ -50,11 +51,21 @@ class Supplied:
 
     columns: dataset -> columns that some source delivered; a dataset that nobody loaded is absent.
     customer_model: subscription, purchase or field. orders_from: orders or opportunities.
+    ends_are_assumed: some customers left on a day that nobody recorded (model field).
     """
 
     columns: Mapping[str, frozenset[str]]
     customer_model: str = "subscription"
     orders_from: str = "orders"
+    ends_are_assumed: bool = False
+
+    def reads_assumed_ends(self, part: Part) -> bool:
+        """True when a part reads customers of whom some left on an assumed day."""
+        if not self.ends_are_assumed:
+            return False
+        named = {part.measure.relation, *part.measure.needs}
+        below = (*part.inputs.values(), *part.extras.values())
+        return bool(named & set(CUSTOMER_RELATIONS)) or any(map(self.reads_assumed_ends, below))
 
     def dated(self, relation: str, column: str) -> tuple[str, str]:
         """The dataset and column that date a relation (N3): customers are dated by what makes them
@@ -75,6 +86,7 @@ class Needs:
     supplied: Supplied
     model_words: Callable[[str], Iterable[str]]
     datasets: dict[str, set[str]] = field(default_factory=dict)
+    unset: str = ""
 
     def add(self, dataset: str, columns: Iterable[str] = ()) -> None:
         self.datasets.setdefault(dataset, set()).update(columns)
@@ -99,6 +111,15 @@ class Needs:
                 self.datasets.get(dataset, set()).discard(column)
             elif dataset not in measure.needs:
                 self.datasets.pop(dataset, None)
+        if measure.configured_by:
+            self._configured(measure.configured_by, settings)
+
+    def _configured(self, setting: str, settings: Mapping[str, object]) -> None:
+        choice = settings.get(setting)
+        if not choice:
+            self.unset = setting
+        for dataset, columns in columns_of(setting, choice, self.schema.datasets).items():
+            self.add(dataset, columns)
 
     def _relation(self, name: str, columns: Iterable[str]) -> None:
         if name in self.schema.datasets:
@@ -167,6 +188,8 @@ class Needs:
 
     def missing(self) -> tuple[str, str] | None:
         """(status, what is missing) if something is, else None."""
+        if self.unset:
+            return "missing_column", f"the setting {self.unset} names no dataset"
         for dataset in self.datasets:
             if dataset not in self.supplied.columns:
                 return "missing_dataset", dataset

@@ -127,7 +127,7 @@ class Planner:
     ) -> Part:
         measure = _filled(measure, settings, self.render)
         if window.is_plain:
-            window = measure.window
+            window = self._lengths(measure.window, settings)
         groupings = _grouped(measure, groupings)
         operand = None
         inputs: dict[str, Part] = {}
@@ -139,8 +139,11 @@ class Planner:
                     inputs[item.name] = self._input(item, inner, label, settings, window)
         else:
             operand = self._operand(measure, groupings, label, settings, window)
+        whole = replace(measure, over=())
         extras = {
-            item.name: self._input(item, groupings, label, settings, window)
+            item.name: self._input(
+                item, _groups_of(item, whole, groupings), label, settings, window
+            )
             for item in measure.coverage_inputs
         }
         self._parts += 1
@@ -154,7 +157,7 @@ class Planner:
         settings: Mapping[str, Any],
         window: WindowSpec,
     ) -> Part:
-        own = item.window if not item.window.is_plain else window
+        own = self._lengths(item.window, settings) if not item.window.is_plain else window
         name = f"{label}/{item.name}"
         if item.measure is not None:
             measure, local = item.measure, settings
@@ -162,6 +165,14 @@ class Planner:
             measure, local = self._referenced(item, settings)
         (part,) = self._split(measure, groupings, name, local, own)
         return part
+
+    def _lengths(self, window: WindowSpec, settings: Mapping[str, Any]) -> WindowSpec:
+        """The window with the settings of the KPI that states it in place of `$setting`."""
+        days, periods = (
+            int(self.render(length, settings, NOWHERE)) if isinstance(length, str) else length
+            for length in (window.trailing_days, window.trailing_periods)
+        )
+        return replace(window, trailing_days=days, trailing_periods=periods)
 
     def _operand(
         self,
@@ -171,10 +182,6 @@ class Planner:
         settings: Mapping[str, Any],
         window: WindowSpec,
     ) -> Operand:
-        if isinstance(window.trailing_days, str):
-            window = replace(
-                window, trailing_days=int(self.render(window.trailing_days, settings, NOWHERE))
-            )
         windows = {}
         for item in self.book.slices:
             found = window_of(item, window, self.book.clock)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from crmetrics.catalog import Catalog, Kpi, Measure, Vector
+from crmetrics.catalog import NOWHERE, Catalog, Kpi, Measure, Vector
 from crmetrics.compiler import expressions
 from crmetrics.compiler.assemble import Assembler, Labelled, final_select, result_select
 from crmetrics.compiler.excluded import excluded_counts
@@ -87,7 +87,9 @@ class Compiler:
 
     first_days: earliest local day per (relation, expression), None = no row; asked for the rule of
     coverage (N3). covers_from: dataset -> first day that its source declares complete.
-    hash_of: definition hash of a measure. is_stale: KPI needs -> freshness.
+    has_rows: whether the warehouse holds any row of a dataset.
+    hash_of: definition hash of a measure. is_stale: KPI needs -> freshness. fillings: statements
+    that compute the materialized models a text reads.
     """
 
     catalog: Catalog
@@ -98,7 +100,9 @@ class Compiler:
     band: Callable[[str], list[float]]
     model_words: Callable[[str], Sequence[str]]
     vectors_of: Callable[[str], Sequence[Vector]]
+    fillings: Callable[[str], Sequence[str]]
     first_day: Callable[[str, str], date | None]
+    has_rows: Callable[[str], bool]
     covers_from: Mapping[str, date]
     is_stale: Callable[[Mapping[str, set[str]]], bool]
     min_sample: Callable[[str], int | None]
@@ -139,24 +143,28 @@ class Compiler:
 
     def _compile_rowsets(self, program: Program) -> dict[int, Compiled]:
         compiled: dict[int, Compiled] = {}
-        program.statements.append(Statement("setup", self._slices_sql()))
-        if self._rowsets:
-            program.statements.append(Statement("setup", self._looked_at_sql()))
+        statements: list[Statement] = []
         for rowset in self._rowsets:
             sql = rowset.compile()
-            program.statements += [Statement("setup", text) for text in rowset.setup()]
+            statements += [Statement("setup", text) for text in rowset.setup()]
             if rowset.operands[0].measure.shape == "period":
-                program.statements += [
-                    Statement("setup", text) for text in rowset.tables.period_views()
-                ]
-                program.statements += self._vectors(rowset)
-            program.statements.append(Statement("rowset", sql))
+                statements += [Statement("setup", text) for text in rowset.tables.period_views()]
+                statements += self._vectors(rowset)
+            statements.append(Statement("rowset", sql))
             counts = excluded_counts(rowset)
             if counts is not None:
-                program.statements.append(Statement("excluded", counts.sql))
+                statements.append(Statement("excluded", counts.sql))
                 for operand, columns in counts.columns.items():
                     self._excluded[operand] = (counts.name, columns)
             compiled |= {item.operand.number: item for item in rowset.compiled}
+        read = " ".join(statement.sql for statement in statements)
+        first = [
+            self._slices_sql(),
+            *self._looked_at_sql(),
+            *self.fillings(read),
+            *self._parents_sql(read),
+        ]
+        program.statements = [*(Statement("setup", text) for text in first), *statements]
         program.rowsets = self._rowsets
         return compiled
 
@@ -176,15 +184,28 @@ class Compiler:
             for vector in self.vectors_of(rowset.operands[0].measure.relation)
         ]
 
-    def _looked_at_sql(self) -> str:
+    def _parents_sql(self, read: str) -> list[str]:
+        """Parents with what lies behind them: kept in a table when several statements join them."""
+        found = []
+        for parent in self.around.parents.values():
+            name, text = parent.widened_name, parent.sql(())
+            if read.count(f" {name} ") > 1:
+                found.append(f"create or replace temp table {name}_kept as\n{text}")
+                text = f"select * from {name}_kept"
+            found.append(f"create or replace temp view {name} as\n{text}")
+        return found
+
+    def _looked_at_sql(self) -> list[str]:
         """From when on anything of the question is looked at: models may leave out what ended
         before, so that one month costs less than all the years."""
-        first = min(window.start for rowset in self._rowsets for window in rowset.frame.windows)
-        start = self.book.clock.calendar.instant(first)
-        return (
+        starts = [window.start for rowset in self._rowsets for window in rowset.frame.windows]
+        if not starts:
+            return []
+        start = self.book.clock.calendar.instant(min(starts))
+        return [
             "create or replace temp view looked_at as\n"
             f"select timestamptz '{start:%Y-%m-%d %H:%M:%S}+00' as start_at"
-        )
+        ]
 
     def _slices_sql(self) -> str:
         clock = self.book.clock
@@ -251,6 +272,7 @@ class Compiler:
         program: Program,
     ) -> Labelled:
         unit = requested.kpi.variant(requested.variant).unit or requested.kpi.unit
+        undated = self._undated_status(part)
         return Labelled(
             ordinal,
             requested.kpi.id,
@@ -262,7 +284,9 @@ class Compiler:
             min_sample=self._min_sample(requested.kpi, part, unit),
             maturing=self._maturing(part),
             definition_hash=definition_hash(requested, part, self.planner.catalog),
-            uncovered=self._uncovered(part),
+            is_assumed=self.supplied.reads_assumed_ends(part),
+            uncovered=() if undated else self._uncovered(part),
+            undated_status=undated,
             is_stale=self.is_stale(program.needs.get(requested.name, {})),
         )
 
@@ -285,19 +309,27 @@ class Compiler:
             if not clock.is_over(date.fromordinal(s.end.toordinal() + days))
         )
 
+    def _undated_status(self, part: Part) -> str:
+        """The status of a measure whose dataset has rows, but none that is dated; else empty."""
+        measure = part.measure
+        if not measure.undated_status or not self.has_rows(measure.relation):
+            return ""
+        is_dated = self._first(measure.relation, measure.time)[0] is not None
+        return "" if is_dated else measure.undated_status
+
     def _uncovered(self, part: Part) -> tuple[int, ...]:
         """Slices before the first row of what the measure dates (N3)."""
+        gaps: set[int] = set()
         if part.operand is None:
-            gaps = [set(self._uncovered(child)) for child in part.inputs.values()]
-            return tuple(sorted(set().union(*gaps))) if gaps else ()
-        firsts = [self._first(name, sql) for name, sql in _dated_by(part.measure)]
-        if not firsts:
-            return ()
-        return tuple(
-            s.index
-            for s in self.book.slices
-            if not any(_covers(first, declared, s.start, s.end) for first, declared in firsts)
-        )
+            return tuple(sorted(gaps.union(*map(self._uncovered, part.inputs.values()))))
+        for dated in _dated_by(part.measure):
+            firsts = [self._first(*self.supplied.dated(name, sql)) for name, sql in dated]
+            gaps |= {
+                s.index
+                for s in self.book.slices
+                if not any(_covers(first, declared, s.start, s.end) for first, declared in firsts)
+            }
+        return tuple(sorted(gaps))
 
     def _first(self, relation: str, sql: str) -> tuple[date | None, date | None]:
         return self.first_day(relation, sql), self.covers_from.get(relation)
@@ -311,7 +343,7 @@ class Compiler:
             f"select {item.ordinal} as ordinal, '{kpi.id}' as kpi, '{variant}' as variant,"
             f" '{unit}' as unit, slice, {empty} as segment, null::double as value,"
             " null::double as numerator, null::double as denominator, 0::bigint as n,"
-            " map([]::varchar[], []::double[]) as coverage,"
+            " map([]::varchar[], []::double[]) as coverage, null::double as standard_error,"
             f" {str(is_dataset).lower()} as is_uncovered, false as is_maturing,"
             " false as is_newer, false as is_stale, false as looks_ahead,"
             f" {'null::varchar' if is_dataset else repr('missing_column')} as special,"
@@ -324,13 +356,19 @@ def _covers(first: date | None, declared: date | None, start: date, end: date) -
     return (first is not None and first < end) or (declared is not None and declared <= start)
 
 
-def _dated_by(measure: Measure) -> list[tuple[str, str]]:
-    if measure.covered_by:
-        return [(name.partition(".")[0], name.partition(".")[2]) for name in measure.covered_by]
+def _dated_by(measure: Measure) -> list[list[tuple[str, str]]]:
+    """(relation, dating SQL) of what must cover a period: of each group, one is enough."""
+    if measure.covered_by or measure.each_covered_by:
+        groups = [measure.covered_by, *([name] for name in measure.each_covered_by)]
+        return [
+            [(name.partition(".")[0], name.partition(".")[2]) for name in group]
+            for group in groups
+            if group
+        ]
     if measure.shape == "event":
-        return [(measure.relation, measure.time)]
+        return [[(measure.relation, measure.time)]]
     if measure.shape == "state" and measure.span:
-        return [(measure.relation, measure.span[0])]
+        return [[(measure.relation, measure.span[0])]]
     return []
 
 
@@ -362,9 +400,11 @@ def definition_hash(requested: Requested, part: Part, catalog: Catalog) -> str:
 def _content(part: Part, catalog: Catalog) -> dict[str, Any]:
     measure = replace(part.measure, places={}, alternatives=())
     model = catalog.models.get(measure.relation.partition("__")[0])
+    vector = catalog.vectors.get(measure.relation)
+    text = repr(replace(vector, place=NOWHERE)) if vector else ""
     return {
         "measure": repr(measure),
-        "model": model.text if model else "",
+        "model": model.text if model else text,
         "settings": {key: str(value) for key, value in sorted(part.settings.items())
                      if key in measure.settings},
         "inputs": {name: _content(child, catalog) for name, child in part.inputs.items()},

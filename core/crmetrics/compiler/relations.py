@@ -38,8 +38,14 @@ class Path:
         return alias_of(self.hops)
 
 
+_RESERVED = frozenset({"case", "column", "group", "order", "table", "window"})
+"""Names of references that SQL reserves, and that a plugin may well add to."""
+
+
 def alias_of(hops: Iterable[str]) -> str:
-    return "__".join(hop.removesuffix("_id") for hop in hops)
+    """The SQL alias at the end of a path: `owner`, `opportunity__account`, `case_`."""
+    alias = "__".join(hop.removesuffix("_id") for hop in hops)
+    return f"{alias}_" if alias in _RESERVED else alias
 
 
 @dataclass(frozen=True)
@@ -179,8 +185,10 @@ class Schema:
         return found[0] if len(found) == 1 else None
 
     def derived(self, relation: Relation, name: str) -> DerivedDimension | None:
+        # A model rendered with other settings has a number behind its name.
+        own = relation.name.partition("__")[0]
         for dimension in self.dimensions.get(name, ()):
-            if not dimension.on or relation.name in dimension.on:
+            if own in dimension.on or (not dimension.on and name not in relation.columns):
                 return dimension
         return None
 

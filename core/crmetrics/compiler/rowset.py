@@ -52,7 +52,7 @@ class Operand:
             measure.at,
             measure.currency,
             measure.rate_day,
-            (str(measure.window.trailing_days), measure.window.trailing_months),
+            replace(measure.window, shift="", shift_months=0),
             self.groupings,
             self.where,
             (measure.latest, measure.where) if measure.latest else None,
@@ -134,6 +134,8 @@ class RowSet:
         dimensions = [
             fact.dimension(name, first.label.split("/")[0], self.band) for name in self.dimensions
         ]
+        if fact.is_orphan:
+            self.compiled = [self._with_orphans(item) for item in self.compiled]
         where = [self._inner(fact, sql, first) for sql in (shared, first.where) if sql]
         if not shared and all(conditions):
             either = " or ".join(f"({c})" for c in dict.fromkeys(conditions))
@@ -157,6 +159,13 @@ class RowSet:
             )
         self.fact_sql = self._only_latest(fact, where) if first.measure.latest else fact.sql(where)
         return self._statement(dimensions)
+
+    def _with_orphans(self, item: Compiled) -> Compiled:
+        """The count of the rows behind a value whose dimension follows a key to nowhere (E6)."""
+        either = " or ".join(f"({c})" for c in item.conditions) if all(item.conditions) else ""
+        condition = f"is_orphan and ({either})" if either else "is_orphan"
+        count = self._alias(f"count(*) filter (where {condition})")
+        return replace(item, coverage={**item.coverage, "orphan": count})
 
     def _only_latest(self, fact: Fact, where: list[str]) -> str:
         """The fact with the latest of the rows that are the same, in each window and group."""

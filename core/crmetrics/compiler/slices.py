@@ -146,9 +146,19 @@ def window_of(item: Slice, spec: WindowSpec, clock: Clock) -> Window | None:
         start = end - timedelta(days=int(spec.trailing_days))
     elif spec.trailing_months:
         start = add_months(end, -spec.trailing_months)
+    elif spec.trailing_periods:
+        start = _periods_back(item, int(spec.trailing_periods), clock.calendar)
     if spec.shift_months:
         start, end = add_months(start, -spec.shift_months), add_months(end, -spec.shift_months)
     return Window(start, end)
+
+
+def _periods_back(item: Slice, count: int, calendar: Calendar) -> date:
+    """First day of so many periods of the slice's grain that end with it."""
+    period = Period(item.start, item.end, item.grain)
+    for _ in range(count - 1):
+        period = calendar.previous(period)
+    return period.start
 
 
 @dataclass

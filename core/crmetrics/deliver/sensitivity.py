@@ -9,6 +9,7 @@ from crmetrics.datasets import canonical_datasets
 from crmetrics.message import Detail
 
 _GROUPS = frozenset({"products", "campaigns"})
+_OWNED = frozenset({"goal", "owner"})  # the title of an owner's target names the owner
 _NAMING = frozenset({"id", "name", "first_name", "last_name", "email", "phone"})
 
 
@@ -25,6 +26,8 @@ def detail_of(dimensions: Iterable[str]) -> Detail:
 
 
 def _detail(dimension: str) -> Detail:
+    if dimension in _OWNED:
+        return "person"
     prefix, _, column = dimension.rpartition(".")
     if column in _NAMING:
         column = f"{prefix.rpartition('.')[2]}_id"

@@ -18,6 +18,8 @@ from crmetrics.compiler.rowset import Grouping
 from crmetrics.compiler.slices import Clock, SliceBook
 from crmetrics.datasets import Dataset
 from crmetrics.engine.effective import Settings
+from crmetrics.engine.given import GivenRelation, with_given_periods
+from crmetrics.engine.projecting import with_projections
 from crmetrics.engine.relations import Relations
 from crmetrics.errors import ConfigError, Finding, QueryError, UsageError
 from crmetrics.periods import Period
@@ -49,7 +51,8 @@ class Question:
 class Answerer:
     """Answers questions over one compute session.
 
-    supplied: what definitions find there; by default what the warehouse holds.
+    supplied: what definitions find there; by default what the warehouse holds. given: relations
+    that the engine fills itself.
     """
 
     catalog: Catalog
@@ -59,6 +62,7 @@ class Answerer:
     clock: Clock
     currency: str
     supplied: Supplied | None = None
+    given: Mapping[str, GivenRelation] = field(default_factory=dict)
     relations: Relations = field(init=False)
     schema: Schema = field(init=False)
     _first_days: dict[tuple[str, str], date | None] = field(default_factory=dict)
@@ -67,7 +71,8 @@ class Answerer:
         for sql in EMPTY_PERIODS:
             self.session.execute(sql)
         defaults = self.settings.of("")
-        self.relations = Relations(self.catalog, self.session, self.datasets, defaults)
+        empty = {name: given.empty for name, given in self.given.items()}
+        self.relations = Relations(self.catalog, self.session, self.datasets, defaults, empty)
         self.schema = Schema(self.datasets, self.relations.describe, self.catalog.dimensions)
 
     # --- compiling -------------------------------------------------------------------------------
@@ -99,8 +104,10 @@ class Answerer:
             planner=planner,
             band=lambda name: list(self.settings.of("")[name]),
             model_words=self.relations.model_words,
+            fillings=self.relations.fillings,
             vectors_of=self.relations.vectors_of,
             first_day=self._first_day,
+            has_rows=lambda name: inventory[name].rows > 0,
             covers_from={
                 name: declared
                 for name in self.datasets
@@ -118,7 +125,18 @@ class Answerer:
             for name in self.datasets
             if inventory[name].exists
         }
-        return Supplied(columns, self.session.customer_model, self.settings.of("")["orders_from"])
+        model = self.session.customer_model
+        orders_from = self.settings.of("")["orders_from"]
+        return Supplied(columns, model, orders_from, model == "field" and self._has_former())
+
+    def _has_former(self) -> bool:
+        """Whether the model `field` takes the day of an account's last change for its end."""
+        query = (
+            "select count(*) from live_accounts"
+            " where account_type = 'former_customer' and customer_since_at is not null"
+        )
+        self.session.prepare(query)
+        return bool(self.session.scalar(query))
 
     def _surroundings(self) -> Surroundings:
         inventory = self.session.inventory
@@ -194,7 +212,16 @@ class Answerer:
 
     def answer(self, question: Question, *, run_id: str = "") -> pa.Table:
         """The result rows of a question (`results.result_schema()`)."""
-        return self.run(self.program(question), run_id=run_id)
+        return with_given_periods(
+            question,
+            self,
+            lambda asked: with_projections(
+                asked,
+                self.catalog,
+                self.clock,
+                lambda asked: self.run(self.program(asked), run_id=run_id),
+            ),
+        )
 
     def run(self, program: Program, *, run_id: str = "") -> pa.Table:
         for statement in program.statements[:-1]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from crmetrics.compiler.needs import Supplied
 from crmetrics.compiler.program import Program
-from crmetrics.config import ProjectConfig
-from crmetrics.engine.answer import Answerer, Question
+from crmetrics.config import JobConfig, ProjectConfig
+from crmetrics.engine.answer import Answerer, Question, groupings_of
 from crmetrics.errors import ConfigError, CrmetricsError, Finding, UsageError
 from crmetrics.goals import kpi_traits, lint_goals
 from crmetrics.plugin import CheckResult
@@ -101,16 +101,44 @@ def _jobs(project: Project) -> Iterator[CheckResult]:
         yield CheckResult("jobs", "ok", f"{len(project.config.jobs)} jobs")
 
 
-def job_findings(project: Project) -> list[Finding]:
-    """KPIs, dimensions and goals of the project file that do not exist, with their places."""
+def job_findings(project: Project, only: str = "") -> list[Finding]:
+    """KPIs, dimensions, filters and goals of the project file that do not fit, with their places.
+
+    only: look at this job alone.
+    """
     config = project.config
     found: list[Finding] = []
-    for name, job in config.jobs.items():
+    jobs = {name: job for name, job in config.jobs.items() if only in ("", name)}
+    for name, job in jobs.items():
         for number, kpi in enumerate(job.kpis):
             found += _unknown(project, config, kpi, ("jobs", name, "kpis", number))
     for fault in lint_goals(config.goals, kpi_traits(project.catalog.kpis.values())):
         place = config.place(*fault.path)
         found.append(Finding(fault.message, place.file, place.line, place.column, fault.hint))
+    if not found and jobs:
+        found += _unfit(project, jobs)
+    return found
+
+
+def _unfit(project: Project, jobs: Mapping[str, JobConfig]) -> list[Finding]:
+    """Dimensions and filters that the rows of a job's KPIs do not have."""
+    period = project.calendar.last_complete(project.now(), "month")
+    found = []
+    with project.answerer([period], is_binding=True) as answerer:
+        answerer.supplied = everything(project)
+        for name, job in jobs.items():
+            groupings = groupings_of(job.by, job.totals)
+            for key, question in (
+                ("by", Question(job.kpis, (period,), groupings)),
+                ("where", Question(job.kpis, (period,), ((),), job.where or "")),
+            ):
+                try:
+                    bind(answerer, question)
+                except CrmetricsError as exc:
+                    place = project.config.place("jobs", name, key)
+                    texts = [f.message + (f" {f.hint}" if f.hint else "") for f in exc.findings]
+                    message = "; ".join(texts) or str(exc)
+                    found.append(Finding(message, place.file, place.line, place.column))
     return found
 
 
@@ -128,9 +156,9 @@ def _unknown(
     return []
 
 
-def require_jobs(project: Project) -> None:
-    """Raise ConfigError for whatever `job_findings` found; before anything runs."""
-    findings = job_findings(project)
+def require_job(project: Project, name: str) -> None:
+    """Raise ConfigError for whatever is wrong with a job; before anything runs."""
+    findings = job_findings(project, name)
     if findings:
         raise ConfigError(findings=findings)
 

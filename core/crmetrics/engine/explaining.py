@@ -14,6 +14,7 @@ from crmetrics.compiler.program import Program
 from crmetrics.compiler.rowset import Operand, RowSet
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.asking import Asked
+from crmetrics.engine.given import prepared
 from crmetrics.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def explain(
     project.ensure_loaded()
     question = project.question(asked)
     with project.answerer(question.periods, as_of) as answerer:
-        program = answerer.program(question)
+        program = answerer.program(prepared(question, answerer))
         measure = kpi.variant(variant).measure
         settings = answerer.settings.of(kpi.id, measure.settings)
         results = answerer.run(program)
@@ -265,14 +266,16 @@ def _record_sql(label: str, operand: Operand, rowset: RowSet) -> str:
         f"with fact as (\n{fact.sql(rowset.fact_where, extra)}\n)\n"
         f"select '{label}' as input, '{relation.name}' as relation,"
         " __source::varchar as source, __record::varchar as record,"
-        " w.period_start, w.period_end,"
+        " w.opens as period_start, w.closes as period_end,"
         f" {'map {' + segment + '}' if dims else 'map([]::varchar[], []::varchar[])'} as segment,"
         f" coalesce({numerator}, false) as in_numerator,"
         f" coalesce({denominator}, false) as in_denominator,"
         f" {'map {' + shown + '}' if values else 'map([]::varchar[], []::varchar[])'} as columns\n"
-        f"from fact join {window} w on w.window_id = fact.window_id\n"
+        # Under other names: a measure may read period_start and the like from the fact itself.
+        "from fact join (select window_id as number, period_start as opens, period_end as closes"
+        f" from {window}) w on w.number = fact.window_id\n"
         + (f"where {condition}\n" if condition else "")
-        + "order by w.period_start, record"
+        + "order by w.opens, record"
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from crmetrics.compiler.needs import Supplied
 from crmetrics.engine.answer import Answerer, Question, groupings_of
+from crmetrics.engine.given import GivenRelation, periods_of
 from crmetrics.errors import UsageError, did_you_mean
 from crmetrics.planner import Plan, plan_reads
 from crmetrics.plugin import Supply
@@ -85,13 +86,31 @@ def needs_of(
     sets = groupings_of(groupings, totals=True)
     with project.answerer([period], is_binding=True) as answerer:
         answerer.supplied = _supplied(supplies, project)
-        program = answerer.program(Question(tuple(kpis), (period,), sets))
-        needs = _read_by(answerer, program)
-        for wanted in program.needs.values():
-            for dataset, columns in wanted.items():
-                needs.setdefault(dataset, set()).update(columns)
-        gaps = [OutOfReach(m.requested.name, m.status, m.what) for m in program.missing]
-    return needs, gaps
+        questions = [Question(tuple(kpis), (period,), sets)]
+        needs: dict[str, set[str]] = {}
+        for item in _given_to(answerer, kpis):
+            _add(needs, item.datasets())
+            if behind := tuple(dict.fromkeys(item.kpis(answerer))):
+                questions.append(Question(behind, (period,)))
+        gaps: dict[OutOfReach, None] = {}
+        for question in questions:
+            program = answerer.program(question)
+            _add(needs, _read_by(answerer, program))
+            for wanted in program.needs.values():
+                _add(needs, wanted)
+            gaps |= {OutOfReach(m.requested.name, m.status, m.what): None for m in program.missing}
+    return needs, list(gaps)
+
+
+def _add(needs: dict[str, set[str]], more: Mapping[str, Iterable[str]]) -> None:
+    for dataset, columns in more.items():
+        needs.setdefault(dataset, set()).update(columns)
+
+
+def _given_to(answerer: Answerer, kpis: Iterable[str]) -> list[GivenRelation]:
+    """The relations that the engine fills for these KPIs."""
+    names = sorted({periods_of(answerer.catalog, name) for name in kpis} - {""})
+    return [answerer.given[name] for name in names]
 
 
 def _supplied(supplies: Mapping[str, Sequence[Supply]], project: Project) -> Supplied:

@@ -15,9 +15,11 @@ from crmetrics.config import ProjectConfig, load_config, peek_plugins
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.asking import Asked, periods_of, question_of
 from crmetrics.engine.effective import Settings
+from crmetrics.engine.goal_rows import GoalRows
+from crmetrics.errors import ConfigError, Finding, PluginError
 from crmetrics.loader import PluginRegistry, load_plugins
 from crmetrics.periods import Calendar, Period
-from crmetrics.plugin import CheckResult
+from crmetrics.plugin import CheckResult, MetricPack
 from crmetrics.warehouse.compute import open_for_binding, open_for_compute
 from crmetrics.warehouse.connection import EngineSettings
 from crmetrics.warehouse.derived import ViewSettings
@@ -87,7 +89,7 @@ class Project:
     def catalog(self) -> Catalog:
         """The definitions of the enabled packs and of the project's own `metrics/` folder."""
         metrics = self.config.metrics
-        enabled = [self.registry.require_pack(name) for name in metrics.packs]
+        enabled = self._enabled_packs()
         others = [pack for pack in self.registry.packs.values() if pack.name not in metrics.packs]
         return load_catalog(
             enabled,
@@ -96,6 +98,19 @@ class Project:
             companions=others,
             settings=metrics.settings,
         )
+
+    def _enabled_packs(self) -> list[MetricPack]:
+        """Raises ConfigError with the place of every pack that cannot be used."""
+        packs, findings = [], []
+        for number, name in enumerate(self.config.metrics.packs):
+            try:
+                packs.append(self.registry.require_pack(name))
+            except PluginError as exc:
+                place = self.config.place("metrics", "packs", number)
+                findings.append(Finding(str(exc), place.file, place.line, place.column))
+        if findings:
+            raise ConfigError(findings=findings)
+        return packs
 
     @property
     def engine_settings(self) -> EngineSettings:
@@ -268,6 +283,7 @@ class Project:
             run: Mapping[str, Any] = {
                 "as_of": clock.as_of,
                 "as_of_day": clock.as_of_day,
+                "is_past": clock.is_past,
                 "reporting_currency": self.config.reporting.currency,
                 "timezone": self.config.reporting.timezone,
                 "customer_model": session.customer_model,
@@ -280,6 +296,7 @@ class Project:
                 settings,
                 clock,
                 self.config.reporting.currency,
+                given={"goals": GoalRows(self.config.goals)},
             )
 
     def periods(self, asked: Asked) -> list[Period]:

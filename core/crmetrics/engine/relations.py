@@ -6,7 +6,7 @@ it different settings, each gets a view of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from crmetrics.catalog import Catalog, Model, Vector
 from crmetrics.compiler.expressions import check_model
 from crmetrics.compiler.slices import Clock, Frame, Window
+from crmetrics.compiler.templates import expanded
 from crmetrics.compiler.vectors import vector_sql
 from crmetrics.datasets import Dataset
 from crmetrics.errors import ConfigError, CrmetricsError, Finding, did_you_mean
@@ -21,6 +22,8 @@ from crmetrics.periods import Calendar
 from crmetrics.warehouse.placeholders import render, words
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from crmetrics.warehouse.compute import ComputeSession
 
 PERIOD_RELATIONS = ("periods", "period_days")
@@ -30,15 +33,18 @@ PERIOD_RELATIONS = ("periods", "period_days")
 class Relations:
     """What statements may read beside datasets; makes each view once per session.
 
-    made: model views with the text they were made of. prelude: their SQL, in order.
+    given: relations that the engine fills itself, with what makes their empty table. made: model
+    views with the text they were made of. prelude: their SQL, in order.
     """
 
     catalog: Catalog
     session: ComputeSession
     datasets: Mapping[str, Dataset]
     defaults: Mapping[str, Any]
+    given: Mapping[str, Callable[[], pa.Table]] = field(default_factory=dict)
     made: dict[str, str] = field(default_factory=dict)
     prelude: list[str] = field(default_factory=list)
+    _fillings: dict[str, str] = field(default_factory=dict)
     _described: set[str] = field(default_factory=set)
 
     def sql_name(self, relation: str) -> str:
@@ -53,9 +59,20 @@ class Relations:
         if relation in self.catalog.vectors:
             self._empty_vector(relation)
             return relation
-        if relation not in PERIOD_RELATIONS:
+        if relation in self.given:
+            self._empty_given(relation)
+        elif relation not in PERIOD_RELATIONS:
             self._derived(relation)
         return relation
+
+    def fill(self, relation: str, rows: pa.Table) -> None:
+        """Give a relation of `given` its rows."""
+        self._described.add(relation)
+        self.session.register(relation, rows)
+
+    def _empty_given(self, relation: str) -> None:
+        if relation not in self._described:
+            self.fill(relation, self.given[relation]())
 
     def vectors_of(self, relation: str) -> list[Vector]:
         """The vectors that a relation is or reads; their views are made per set of periods."""
@@ -108,7 +125,10 @@ class Relations:
 
     def _rendered(self, model: Model, settings: Mapping[str, Any]) -> str:
         values = {**self.defaults, **settings}
-        text = render(model.text, values, file=model.file)
+        text = model.text
+        if model.for_each:
+            text = expanded(model, values.get(model.for_each), self.datasets)
+        text = render(text, values, file=model.file)
         # Models that this one reads are rendered with the same settings, under the same name.
         for word in sorted(words(model.text)):
             if word in self.catalog.models and word != model.name:
@@ -122,7 +142,16 @@ class Relations:
         self.session.prepare(text)
         for word in words(model.text) & self.catalog.vectors.keys():
             self._empty_vector(word)
+        for word in words(model.text) & self.given.keys():
+            self._empty_given(word)
         sql = f"create or replace temp view {view} as\n{text.strip()}"
+        if model.is_materialized:
+            self._fillings[view] = sql.replace(" temp view ", " temp table ", 1)
+            self._check_materialized(model)
+            sql = (
+                f"create or replace temp table {view} as\n"
+                f"select * from (\n{text.strip()}\n) where false"
+            )
         try:
             self.session.execute(sql)
             self.session.describe(view)
@@ -132,6 +161,26 @@ class Relations:
             ) from exc
         self.made[view] = text
         self.prelude.append(sql)
+
+    def _check_materialized(self, model: Model) -> None:
+        period = {*PERIOD_RELATIONS, *self.catalog.vectors} & {*self.model_words(model.name)}
+        if period:
+            problem = (
+                f"model {model.name!r} reads {min(period)!r}, which differs between the statements "
+                "of a question: it cannot be materialized."
+            )
+            raise ConfigError(findings=[Finding(problem, model.file, 1, 1)])
+
+    def fillings(self, text: str) -> list[str]:
+        """The statements that compute the materialized models that `text` reads, directly or
+        through other models, in an order that runs."""
+        found: set[str] = set()
+        waiting = [text]
+        while waiting:
+            for name in words(waiting.pop()) & self.made.keys() - found:
+                found.add(name)
+                waiting.append(self.made[name])
+        return [sql for name, sql in self._fillings.items() if name in found]
 
     def _derived(self, name: str) -> None:
         if name not in self.session.relations:

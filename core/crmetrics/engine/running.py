@@ -12,8 +12,9 @@ from crmetrics import state
 from crmetrics.config import JobConfig, SinkConfig
 from crmetrics.config.settings import setting_value
 from crmetrics.deliver import Facts, Outcome, Series, build_message, deliver
-from crmetrics.engine.answer import Answerer, Question, groupings_of
-from crmetrics.engine.checking import require_jobs
+from crmetrics.engine.answer import Question, groupings_of
+from crmetrics.engine.checking import require_job
+from crmetrics.engine.goal_rows import measured_goals
 from crmetrics.engine.loading import SyncReport, sync
 from crmetrics.engine.planning import needs_of, supplies_of
 from crmetrics.errors import ExitCode, UsageError, did_you_mean
@@ -22,7 +23,6 @@ from crmetrics.goals import (
     GoalVerdict,
     Judgement,
     KpiTraits,
-    goal_span,
     judge,
     kpi_name,
     kpi_traits,
@@ -81,7 +81,7 @@ def run(
     """Raises UsageError for an unknown job, ConfigError for a job that names what is not there;
     before anything is loaded or sent."""
     job = _job(project, name)
-    require_jobs(project)
+    require_job(project, name)
     started = project.now()
     period = reported_period(project.calendar, job, day, started)
     run_id = state.new_run_id(started)
@@ -157,7 +157,7 @@ def _compute(project: Project, job: JobConfig, period: Period, run_id: str) -> _
     with project.answerer([*past, period]) as answerer:
         results = answerer.answer(asked, run_id=run_id)
         trend = answerer.answer(Question(job.kpis, (*past, period), ((),), job.where or ""))
-        measured = _measured(project, job, goals, answerer)
+        measured = measured_goals(answerer, goals, job.grain, job.where or "")
         traits = kpi_traits(project.catalog.kpis.values())
         judgement = _judged(project, results, goals, traits, answerer.clock.as_of, measured)
         return _Computed(
@@ -167,29 +167,6 @@ def _compute(project: Project, job: JobConfig, period: Period, run_id: str) -> _
             traits,
             answerer.clock.as_of,
         )
-
-
-def _measured(
-    project: Project, job: JobConfig, goals: Sequence[Goal], answerer: Answerer
-) -> list[pa.Table]:
-    """The KPIs and guardrails of goals over each goal's own days so far, in its segment."""
-    asked: dict[tuple[date, date, tuple[str, ...]], set[str]] = {}
-    for goal in goals:
-        span = goal_span(goal, answerer.clock.as_of, project.calendar)
-        if span is not None:
-            key = (*span, tuple(goal.segment))
-            asked.setdefault(key, set()).update((goal.kpi, *goal.guardrails))
-    return [
-        answerer.answer(
-            Question(
-                tuple(sorted(names)),
-                (Period(start, end, job.grain),),
-                groupings_of([dimensions], totals=True),
-                job.where or "",
-            )
-        )
-        for (start, end, dimensions), names in asked.items()
-    ]
 
 
 def _judged(

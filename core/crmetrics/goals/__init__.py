@@ -19,7 +19,15 @@ from crmetrics.goals.model import (
     Limits,
 )
 from crmetrics.goals.traits import kpi_traits
-from crmetrics.goals.verdicts import attainment, expected_progress, goal_span, judge, kpi_name
+from crmetrics.goals.verdicts import (
+    attainment,
+    elapsed_share,
+    expected_progress,
+    goal_span,
+    goal_status,
+    judge,
+    kpi_name,
+)
 
 __all__ = [
     "Goal",
@@ -31,8 +39,10 @@ __all__ = [
     "KpiTraits",
     "Limits",
     "attainment",
+    "elapsed_share",
     "expected_progress",
     "goal_span",
+    "goal_status",
     "judge",
     "kpi_name",
     "kpi_traits",

@@ -86,8 +86,13 @@ def attainment(actual: float, baseline: float, target: float) -> float | None:
 
 def expected_progress(goal: Goal, day: date) -> float:
     """Share of the goal's days that are over at the start of `day`: 0 to 1, linear."""
-    total = (goal.due - goal.start).days
-    elapsed = (day - goal.start).days
+    return elapsed_share(goal.start, goal.due, day)
+
+
+def elapsed_share(start: date, due: date, day: date) -> float:
+    """Share of the days from `start` to `due` that are over at the start of `day`."""
+    total = (due - start).days
+    elapsed = (day - start).days
     return 1.0 if total <= 0 else min(max(elapsed / total, 0.0), 1.0)
 
 
@@ -109,7 +114,8 @@ def _verdict(
         share = attainment(reading.value, float(goal.baseline), float(goal.target))
     status: GoalStatus | Literal[""] = ""
     if share is not None:
-        status = _status(share, expected, guardrails)
+        is_breached = any(guardrail.is_broken for guardrail in guardrails)
+        status = goal_status(share, expected, is_breached=is_breached)
     return GoalVerdict(
         goal=goal,
         status=status,
@@ -142,8 +148,9 @@ def _why_not_judged(
     return ""
 
 
-def _status(share: float, expected: float, guardrails: Sequence[GuardrailReading]) -> GoalStatus:
-    if any(guardrail.is_broken for guardrail in guardrails):
+def goal_status(share: float, expected: float, *, is_breached: bool) -> GoalStatus:
+    """How a goal stands whose attainment is `share` where `expected` was expected."""
+    if is_breached:
         return "breached_guardrail"
     if share >= 1.0 - _TOLERANCE:
         return "achieved"

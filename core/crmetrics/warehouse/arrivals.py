@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.datasets import Dataset
-from crmetrics.errors import SourceError
+from crmetrics.errors import CrmetricsError, SourceError
 from crmetrics.warehouse.fields import FieldMapper
 from crmetrics.warehouse.intake import Intake
 
@@ -138,9 +138,34 @@ class Arrivals:
             yield shape_of_waiting, _joined(waiting)
 
     def _pieces(self) -> Iterator[pa.RecordBatch]:
-        for raw in self._source:
+        while (raw := self._next()) is not None:
             for start in range(0, max(raw.num_rows, 1), LARGEST_BATCH):
                 yield raw.slice(start, LARGEST_BATCH)
+
+    def _next(self) -> pa.RecordBatch | None:
+        """The connector's next batch, None at the end.
+
+        What goes wrong in the connector's code is the source's failure.
+        """
+        import pyarrow as pa
+
+        try:
+            batch = next(self._source)
+        except StopIteration:
+            return None
+        except CrmetricsError:
+            raise
+        except Exception as exc:
+            raise SourceError(
+                f"the connector failed with {type(exc).__name__}: {exc}. "
+                "This is a defect of the connector or of what it read."
+            ) from exc
+        if isinstance(batch, pa.RecordBatch):
+            return batch
+        raise SourceError(
+            f"the connector gave a {type(batch).__name__} where a pyarrow.RecordBatch is expected. "
+            "This is a defect of the connector."
+        )
 
     def _tag(self, raw: pa.RecordBatch) -> tuple[int, pa.RecordBatch]:
         import pyarrow as pa

@@ -17,6 +17,7 @@ from typing import Literal, cast, get_args
 from crmetrics.datasets import Dataset
 from crmetrics.errors import ConfigError, did_you_mean
 from crmetrics.periods import Calendar
+from crmetrics.warehouse.business_hours import BusinessHours
 from crmetrics.warehouse.inventory import Inventory
 from crmetrics.warehouse.local_time import day_start_macro, local_day_macro
 from crmetrics.warehouse.placeholders import render
@@ -129,9 +130,14 @@ class DerivedRelations:
     def names(self) -> Iterator[str]:
         yield from _NAMES
         yield from ("local_day", "day_start")
+        yield from self._business_hours.names
         yield from (
             f"source_of_{name}" for name, dataset in self.datasets.items() if "id" in dataset
         )
+
+    @property
+    def _business_hours(self) -> BusinessHours:
+        return BusinessHours(self.view.settings, self.view.calendar, self.view.last_day)
 
     @property
     def customer_model(self) -> CustomerModel:
@@ -143,6 +149,8 @@ class DerivedRelations:
             return local_day_macro(self.view.calendar, self.view.last_day)
         if name == "day_start":
             return day_start_macro(self.view.calendar, self.view.last_day)
+        if name in self._business_hours.names:
+            return self._business_hours.text(name)
         if name.startswith("source_of_"):
             return source_macro(name.removeprefix("source_of_"), self.references)
         file = self._file(name)

@@ -56,7 +56,8 @@ class Landing:
             evolve(self._connection, self._dataset)
             self._stored = tuple(stored_columns(self._connection, self._dataset.name))
         target = self._target()
-        duplicates, rejected, written = 0, 0, Written(inserted=direct, change=direct)
+        rejected, duplicates = 0, 0
+        written = Written(inserted=direct, change=direct)
         if not direct and self._has_work(target):
             rejected = self._reject_missing_keys(target)
             duplicates = self._settle(target)
@@ -64,28 +65,33 @@ class Landing:
             target.drop("staged", "touched_parts")
         deleted = self._mark_deleted(target)
         rows = self._before
-        if is_new or direct or deleted or written != Written():
+        if is_new or deleted or written != Written():
             rows = registry.count_rows(self._connection, self._source, self._dataset)
-        covered = self._covered()
         report = replace(
+            self._told(written, clock()),
+            rejected=self._intake.rejected + rejected,
+            duplicates=duplicates,
+            deleted=deleted,
+            rows=rows,
+        )
+        require_balance(report, self._before + written.change)
+        self._record(report)
+        return report
+
+    def _told(self, written: Written, finished_at: datetime) -> LoadReport:
+        """The report with what the read and the table tell."""
+        return replace(
             self._report,
-            finished_at=clock(),
+            finished_at=finished_at,
             fetched=self._arrivals.fetched + self._intake.rejected,
             landed=written.inserted + written.updated + written.outdated,
             inserted=written.inserted,
             updated=written.updated,
             outdated=written.outdated,
-            rejected=self._intake.rejected + rejected,
-            duplicates=duplicates,
-            deleted=deleted,
             replaced=written.replaced,
-            rows=rows,
-            columns=tuple(sorted(self._delivered() & covered)),
+            columns=tuple(sorted(self._delivered() & self._covered())),
             notices=self._notices(),
         )
-        require_balance(report, self._before + written.change)
-        self._record(report)
-        return report
 
     def _count(self) -> int:
         target = self._target()

@@ -116,11 +116,11 @@ class LoadSession:
             with self._connection.transaction():
                 return Landing(self._connection, model, arrivals, intake, report).land(clock)
         except Exception as exc:
-            error = _named(exc, source, dataset)
             fetched = arrivals.fetched + intake.rejected
-            failed = _failed(replace(report, finished_at=clock(), fetched=fetched), intake, error)
+            report = replace(report, finished_at=clock(), fetched=fetched)
+            failed = _failed(report, intake, _named(exc, source, dataset))
             self._record_failure(failed, intake.run_id)
-            if not isinstance(error, SourceError):
+            if not isinstance(exc, SourceError):
                 raise
             return failed
         finally:
@@ -214,18 +214,12 @@ def _failed(report: LoadReport, intake: Intake, error: CrmetricsError) -> LoadRe
 
 def _named(exc: Exception, source: str, dataset: str) -> CrmetricsError:
     """The failure of a load as an error that names source and dataset; its cause is kept."""
-    if isinstance(exc, CrmetricsError) and not isinstance(exc, SourceError):
-        return exc
     place = f"source {source!r}, dataset {dataset!r}: "
     text = redact(str(exc))
-    if isinstance(exc, SourceError):
-        if text.startswith(place):
-            return exc
-        error = SourceError(place + text, findings=exc.findings)
-    else:
-        error = SourceError(
-            f"{place}the connector failed with {type(exc).__name__}: {text}. "
-            "This is a defect of the connector or of what it read."
-        )
-    error.__cause__ = exc
+    if not isinstance(exc, SourceError):
+        return exc if isinstance(exc, CrmetricsError) else CrmetricsError(f"{place}{exc!r}")
+    if text.startswith(place):
+        return exc
+    error = SourceError(place + text, findings=exc.findings)
+    error.__cause__ = exc.__cause__ or exc
     return error

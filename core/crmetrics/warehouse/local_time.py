@@ -32,12 +32,13 @@ def local_day_macro(calendar: Calendar, last: date) -> str:
     """
     zone = literal(calendar.timezone)
     first, end = _bounds(last)
-    steps = [(_us(start), offset) for start, offset in _offsets(calendar, first, end)]
+    steps = [(_us(start), offset) for start, offset in clock_changes(calendar, first, end)]
+    offset = search_tree("epoch_us(instant)", steps)
     return (
         "create or replace temp macro local_day(instant) as\n"
         f"-- the day in {calendar.timezone}\n"
         f"case when instant >= {literal(first)} and instant < {literal(end)}\n"
-        f"then make_timestamp(epoch_us(instant) + {_tree('epoch_us(instant)', steps)})::date\n"
+        f"then make_timestamp(epoch_us(instant) + {offset})::date\n"
         f"else timezone({zone}, instant)::date end"
     )
 
@@ -46,13 +47,13 @@ def day_start_macro(calendar: Calendar, last: date) -> str:
     """`day_start(day)`: the first moment of a local day as an instant; null for null."""
     zone = literal(calendar.timezone)
     first, end = _bounds(last)
-    steps = list(_starts(calendar, first, end))
     epoch = literal(_EPOCH)
+    distance = search_tree(f"(day - {epoch})", list(_starts(calendar, first, end)))
     return (
         "create or replace temp macro day_start(day) as\n"
         f"-- 00:00 in {calendar.timezone}, or the first moment where midnight is skipped\n"
         f"case when day >= {literal(first.date())} and day < {literal(end.date())}\n"
-        f"then make_timestamptz((day - {epoch}) * {_DAY_US} + {_tree(f'(day - {epoch})', steps)})\n"
+        f"then make_timestamptz((day - {epoch}) * {_DAY_US} + {distance})\n"
         f"else timezone({zone}, day::timestamp) end"
     )
 
@@ -75,7 +76,7 @@ def _offset(calendar: Calendar, instant: datetime) -> int:
 
 
 @lru_cache(maxsize=32)
-def _offsets(
+def clock_changes(
     calendar: Calendar, first: datetime, end: datetime
 ) -> tuple[tuple[datetime, int], ...]:
     """The offset at `first` and after each clock change before `end`."""
@@ -108,7 +109,7 @@ def _starts(calendar: Calendar, first: datetime, end: datetime) -> Iterator[tupl
     def distance(day: date) -> int:
         return _us(calendar.instant(day)) - (day - _EPOCH).days * _DAY_US
 
-    changes = [change.date() for change, _ in _offsets(calendar, first, end)]
+    changes = [change.date() for change, _ in clock_changes(calendar, first, end)]
     # The local day of a change, and whether its midnight lies before or after it, differs by zone.
     nearby = {change + _ONE_DAY * step for change in changes for step in (-1, 0, 1, 2)}
     found = distance(first.date())
@@ -119,10 +120,10 @@ def _starts(calendar: Calendar, first: datetime, end: datetime) -> Iterator[tupl
             yield (day - _EPOCH).days, found
 
 
-def _tree(value: str, steps: Steps) -> str:
+def search_tree(value: str, steps: Steps) -> str:
     """The offset that holds for `value`, searched by halves."""
     if len(steps) == 1:
         return f"{steps[0][1]}" if steps[0][1] >= 0 else f"({steps[0][1]})"
     middle = len(steps) // 2
-    below, above = _tree(value, steps[:middle]), _tree(value, steps[middle:])
+    below, above = search_tree(value, steps[:middle]), search_tree(value, steps[middle:])
     return f"case when {value} < {steps[middle][0]} then {below} else {above} end"

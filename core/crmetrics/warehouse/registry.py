@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from crmetrics.datasets import Dataset
+from crmetrics.errors import SourceError
 from crmetrics.secrets import redact
 from crmetrics.warehouse.connection import Connection
 from crmetrics.warehouse.intake import Intake, LoadReport, Rejection
@@ -92,7 +93,7 @@ def write_state(connection: Connection, report: LoadReport, intake: Intake) -> N
         [
             report.source,
             report.dataset,
-            json.dumps(state, default=_plain),
+            _as_json(state),
             sorted(intake.columns),
             intake.fingerprint,
             intake.covers_from,
@@ -103,12 +104,19 @@ def write_state(connection: Connection, report: LoadReport, intake: Intake) -> N
     )
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, (date, datetime)):
-        return value.isoformat()
-    raise TypeError(
-        f"a connector's state holds text, numbers, lists and maps; {type(value).__name__} is none"
-    )
+def _as_json(state: Mapping[str, Any]) -> str:
+    def plain(value: object) -> str:
+        if isinstance(value, (date, datetime)):
+            return value.isoformat()
+        raise TypeError(f"{type(value).__name__} is none of them")
+
+    try:
+        return json.dumps(state, default=plain, allow_nan=False)
+    except (TypeError, ValueError) as exc:
+        raise SourceError(
+            f"the connector saved a state that is not text, numbers, lists and maps: {exc}. "
+            "This is a defect of the connector."
+        ) from exc
 
 
 def write_sync(connection: Connection, report: LoadReport, run_id: str) -> None:

@@ -28,6 +28,7 @@ windows as (
 )
 select
   w.*,
+  w.lead_id as id,
   (epoch_us(w.responded_at) - epoch_us(w.first_attempt_at)) / 86400e6 as days_to_response,
   l.lead_source,
   l.owner_id,

@@ -36,16 +36,22 @@ with spans as (
 ),
 followed as (
   select
-    *,
-    lead(start_date) over product_days as next_start,
-    max(coalesce(end_date, date 'infinity')) over product_days as until
+    source,
+    account_id,
+    product_id,
+    start_date,
+    end_date,
+    lead(start_date) over (
+      partition by source, account_id, product_id
+      order by start_date
+    ) as next_start,
+    max(coalesce(end_date, date 'infinity')) over (
+      partition by source, account_id, product_id
+      order by start_date
+      rows between unbounded preceding and current row
+    ) as until
   from spans
   where $customer_model = 'subscription' and $grace_days > 0
-  window product_days as (
-    partition by source, account_id, product_id
-    order by start_date
-    rows between unbounded preceding and current row
-  )
 )
 select source, account_id, product_id, start_date, end_date
 from spans
@@ -56,5 +62,9 @@ select
   account_id,
   product_id,
   start_date,
-  case when next_start - $grace_days <= until then greatest(next_start, end_date) else end_date end
+  case
+    when end_date is not null and next_start - $grace_days <= until
+    then greatest(next_start, end_date)
+    else end_date
+  end
 from followed

@@ -10,13 +10,11 @@ with stays as (
   join period_days p on p.day = local_day(s.exited_at)
 )
 select
-  s.period_start,
-  s.source,
-  s.opportunity_id,
-  s.stage,
-  sum(s.days) filter (where s.days >= 0) as days,
-  count(*) filter (where s.days < 0) as invalid_stays,
-  coalesce(any_value(o.is_won), false) as is_won
-from stays s
-left join live_opportunities o on o.source = s.source and o.id = s.opportunity_id
-group by s.period_start, s.source, s.opportunity_id, s.stage
+  period_start,
+  source,
+  opportunity_id,
+  stage,
+  sum(days) filter (where days >= 0) as days,
+  count(*) filter (where days < 0) as invalid_stays
+from stays
+group by period_start, source, opportunity_id, stage

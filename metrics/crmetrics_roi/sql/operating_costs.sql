@@ -1,0 +1,18 @@
+-- One row per cost and day, in the reporting currency: marketing spend (category marketing), and what
+-- the ledger booked. amount is null where the rate is missing.
+select source, id, day, 'marketing' as category, own_amount, amount, updated_at
+from spend_by_day
+union all
+select
+  e.source,
+  e.id,
+  e.expense_date,
+  e.category,
+  e.amount::decimal(28, 10),
+  case
+    when e.currency is null or e.currency = $reporting_currency then e.amount::decimal(28, 10)
+    else (e.amount * r.rate)::decimal(28, 10)
+  end,
+  e.updated_at
+from live_expenses e
+left join rates_by_day r on r.currency = e.currency and r.day = e.expense_date
