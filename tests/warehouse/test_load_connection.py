@@ -462,3 +462,12 @@ def test_a_session_of_this_process_with_other_settings_is_a_lock_too(
         pytest.raises(WarehouseLockedError, match="open in this process with other settings"),
     ):
         connect(settings, read_only=True)
+
+
+@pytest.mark.parametrize("name", ["crm", "meta", "Temp", "main"])
+def test_a_file_name_that_duckdb_would_confuse_with_a_schema_is_refused(
+    name: str, tmp_path: Path
+) -> None:
+    settings = EngineSettings(tmp_path / f"{name}.duckdb")
+    with pytest.raises(WarehouseError, match=f"{name}_warehouse.duckdb"):
+        connect(settings, read_only=False)

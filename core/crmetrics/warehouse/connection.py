@@ -289,8 +289,14 @@ def connect_scratch(timezone: str, *, threads: int = 1) -> Connection:
     return Connection(duck, settings.path)
 
 
+_TAKEN_NAMES = ("crm", "main", "memory", "meta", "spare", "system", "temp")
+"""DuckDB names a database after its file; with one of these `crm.opportunities` is ambiguous."""
+
+
 def _prepare_folders(settings: EngineSettings, read_only: bool) -> None:
     path = settings.path
+    if path.stem.lower() in _TAKEN_NAMES:
+        raise opening_error(path, f"its name is taken; call it {path.stem}_warehouse{path.suffix}")
     try:
         if path.is_dir():
             raise opening_error(path, "it is a folder")

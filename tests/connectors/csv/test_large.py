@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.csv
 import pytest
 
 if TYPE_CHECKING:
@@ -73,38 +70,3 @@ def test_memory_does_not_grow_with_the_file(project: Project, odd: bool) -> None
     large = peak_megabytes(project, 2_200_000 + odd)
     assert size > 190e6
     assert large < small + 60, f"{small} MB for the small file, {large} MB for the large one"
-
-
-def test_loading_takes_hardly_longer_than_arrow_alone(project: Project) -> None:
-    path = write(project, 1_000_000)
-    types = {
-        "id": pa.string(),
-        "account_id": pa.string(),
-        "stage": pa.string(),
-        "amount": pa.decimal128(18, 4),
-        "probability": pa.float64(),
-        "close_date": pa.date32(),
-        "created_at": pa.timestamp("us"),
-        "is_won": pa.bool_(),
-    }
-
-    def arrow_alone() -> None:
-        options = pyarrow.csv.ConvertOptions(column_types=types)
-        for _ in pyarrow.csv.open_csv(path, convert_options=options):
-            pass
-
-    def connector() -> None:
-        source = project.connector()
-        for _ in source.read(project.request(source, "opportunities")):
-            pass
-
-    def cpu_seconds(work) -> float:
-        begin = time.process_time()
-        work()
-        return time.process_time() - begin
-
-    # The best of several: other processes of the machine only ever make it slower.
-    alone = min(cpu_seconds(arrow_alone) for _ in range(4))
-    loaded = min(cpu_seconds(connector) for _ in range(4))
-    # The goal is 1.2; the rest is room for a noisy machine.
-    assert loaded < 1.5 * alone, f"{loaded:.2f} s, Arrow alone {alone:.2f} s"
