@@ -70,7 +70,10 @@ def told(work: Callable[[], Mapping[str, Any] | None]) -> None:
 
 
 def run(module: str, *arguments: str) -> Cost:
-    """Run `python -m benchmarks.MODULE ARGUMENTS` in a process that calls `told`."""
+    """Run `python -m benchmarks.MODULE ARGUMENTS` in a process that calls `told`.
+
+    The caller must stay small: a process begins with the peak memory of the one that started it.
+    """
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

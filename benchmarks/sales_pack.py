@@ -12,9 +12,9 @@ anything is timed.
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -136,34 +136,38 @@ def compare(workload: Workload) -> int:
     ours, theirs = engine_values(workload), yardstick_values(workload)
     wrong = differences(ours, theirs)
     if wrong:
-        print("\n".join(wrong[:40]))
+        print("\n".join(wrong[:40]), file=sys.stderr)
         raise SystemExit(f"{len(wrong)} of {len(ours)} values differ; nothing was timed.")
     return len(ours)
 
 
 def measure(size: str, pairs: int, *, one_currency: bool = False) -> list[Line]:
-    workload = Workload(size, one_currency).make()
-    equal = compare(workload)
-    arguments = [size, *(["--one-currency"] if one_currency else [])]
+    arguments = ["--size", size, *(["--one-currency"] if one_currency else [])]
+    run("sales_pack", "--child", "make", *arguments)
+    equal = run("sales_pack", "--child", "compare", *arguments).told["values"]
     own, other = in_turns(
-        lambda: run("sales_pack", "--child", "engine", "--size", *arguments),
-        lambda: run("sales_pack", "--child", "yardstick", "--size", *arguments),
+        lambda: run("sales_pack", "--child", "engine", *arguments),
+        lambda: run("sales_pack", "--child", "yardstick", *arguments),
         pairs,
     )
-    name = f"sales pack, {size}{', one currency' if one_currency else ''} ({equal:,} values)"
+    name = f"sales pack {size}{', one currency' if one_currency else ''}, {equal:,} values"
     return lines(name, own, other, cpu=CPU_GOAL, memory=MEMORY_GOAL)
 
 
 def _child(which: str, workload: Workload) -> None:
-    import duckdb  # noqa: F401 - imported before the clock starts, for both
-    import pyarrow  # noqa: F401
-
+    # Imported before the clock starts.
+    importlib.import_module("duckdb")
+    importlib.import_module("pyarrow")
     if which == "engine":
-        import crmetrics.engine.answer
-
-        told(lambda: {"rows": sum(table.num_rows for table in ask_engine(workload))})
-    else:
-        told(lambda: {"rows": ask_yardstick(workload).num_rows})
+        importlib.import_module("crmetrics.engine.answer")
+    works: Mapping[str, Callable[[], Mapping[str, Any]]] = {
+        "make": lambda: {"folder": str(workload.make().folder)},
+        "project": lambda: {"folder": str(_project_folder(workload.make()))},
+        "compare": lambda: {"values": compare(workload)},
+        "engine": lambda: {"rows": sum(table.num_rows for table in ask_engine(workload))},
+        "yardstick": lambda: {"rows": ask_yardstick(workload).num_rows},
+    }
+    told(works[which])
 
 
 def main() -> None:
@@ -171,7 +175,11 @@ def main() -> None:
     parser.add_argument("--size", default="M")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--one-currency", action="store_true", help="US dollars only, no rates")
-    parser.add_argument("--child", choices=["engine", "yardstick"], help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--child",
+        choices=["make", "project", "compare", "engine", "yardstick"],
+        help=argparse.SUPPRESS,
+    )
     asked = parser.parse_args()
     if asked.child:
         _child(asked.child, Workload(asked.size, asked.one_currency))

@@ -30,7 +30,16 @@ _HISTORY_DAYS = 1810  # from 2021-01-01 to the day of EXPORTED_AT, included
 _SEED = 20_251_215
 _SOURCE = "crm"
 _LISTS: Mapping[str, list[str]] = {
-    "lead_sources": ["web", "referral", "event", "email", "partner", "search", "outbound", "social"],
+    "lead_sources": [
+        "web",
+        "referral",
+        "event",
+        "email",
+        "partner",
+        "search",
+        "outbound",
+        "social",
+    ],
     "open_stages": ["Discovery", "Qualification", "Proposal", "Negotiation"],
     "currencies": [*["USD"] * 16, "EUR", "EUR", "EUR", "GBP"],
 }

@@ -21,6 +21,9 @@ Grain = Literal["day", "week", "month", "quarter", "year"]
 GRAINS: tuple[Grain, ...] = get_args(Grain)
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
+FIRST_YEAR, LAST_YEAR = 1900, 2999
+"""Years that can be asked for; arithmetic around them stays inside of what dates can hold."""
+
 _ONE_DAY = timedelta(days=1)
 
 
@@ -70,9 +73,11 @@ class Calendar:
         Raises UsageError when the text is neither a date nor a date and time.
         """
         try:
-            if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
-                return self.instant(date.fromisoformat(text))
             value = datetime.fromisoformat(text)
+            if not FIRST_YEAR <= value.year <= LAST_YEAR:
+                raise UsageError(f"{text!r}: years go from {FIRST_YEAR} to {LAST_YEAR}.")
+            if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+                return self.instant(value.date())
         except ValueError:
             raise UsageError(
                 f"{text!r} is no date or instant; expected 2026-01-31 or 2026-01-31T18:00:00Z."
@@ -186,7 +191,10 @@ class Calendar:
             match = pattern.fullmatch(text)
             if match:
                 try:
-                    return build(self, *(int(group) for group in match.groups()))
+                    numbers = [int(group) for group in match.groups()]
+                    if not FIRST_YEAR <= numbers[0] <= LAST_YEAR:
+                        raise ValueError(f"years go from {FIRST_YEAR} to {LAST_YEAR}")
+                    return build(self, *numbers)
                 except ValueError as exc:
                     raise UsageError(f"there is no period {text!r}: {exc}.") from None
         return self._relative(text, now)

@@ -213,7 +213,10 @@ def test_a_filter_reads_columns_of_the_rows_and_along_keys(tmp_path: Path) -> No
     assert row["value"] == 100
 
 
-@pytest.mark.parametrize("where", ["amount >", "select 1", "amount = 1; drop table x", "1 as one"])
+@pytest.mark.parametrize(
+    "where",
+    ["amount >", "select 1", "amount = 1; drop table x", "1 as one", "amount", "1", "1 + 1"],
+)
 def test_a_filter_that_is_no_condition_is_refused(where: str, tmp_path: Path) -> None:
     text = f"{HEAD}\n1,2026-01-01,2026-04-10,true,true,100,,,"
     with pytest.raises((ConfigError, UsageError)):
@@ -345,3 +348,71 @@ def test_a_reference_to_nowhere_is_kept_and_counted_as_an_orphan(tmp_path: Path)
     }
     by_key = ask(tmp_path / "key", text, ["won_amount"], period="2026-04", by=["owner_id"])
     assert [row["segment"]["owner_id"] for row in by_key] == ["(none)", "u1", "u9"]
+
+
+def test_what_is_dated_after_as_of_has_not_happened_yet(tmp_path: Path) -> None:
+    wins = [("2026-01-05", 100), ("2026-01-25", 900), ("2026-02-03", 150), ("2026-02-20", 5000)]
+    text = "\n".join(
+        [HEAD, *(f"{n},2025-01-01,{d},true,true,{a},,," for n, (d, a) in enumerate(wins))]
+    )
+    won, growth = ask(
+        tmp_path,
+        text,
+        ["won_amount", "sales_growth_rate"],
+        period="2026-02",
+        as_of="2026-02-11",
+        compare=["previous"],
+    )
+    assert (won["value"], won["previous_value"], won["change"]) == (150, 100, 0.5)
+    assert growth["value"] == pytest.approx(0.5)
+
+
+def test_kpis_that_all_lack_their_dataset_have_a_row_each(tmp_path: Path) -> None:
+    text = f"{HEAD}\n1,2026-01-01,2026-04-10,true,true,100,,,"
+    rows = ask(tmp_path, text, ["quota_attainment", "stage_duration"], period="2026-04")
+    assert [row["status"] for row in rows] == ["missing_dataset", "missing_dataset"]
+
+
+def test_coverage_does_not_depend_on_what_else_is_asked(tmp_path: Path) -> None:
+    text = (
+        "@opportunities\nid,created_at,close_date,is_closed,is_won,amount,is_deleted\n"
+        "1,2026-01-01,2026-04-10,true,true,100,false\n2,2026-01-01,2026-04-10,true,false,5,true\n"
+        "3,2026-01-01,2026-04-10,true,true,5,true"
+    )
+    alone = one(ask(tmp_path, text, ["win_rate"], period="2026-04"))
+    project = Project(tmp_path, environ={}, now=lambda: NOW)
+    both = project.query(["won_amount", "win_rate"], period="2026-04").to_pylist()
+    assert alone["coverage"] == {"rows_used": 1, "excluded_deleted": 2}
+    assert dict(both[1]["coverage"]) == alone["coverage"]
+    assert dict(both[0]["coverage"]) == {"rows_used": 1, "excluded_deleted": 1}
+
+
+def test_a_short_name_is_suggested_for_a_misspelt_one(tmp_path: Path) -> None:
+    text = f"{HEAD}\n1,2026-01-01,2026-04-10,true,true,100,,,"
+    with pytest.raises(UsageError, match="'team'"):
+        ask(tmp_path, text, ["won_amount"], period="2026-04", by=["tem"])
+
+
+def test_a_range_that_cuts_periods_says_what_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = f"{HEAD}\n1,2026-01-01,2026-04-10,true,true,100,,,"
+    ask(tmp_path, text, ["won_amount"], start="2026-04-05", end="2026-04-20")
+    assert "2026-04-01 to 2026-05-01" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"period": "9999-12-31"},
+        {"period": "0001"},
+        {"start": "9998-01-01", "end": "9999-12-01"},
+        {"period": "2026-04", "as_of": "0001-01-01", "compare": ["year_ago"]},
+    ],
+)
+def test_years_beyond_what_can_be_computed_are_refused(
+    asked: dict[str, Any], tmp_path: Path
+) -> None:
+    text = f"{HEAD}\n1,2026-01-01,2026-04-10,true,true,100,,,"
+    with pytest.raises(UsageError, match="1900"):
+        ask(tmp_path, text, ["won_amount"], **asked)

@@ -161,3 +161,20 @@ def test_a_run_that_is_killed_leaves_the_next_one_right(directory: Path, delay_s
     wanted = ["kpi", "segment", "value", "n", "coverage"]
     assert again.select(wanted).to_pylist() == clean.select(wanted).to_pylist()
     assert [path.name for path in (directory / "reports").iterdir()] == ["monthly_2025-12.json"]
+
+
+def test_records_set_aside_while_a_first_question_loads_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "opportunities.csv").write_text(
+        "id,created_at,close_date,is_closed,is_won,amount\n"
+        "1,2025-01-01,2025-12-05,true,true,100\n"
+        "2,2025-01-01,2025-12-06,true,true,10,torn\n"
+        "1,2025-01-01,2025-12-05,true,true,100\n"
+    )
+    (tmp_path / "crmetrics.yaml").write_text(CONFIG)
+    (row,) = project(tmp_path).query(["won_amount"], period="2025-12").to_pylist()
+    assert row["value"] == 100
+    assert "1 of 3 records were set aside" in caplog.text
+    assert "1 of 3 records repeat a key" in caplog.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -164,3 +166,136 @@ def test_the_number_of_scans_follows_the_row_sets(project: Project, tmp_path: Pa
         many = answerer.program(Question(names, tuple(periods), groupings))
     assert len(one.scans()) == 1
     assert len(many.scans()) == 1
+
+
+# --- variants that the recount leaves out: SQL by hand over the raw tables -----------------------
+
+WON = """
+with deals as (
+  select *, timezone('{zone}', created_at)::date as created_day,
+    timezone('{zone}', closed_at)::date as closed_day
+  from crm.opportunities o
+  where not is_deleted and not is_test
+),
+rates as (
+  select d.day, arg_max(rate, valid_from) as rate, currency
+  from crm.exchange_rates join days d on valid_from <= d.day
+  where rate > 0
+  group by d.day, currency
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def by_hand(project: Project, zone: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """`by_hand(sql)`: rows of a query over the raw tables, with `deals` and `rates`."""
+    import duckdb
+
+    # A copy: one process cannot hold a file open with two configurations.
+    copy = tmp_path_factory.mktemp("raw") / "raw.duckdb"
+    shutil.copy(project.engine_settings.path, copy)
+    connection = duckdb.connect(str(copy), read_only=True)
+    connection.execute("set timezone = 'UTC'")
+    connection.execute(
+        "create temp table days as select unnest(generate_series(date '2023-01-01',"
+        " date '2030-01-02', interval 1 day))::date as day"
+    )
+    yield lambda sql: connection.execute(WON.format(zone=zone) + sql).fetchall()
+    connection.close()
+
+
+def _monthly_values(project: Project, crm: SampleCrm, name: str) -> dict[date, float | None]:
+    table = project.query([name], start=crm.start, end=crm.end, grain="month")
+    return {row["period_start"]: row["value"] for row in table.to_pylist()}
+
+
+def _in_usd(day: str) -> str:
+    return (
+        "case when coalesce(d.currency, 'USD') = 'USD' then d.amount::double"
+        f" else d.amount::double * (select rate from rates r where r.currency = d.currency"
+        f" and r.day = {day}) end"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "dated", "rate_day"),
+    [
+        ("won_amount.by_closed_at", "closed_day", "d.close_date"),
+        ("won_amount.constant_currency", "close_date", "date '2030-01-01'"),
+    ],
+)
+def test_won_amounts_of_other_days_and_rates(
+    name: str, dated: str, rate_day: str, project: Project, crm: SampleCrm, by_hand: Any, zone: str
+) -> None:
+    if zone != "UTC" and "constant" in name:
+        rate_day = "date '2029-12-31'"  # as_of is 2030-01-01 00:00 UTC
+    rows = by_hand(
+        f"select date_trunc('month', d.{dated})::date, sum({_in_usd(rate_day)})"
+        f" from deals d where is_won and d.{dated} is not null group by 1"
+    )
+    expected = {month: value or 0 for month, value in rows if crm.start <= month < crm.end}
+    found = {m: v for m, v in _monthly_values(project, crm, name).items() if v or m in expected}
+    _assert_same(found, expected, name)
+
+
+def test_velocity_with_the_deals_worked(project: Project, crm: SampleCrm, by_hand: Any) -> None:
+    from datetime import timedelta
+
+    worked = _monthly_values(project, crm, "sales_velocity.opportunities_worked")
+    parts = {
+        name: _monthly_values(project, crm, f"sales_velocity.{name}")
+        for name in ("average_deal_size", "win_rate", "cycle_days")
+    }
+    checked = 0
+    for row in project.query(
+        ["sales_velocity.opportunities_worked"], start=crm.start, end=crm.end, grain="month"
+    ).to_pylist():
+        month, end = row["period_start"], row["period_end"]
+        factors = [part[month] for part in parts.values()]
+        if any(factor is None for factor in factors):
+            continue
+        first = end - timedelta(days=90)
+        ((count,),) = by_hand(
+            f"select count(*) from deals where created_day >= date '{first}'"
+            f" and created_day < date '{end}'"
+        )
+        size, rate, days = (float(factor or 0) for factor in factors)
+        assert worked[month] == pytest.approx(count * size * rate / days, rel=1e-9)
+        checked += 1
+    assert checked > 24
+
+
+def test_growth_in_constant_currency_is_that_of_its_base(project: Project, crm: SampleCrm) -> None:
+    base = _monthly_values(project, crm, "won_amount.constant_currency")
+    growth = _monthly_values(project, crm, "sales_growth_rate.constant_currency")
+    months = sorted(base)
+    compared = 0
+    for before, month in itertools.pairwise(months):
+        if base[before]:
+            expected = (base[month] - base[before]) / base[before]  # type: ignore[operator]
+            assert growth[month] == pytest.approx(expected)
+            compared += 1
+    assert compared > 30
+
+
+def test_pace_of_a_complete_quarter_is_its_attainment(project: Project) -> None:
+    names = ["quota_attainment", "quota_attainment.pace"]
+    attainment, pace = project.query(names, period="2025-Q2").to_pylist()
+    assert pace["value"] == pytest.approx(attainment["value"])
+    running = project.query(names, period="2025-Q2", as_of="2025-05-01").to_pylist()
+    # 30 of the 91 days of the quarter are over on the first of May.
+    assert running[1]["value"] == pytest.approx(running[0]["value"] / (30 / 91))
+
+
+def test_weighted_coverage_weighs_the_open_deals(
+    project: Project, crm: SampleCrm, by_hand: Any
+) -> None:
+    as_of = crm.exported_at
+    (row,) = project.query(["pipeline_coverage"], period="2026-Q1", as_of=as_of).to_pylist()
+    (weighted,) = project.query(
+        ["pipeline_coverage.weighted"], period="2026-Q1", as_of=as_of
+    ).to_pylist()
+    if row["value"] is None:
+        pytest.skip("the sample has no target for the quarter after its end")
+    assert weighted["denominator"] == pytest.approx(row["denominator"])
+    assert 0 < weighted["numerator"] < row["numerator"]

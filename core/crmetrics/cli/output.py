@@ -90,6 +90,11 @@ def _write_whole(output: Path, write: Callable[[Path], None]) -> None:
 
     Raises UsageError when the folder is missing or cannot be written.
     """
+    # A link stays a link: what it points to is replaced. A device or a pipe is written to.
+    output = Path(os.path.realpath(output))
+    if output.exists() and not output.is_file():
+        _write_through(output, write)
+        return
     try:
         handle, name = tempfile.mkstemp(prefix=f".{output.name}.", dir=output.parent)
     except OSError as error:
@@ -104,6 +109,14 @@ def _write_whole(output: Path, write: Callable[[Path], None]) -> None:
         raise UsageError(f"cannot write {output}: {error.strerror}.") from error
     finally:
         place.unlink(missing_ok=True)
+
+
+def _write_through(output: Path, write: Callable[[Path], None]) -> None:
+    """Write to something that is no regular file and so cannot be replaced."""
+    try:
+        write(output)
+    except OSError as error:
+        raise UsageError(f"cannot write {output}: {error.strerror}.") from error
 
 
 def _usual_mode() -> int:

@@ -7,7 +7,7 @@ joined here are aggregated rows, so the cost follows the size of the answer, not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -250,30 +250,21 @@ def final_select(item: Labelled, render: Callable[[str], str]) -> str:
     """The rows of one part: one per slice and group, the total for every slice (S7)."""
     part = item.part
     name = f"p{part.number}"
-    dims = [quoted(f"by {dimension}") for dimension in part.dimensions]
-    terms = [f"{name}.slice = k.slice", *(f"{name}.{d} is not distinct from k.{d}" for d in dims)]
-    extras = "".join(_extra_join(child, dims) for child in part.extras.values())
+    dims = _dims(part)
+    has_total = () in part.groupings
+    # A slice without any row still shows its total; an always-by entry, which has none, its status.
+    join = "left join" if has_total or part.measure.always_by else "join"
+    shown = [f"{name}.rows > 0"]
+    if has_total:
+        shown.append(" and ".join(f"{name}.{d} is null" for d in dims) or "true")
+    extras = "".join(_extra_join(child, name, dims) for child in part.extras.values())
     columns = [*_value_columns(item, name), *_status_columns(item, name, render)]
     return (
         "select "
         + ",\n  ".join(columns)
-        + f"\nfrom ({_keys(part, name, dims)}) k\nleft join {name} on "
-        + " and ".join(terms)
+        + f"\nfrom slices k\n{join} {name} on {name}.slice = k.slice and ({' or '.join(shown)})"
         + extras
     )
-
-
-def _keys(part: Part, name: str, dims: Sequence[str]) -> str:
-    """Slice and group of every row: groups with rows, and the total of each slice."""
-    keys = f"select slice{''.join(', ' + d for d in dims)} from {name} where rows > 0"
-    has_total = () in part.groupings
-    if has_total or part.measure.always_by:
-        empty = "".join(f", null as {d}" for d in dims)
-        keys += f" union select slice{empty} from slices"
-        if not has_total:
-            # Always-by entries have no total; a period without any group still shows its status.
-            keys += f" where slice not in (select slice from {name} where rows > 0)"
-    return keys
 
 
 def _value_columns(item: Labelled, name: str) -> list[str]:
@@ -289,7 +280,7 @@ def _value_columns(item: Labelled, name: str) -> list[str]:
         f"'{item.variant}' as variant",
         f"'{item.unit}' as unit",
         "k.slice",
-        f"{segment_sql(part.dimensions)} as segment",
+        f"{segment_sql(name, part.dimensions)} as segment",
         f"case when {uncovered} then null else coalesce({name}.value, {zero}) end as value",
         f"{name}.numerator as numerator",
         f"{name}.denominator as denominator",
@@ -353,21 +344,21 @@ def _conditions(
         yield label, expressions.text(tree.transform(step))
 
 
-def segment_sql(dimensions: Sequence[str]) -> str:
+def segment_sql(row: str, dimensions: Sequence[str]) -> str:
     if not dimensions:
         return "map([]::varchar[], []::varchar[])"
     entries = ", ".join(
-        "{'k': '" + name.replace("'", "''") + f"', 'v': k.{quoted(f'by {name}')}" + "}"
+        "{'k': '" + name.replace("'", "''") + f"', 'v': {row}.{quoted(f'by {name}')}" + "}"
         for name in dimensions
     )
     return f"map_from_entries(list_filter([{entries}], lambda e: e.v is not null))"
 
 
-def _extra_join(child: Part, dims: Sequence[str]) -> str:
+def _extra_join(child: Part, row: str, dims: Sequence[str]) -> str:
     name = f"p{child.number}"
     own = _dims(child)
     terms = [f"{name}.slice = k.slice"]
-    terms += [f"{name}.{d} is not distinct from k.{d}" for d in dims if d in own]
+    terms += [f"{name}.{d} is not distinct from {row}.{d}" for d in dims if d in own]
     return f"\nleft join {name} on " + " and ".join(terms)
 
 
@@ -426,8 +417,8 @@ select
       and coalesce(r.denominator, r.n) < r.min_sample then ['low_sample'] else [] end) as flags,
   r.definition_hash
 from rated r
-left join rated p on p.slice = r.previous and p.ordinal = r.ordinal and p.segment = r.segment
-left join rated y on y.slice = r.year_ago and y.ordinal = r.ordinal and y.segment = r.segment
+left join rated p on {previous}
+left join rated y on {year_ago}
 where r.is_reported
 order by r.ordinal, r.variant, r.period_start, cardinality(r.segment), r.segment::varchar"""
 
@@ -441,7 +432,26 @@ def wilson(sign: str) -> str:
     return f"({rate} + {_Z}*{_Z} / (2 * {size}) {sign} {spread}) / (1 + {_Z}*{_Z} / {size})"
 
 
-def result_select(min_base: float | None) -> str:
-    """The last statement: statuses by precedence (N6), intervals (N5) and comparisons (P8)."""
+def _compared(row: str, which: str, *, is_asked: bool) -> str:
+    """The join to the row that a row is compared with. Without a comparison it is not looked for:
+    a hash of all segments would cost as much as the rest of the statement."""
+    if not is_asked:
+        return "false"
+    same = f"{row}.ordinal = r.ordinal and {row}.segment = r.segment"
+    return f"{row}.slice = r.{which} and {same}"
+
+
+def result_select(min_base: float | None, compared: Collection[str]) -> str:
+    """The last statement: statuses by precedence (N6), intervals (N5) and comparisons (P8).
+
+    compared: which of `previous` and `year_ago` any slice has.
+    """
     base = "'infinity'::double" if min_base is None else f"{float(min_base)!r}::double"
-    return RESULT_SELECT.format(low=wilson("-"), high=wilson("+"), z=_Z, min_base=base)
+    return RESULT_SELECT.format(
+        low=wilson("-"),
+        high=wilson("+"),
+        z=_Z,
+        min_base=base,
+        previous=_compared("p", "previous", is_asked="previous" in compared),
+        year_ago=_compared("y", "year_ago", is_asked="year_ago" in compared),
+    )

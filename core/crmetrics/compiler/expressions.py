@@ -7,7 +7,7 @@ arithmetic around them, which is computed on the aggregated rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -206,3 +206,20 @@ def check_model(sql: str, file: str) -> None:
         raise failure(f"this is no SQL: {what}.", Place(file, line, column)) from exc
     if not isinstance(tree, exp.Query) or any(tree.find_all(*_FORBIDDEN)):
         raise failure("expected one SELECT statement.", Place(file, 1, 1))
+
+
+_CONDITIONS = (exp.Predicate, exp.Connector, exp.Not, exp.Boolean, exp.Func, exp.Case)
+
+
+def check_condition(sql: str, column_type: Callable[[str], str], place: Place) -> None:
+    """Refuse what DuckDB would read as a condition although it is none, such as a number.
+
+    column_type: SQL type of a column by its name (`owner.team`), empty when unknown.
+    """
+    tree = parse(sql, place).unnest()
+    if isinstance(tree, exp.Column):
+        if column_type(_column_name(tree)) in ("", "BOOLEAN"):
+            return
+    elif isinstance(tree, _CONDITIONS):
+        return
+    raise failure(f"expected a condition that is true or false, found {sql!r}.", place)

@@ -66,6 +66,7 @@ class Fact:
     _orphans: dict[str, str] = field(default_factory=dict)
     is_running: bool = False
     is_parent: bool = False
+    is_by_day: bool = False
     _widened: dict[str, Fact] = field(default_factory=dict)
     _read: dict[str, set[str]] = field(default_factory=dict)
     _uses_windows: bool = False
@@ -171,6 +172,11 @@ class Fact:
 
         return expressions.text(tree.transform(step))
 
+    def column_type(self, name: str) -> str:
+        """SQL type of a column by its name or path; empty when there is none of that name."""
+        path = self.around.schema.column_path(self.relation, name)
+        return self._at(path.hops).columns.get(path.column, "") if path is not None else ""
+
     # --- joins -----------------------------------------------------------------------------------
 
     def _at(self, hops: tuple[str, ...]) -> Relation:
@@ -271,7 +277,8 @@ class Fact:
 
     def _orphan(self, hops: tuple[str, ...]) -> str:
         child, parent = self._join(hops[:-1]), self._join(hops)
-        return f"({child}.{hops[-1]} is not null and {parent}.id is null)"
+        # `source` is as present as `id`, and short: a join keeps it without a copy of each text.
+        return f"({child}.{hops[-1]} is not null and {parent}.source is null)"
 
     @property
     def is_orphan(self) -> str:
@@ -317,8 +324,12 @@ class Fact:
         if self._uses_windows:
             head.append(f"join {self.frame.windows} w on w.window_id = {self._window_id}")
         lines = [] if self.is_parent else [f"{self._window_id} as window_id"]
+        if self.is_by_day:
+            lines = ["d.day as window_day"]
         if self.is_running:
-            lines.append("f.change")
+            # In the select list: unfolded after the joins, a state is joined once and not twice.
+            readings = "unnest([f.first_reading, f.last_reading])"
+            lines = [f"{readings} as window_id", "unnest([1, -1]) as change"]
         lines += [sql if sql == f"f.{name}" else f"{sql} as {quoted(name)}" for sql, name in shown]
         where = expressions.conjunction(conditions)
         text = "select\n  " + ",\n  ".join(lines) + "\n" + "\n".join(head)
@@ -334,10 +345,13 @@ class Fact:
         name = self._base or self.around.source_name(self.relation.name)
         if self.time:
             time = self.expression(self.time, self.place)
-            if self.is_daily:
-                return [f"from {name} f", f"join {self.frame.days} d on d.day = {time}"]
-            key = f"epoch_us({time}) // {self.frame.slot_us}"
-            return [f"from {name} f", f"join {self.frame.slots} d on d.slot = {key}"]
+            keys, columns, on = self.frame.days, "day", f"d.day = {time}"
+            if not self.is_daily:
+                on = f"d.slot = epoch_us({time}) // {self.frame.slot_us}"
+                keys, columns = self.frame.slots, "slot, day"
+            if self.is_by_day:
+                keys = f"(select distinct {columns} from {keys})"
+            return [f"from {name} f", f"join {keys} d on {on}"]
         if self.span:
             return self._spans(name)
         if self.is_parent or "window_id" in self.relation.columns:
@@ -360,8 +374,7 @@ class Fact:
         if self.is_running:
             return [
                 "from (",
-                "  select f.*, unnest([first_reading, last_reading]) as window_id,",
-                "    unnest([1, -1]) as change",
+                "  select f.*",
                 "  from (",
                 *inner,
                 "  ) f",

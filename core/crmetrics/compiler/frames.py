@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from crmetrics.compiler.slices import Clock, Frame, Window
+from crmetrics.periods import Calendar
 
 _SLOT_SIZES_S = (3600, 900, 60, 1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,10 +48,15 @@ def slot_seconds(clock: Clock, windows: Sequence[Window]) -> int:
     """
     first = min(window.start for window in windows)
     last = max(window.end for window in windows)
+    return _slot_seconds(clock.calendar, first, last)
+
+
+@lru_cache(maxsize=256)
+def _slot_seconds(calendar: Calendar, first: date, last: date) -> int:
     offsets = set()
     day = first
     while day <= last:
-        offsets.add(int(clock.calendar.instant(day).timestamp()))
+        offsets.add(int(calendar.instant(day).timestamp()))
         day += timedelta(days=1)
     return next(size for size in _SLOT_SIZES_S if all(at % size == 0 for at in offsets))
 
@@ -107,10 +114,16 @@ class FrameTables:
             f"select * from (values\n{body}\n) as w({names})"
         )
 
-    def days_sql(self) -> str:
+    def days_sql(self, *, is_cut: bool = False) -> str:
+        """The days of each window. is_cut: only those that have begun at as_of, for facts dated by
+        a day: what is dated later has not happened yet (P4, P5)."""
+        end = "period_end"
+        if is_cut and any(not self.clock.is_over(window.end) for window in self.frame.windows):
+            last = self.clock.calendar.local_day(self.clock.as_of - timedelta(microseconds=1))
+            end = f"least(period_end, date '{last + timedelta(days=1)}')"
         return (
             f"create or replace temp table {self.days} as\n"
-            "select unnest(generate_series(period_start, period_end - 1, interval 1 day))::date"
+            f"select unnest(generate_series(period_start, {end} - 1, interval 1 day))::date"
             f" as day, window_id\nfrom {self.windows}"
         )
 

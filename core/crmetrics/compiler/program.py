@@ -21,7 +21,7 @@ from crmetrics.compiler.fact import Surroundings
 from crmetrics.compiler.needs import Needs, Supplied
 from crmetrics.compiler.plan import Part, Planner
 from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
-from crmetrics.compiler.slices import SliceBook
+from crmetrics.compiler.slices import SliceBook, Window
 from crmetrics.compiler.vectors import Conversion, vector_sql
 
 _RATE_MIN_SAMPLE = 20
@@ -85,8 +85,9 @@ class Program:
 class Compiler:
     """Compiles one question.
 
-    first_days: earliest local day per (relation, expression), None = no row; asked for the rule of
-    coverage (N3). covers_from: dataset -> first day that its source declares complete.
+    first_day: (relation, expression, until) -> the earliest local day, or any before `until`;
+    None = no row; asked for the rule of coverage (N3). covers_from: dataset -> first day that its
+    source declares complete.
     has_rows: whether the warehouse holds any row of a dataset.
     hash_of: definition hash of a measure. is_stale: KPI needs -> freshness. fillings: statements
     that compute the materialized models a text reads.
@@ -101,7 +102,7 @@ class Compiler:
     model_words: Callable[[str], Sequence[str]]
     vectors_of: Callable[[str], Sequence[Vector]]
     fillings: Callable[[str], Sequence[str]]
-    first_day: Callable[[str, str], date | None]
+    first_day: Callable[[str, str, date], date | None]
     has_rows: Callable[[str], bool]
     covers_from: Mapping[str, date]
     is_stale: Callable[[Mapping[str, set[str]]], bool]
@@ -144,12 +145,18 @@ class Compiler:
     def _compile_rowsets(self, program: Program) -> dict[int, Compiled]:
         compiled: dict[int, Compiled] = {}
         statements: list[Statement] = []
+        made: dict[str, str] = {}
+        self._share_frames()
         for rowset in self._rowsets:
             sql = rowset.compile()
-            statements += [Statement("setup", text) for text in rowset.setup()]
+            setup = rowset.setup()
             if rowset.operands[0].measure.shape == "period":
-                statements += [Statement("setup", text) for text in rowset.tables.period_views()]
-                statements += self._vectors(rowset)
+                setup += [*rowset.tables.period_views(), *self._vectors(rowset)]
+            for text in setup:
+                name = text.partition("\n")[0]
+                if made.get(name) != text:
+                    made[name] = text
+                    statements.append(Statement("setup", text))
             statements.append(Statement("rowset", sql))
             counts = excluded_counts(rowset)
             if counts is not None:
@@ -168,18 +175,22 @@ class Compiler:
         program.rowsets = self._rowsets
         return compiled
 
-    def _vectors(self, rowset: RowSet) -> list[Statement]:
+    def _share_frames(self) -> None:
+        """Row sets that look at the same windows share the tables of these windows."""
+        names: dict[tuple[Window, ...], str] = {}
+        for rowset in self._rowsets:
+            windows = tuple(rowset.frame.windows)
+            rowset.frame_name = names.setdefault(windows, str(rowset.number))
+
+    def _vectors(self, rowset: RowSet) -> list[str]:
         """The vectors that a period model reads, over the periods of its row set."""
         return [
-            Statement(
-                "setup",
-                vector_sql(
-                    vector,
-                    self.around.source_name(vector.relation),
-                    rowset.frame,
-                    self.book.clock,
-                    Conversion(self.around.convert, self.around.has_rates),
-                ),
+            vector_sql(
+                vector,
+                self.around.source_name(vector.relation),
+                rowset.frame,
+                self.book.clock,
+                Conversion(self.around.convert, self.around.has_rates),
             )
             for vector in self.vectors_of(rowset.operands[0].measure.relation)
         ]
@@ -245,7 +256,13 @@ class Compiler:
         program.statements.append(
             Statement("assemble", f"create or replace temp table found as\n{found}")
         )
-        program.statements.append(Statement("answer", result_select(self.min_base)))
+        compared = {
+            which
+            for item in self.book.slices
+            for which in ("previous", "year_ago")
+            if getattr(item, which) is not None
+        }
+        program.statements.append(Statement("answer", result_select(self.min_base, compared)))
 
     def _slice_windows_sql(self, operands: Sequence[Operand]) -> str:
         numbers = {o.number: rowset.frame for rowset in self._rowsets for o in rowset.operands}
@@ -332,7 +349,8 @@ class Compiler:
         return tuple(sorted(gaps))
 
     def _first(self, relation: str, sql: str) -> tuple[date | None, date | None]:
-        return self.first_day(relation, sql), self.covers_from.get(relation)
+        until = min((item.end for item in self.book.slices), default=self.book.clock.as_of_day)
+        return self.first_day(relation, sql, until), self.covers_from.get(relation)
 
     def _missing_select(self, item: Missing) -> str:
         kpi, variant = item.requested.kpi, item.requested.variant

@@ -199,6 +199,8 @@ class Schema:
             target = self.target(relation, hop)
             if target is not None:
                 names += [f"{hop.removesuffix('_id')}.{column}" for column in target.columns]
+                if hop in _ALIAS_ORDER:
+                    names += target.columns
         names += [name for name in self.dimensions if self.derived(relation, name)]
         return names
 

@@ -16,6 +16,7 @@ from crmetrics.compiler import expressions
 from crmetrics.compiler.expressions import Aggregate, Split
 from crmetrics.compiler.fact import Fact, Surroundings, quoted
 from crmetrics.compiler.frames import FrameTables
+from crmetrics.compiler.overlapping import by_day_statement, do_overlap
 from crmetrics.compiler.relations import virtual_base
 from crmetrics.compiler.running import can_run, running_statement
 from crmetrics.compiler.slices import Clock, Frame, Window
@@ -50,6 +51,7 @@ class Operand:
             measure.time,
             measure.span,
             measure.at,
+            measure.looks_ahead,
             measure.currency,
             measure.rate_day,
             replace(measure.window, shift="", shift_months=0),
@@ -87,6 +89,7 @@ class RowSet:
     band: Callable[[str], list[float]]
     operands: list[Operand] = field(default_factory=list)
     frame: Frame = field(default_factory=Frame)
+    frame_name: str = ""
     compiled: list[Compiled] = field(default_factory=list)
     _aggregates: dict[str, str] = field(default_factory=dict)
     fact: Fact | None = None
@@ -99,7 +102,7 @@ class RowSet:
 
     @property
     def tables(self) -> FrameTables:
-        return FrameTables(str(self.number), self.frame, self.clock)
+        return FrameTables(self.frame_name or str(self.number), self.frame, self.clock)
 
     def add(self, operand: Operand) -> None:
         self.operands.append(operand)
@@ -158,7 +161,28 @@ class RowSet:
                 self.group_by(),
             )
         self.fact_sql = self._only_latest(fact, where) if first.measure.latest else fact.sql(where)
-        return self._statement(dimensions)
+        return self._by_day(fact, where, dimensions) or self._statement(dimensions)
+
+    def _by_day(self, fact: Fact, where: list[str], dimensions: list[str]) -> str | None:
+        """The statement by way of sums by day, where windows overlap and the sums can be added."""
+        if not fact.time or fact.reads_windows or self.operands[0].measure.latest:
+            return None
+        if not do_overlap(self.frame.windows):
+            return None
+        tables = self.tables
+        days = (
+            tables.days
+            if fact.is_daily
+            else f"(select distinct day, window_id from {tables.slots})"
+        )
+        return by_day_statement(
+            self.name,
+            replace(fact, is_by_day=True).sql(where),
+            days,
+            dimensions,
+            self._aggregates,
+            self.group_by("window_day"),
+        )
 
     def _with_orphans(self, item: Compiled) -> Compiled:
         """The count of the rows behind a value whose dimension follows a key to nowhere (E6)."""
@@ -186,6 +210,8 @@ class RowSet:
         )
 
     def _inner(self, fact: Fact, sql: str, first: Operand) -> str:
+        if sql == first.where:
+            expressions.check_condition(sql, fact.column_type, first.where_place)
         place = first.where_place if sql == first.where else first.measure.place("where")
         return fact.expression(sql, place)
 
@@ -328,12 +354,12 @@ class RowSet:
             "select\n  " + ",\n  ".join(columns) + f"\nfrom fact\n{self.group_by()}"
         )
 
-    def group_by(self) -> str:
+    def group_by(self, key: str = "window_id") -> str:
         """GROUP BY for the groupings: plain for one, GROUPING SETS for several."""
         groupings = []
         for grouping in self.operands[0].groupings:
             names = [*(quoted(f"by {name}") for name in grouping)]
-            groupings.append(", ".join(["window_id", *names]))
+            groupings.append(", ".join([key, *names]))
         if len(groupings) == 1:
             return f"group by {groupings[0]}"
         return "group by grouping sets (" + ", ".join(f"({item})" for item in groupings) + ")"
@@ -344,7 +370,9 @@ class RowSet:
         statements = [tables.windows_sql()]
         assert self.fact is not None
         if self.fact.time:
-            statements.append(tables.days_sql() if self.fact.is_daily else tables.slots_sql())
+            is_cut = not self.operands[0].measure.looks_ahead
+            days = tables.days_sql(is_cut=is_cut) if self.fact.is_daily else tables.slots_sql()
+            statements.append(days)
         elif self.fact.span:
             statements.append(tables.readings_sql(is_daily=self.fact.is_daily))
         else:

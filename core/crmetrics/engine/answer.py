@@ -25,7 +25,7 @@ from crmetrics.errors import ConfigError, Finding, QueryError, UsageError
 from crmetrics.periods import Period
 from crmetrics.results import result_schema
 from crmetrics.warehouse.currency import converted
-from crmetrics.warehouse.placeholders import render
+from crmetrics.warehouse.placeholders import literal, render
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -182,16 +182,27 @@ class Answerer:
                 findings=[Finding(found.message, place.file, place.line, place.column, found.hint)]
             ) from exc
 
-    def _first_day(self, relation: str, sql: str) -> date | None:
-        """The local day of the earliest row that a measure dates (rule N3)."""
-        if (relation, sql) not in self._first_days:
-            name = self.relations.sql_name(relation)
-            first = f"min({sql})" if self._is_date(relation, sql) else f"local_day(min({sql}))"
-            query = f"select {first}::varchar from {name}"
-            self.session.prepare(query)
-            found = self.session.scalar(query)
-            self._first_days[relation, sql] = date.fromisoformat(found) if found else None
-        return self._first_days[relation, sql]
+    def _first_day(self, relation: str, sql: str, until: date) -> date | None:
+        """The local day of the earliest row that a measure dates (rule N3); any row before
+        `until` will do, as it is found without reading them all."""
+        self.relations.require_readable(relation)
+        known = self._first_days.get((relation, sql), date.max)
+        if known is None or known < until:
+            return known
+        name = self.relations.sql_name(relation)
+        is_date = self._is_date(relation, sql)
+        limit = literal(until if is_date else self.clock.calendar.instant(until))
+        found = self._day(f"select {sql} as day from {name} where {sql} < {limit} limit 1", is_date)
+        if found is None:
+            found = self._day(f"select min({sql}) as day from {name}", is_date)
+        self._first_days[relation, sql] = found
+        return found
+
+    def _day(self, query: str, is_date: bool) -> date | None:
+        text = f"select {'day' if is_date else 'local_day(day)'}::varchar from ({query})"
+        self.session.prepare(text)
+        found = self.session.scalar(text)
+        return date.fromisoformat(found) if found else None
 
     def _is_date(self, relation: str, sql: str) -> bool:
         return self.schema.relation(relation).columns.get(sql) == "DATE"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -11,7 +12,9 @@ from crmetrics.catalog import Catalog
 from crmetrics.compiler.slices import Clock
 from crmetrics.engine.answer import Question, groupings_of
 from crmetrics.errors import UsageError, did_you_mean
-from crmetrics.periods import GRAINS, Grain, Period
+from crmetrics.periods import FIRST_YEAR, GRAINS, LAST_YEAR, Grain, Period
+
+log = logging.getLogger(__name__)
 
 DEFAULT_GRAIN: Grain = "month"
 COMPARISONS = ("previous", "year_ago")
@@ -92,9 +95,16 @@ def periods_of(asked: Asked, clock: Clock) -> list[Period]:
 
 
 def _cut(start: date, end: date, grain: Grain, clock: Clock) -> list[Period]:
+    if not FIRST_YEAR <= start.year <= end.year <= LAST_YEAR:
+        raise UsageError(f"{start} to {end}: years go from {FIRST_YEAR} to {LAST_YEAR}.")
     if (end - start).days > 366 * 200:
         raise UsageError(f"the range from {start} to {end} is longer than 200 years.")
     found = clock.calendar.periods(start, end, grain)
+    if (found[0].start, found[-1].end) != (start, end):
+        log.warning(
+            "%s to %s is reported in whole periods of grain %s: %s to %s (exclusive)",
+            start, end, grain, found[0].start, found[-1].end,
+        )  # fmt: skip
     if len(found) > _MAX_PERIODS:
         raise UsageError(
             f"{len(found)} periods of grain {grain!r} are more than {_MAX_PERIODS}. "

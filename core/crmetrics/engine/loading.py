@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from crmetrics import extract
-from crmetrics.errors import SourceError, UsageError, did_you_mean
+from crmetrics.errors import Finding, SourceError, UsageError, did_you_mean
 from crmetrics.planner import plan_reads
 from crmetrics.plugin import Connector, ConnectorContext, Supply
 from crmetrics.warehouse.compute import open_for_compute
@@ -17,6 +18,8 @@ from crmetrics.warehouse.load import LoadSession, open_for_load
 if TYPE_CHECKING:
     from crmetrics.engine.project import Project
     from crmetrics.warehouse.compute import ComputeSession
+
+log = logging.getLogger(__name__)
 
 _ORPHANS_SHOWN = 3
 
@@ -59,9 +62,11 @@ class SyncReport:
         """All failures as one error; None when there is none."""
         if not self.failures:
             return None
-        findings = [f for report in self.failures if report.error for f in report.error.findings]
-        texts = [str(report.error) for report in self.failures]
-        return SourceError("\n".join(texts), findings=findings)
+        findings: list[Finding] = []
+        for report in self.failures:
+            assert report.error is not None
+            findings += report.error.findings or (Finding(str(report.error)),)
+        return SourceError(findings=findings)
 
     def notes(self) -> Iterator[str]:
         """What a reader of the numbers must know: failures, rejected rows, orphans."""
@@ -72,6 +77,11 @@ class SyncReport:
                 yield (
                     f"{report.source}.{report.dataset}: {report.rejected:,} of "
                     f"{report.fetched:,} records were set aside (see rejected_rows)"
+                )
+            if report.duplicates:
+                yield (
+                    f"{report.source}.{report.dataset}: {report.duplicates:,} of "
+                    f"{report.fetched:,} records repeat a key; the newest of each counts"
                 )
         yield from (str(item) for item in self.orphans)
 
@@ -207,6 +217,8 @@ def load_missing(project: Project) -> None:
         report = sync(project, local)
         if report.error is not None:
             raise report.error
+        for note in report.notes():
+            log.warning("%s", note)
     elif not project.engine_settings.path.exists():
         raise UsageError("nothing is loaded yet. Run `crmetrics sync` first.")
 

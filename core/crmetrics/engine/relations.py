@@ -171,6 +171,17 @@ class Relations:
             )
             raise ConfigError(findings=[Finding(problem, model.file, 1, 1)])
 
+    def require_readable(self, relation: str) -> None:
+        """Raises ConfigError for a materialized model, which has its rows only while a question is
+        answered: nobody can see before how far back it reaches."""
+        model = self.catalog.models.get(relation.partition("__")[0])
+        if model is not None and model.is_materialized:
+            problem = (
+                f"model {model.name!r} is materialized: a KPI that reads it must say by covered_by "
+                "which column of which dataset dates its rows."
+            )
+            raise ConfigError(findings=[Finding(problem, model.file, 1, 1)])
+
     def fillings(self, text: str) -> list[str]:
         """The statements that compute the materialized models that `text` reads, directly or
         through other models, in an order that runs."""

@@ -1,0 +1,37 @@
+"""Everything measured, as one table of ratios.
+
+python -m benchmarks              sizes S and M: about ten minutes, two of them once for the data
+python -m benchmarks --quick      size S only
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+from benchmarks import csv_load, one_kpi, sales_pack, startup
+from benchmarks.measuring import HEAD, Line
+
+
+def parts(*, is_quick: bool) -> Iterator[Callable[[], list[Line]]]:
+    """The measurements, the short ones first."""
+    yield lambda: startup.measure(15)
+    yield lambda: one_kpi.measure("S", 5)
+    yield lambda: csv_load.measure("S", 3)
+    yield lambda: sales_pack.measure("S", 5)
+    if not is_quick:
+        yield lambda: sales_pack.measure("M", 3)
+        yield lambda: sales_pack.measure("M", 3, one_currency=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="size S only")
+    print(HEAD)
+    for measure in parts(is_quick=parser.parse_args().quick):
+        for line in measure():
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()

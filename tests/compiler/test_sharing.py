@@ -1,0 +1,271 @@
+"""Work done once for a question: sums by day, parents with what lies behind them, kept models."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crmetrics.engine import Project
+from crmetrics.engine.answer import Question
+from crmetrics.errors import ConfigError
+from crmetrics.testing.examples import read_example
+from crmetrics.testing.projects import load_tables, write_project
+
+NOW = datetime(2025, 8, 20, 7, 30, tzinfo=UTC)
+DEFINITIONS = """
+kpis:
+  sold:
+    title: Sold
+    question: How much?
+    unit: currency
+    better: higher
+    from: opportunities
+    time: close_date
+    window: {trailing_days: 45}
+    value: sum(amount_rc)
+    variants:
+      count: {value: count(*), unit: count}
+      amounts: {value: count(amount), unit: count}
+      mean: {value: avg(amount) filter (where is_won)}
+      least: {value: min(amount)}
+      most: {value: max(amount) filter (where is_won)}
+      median: {value: "quantile_cont(amount::double, 0.5)"}
+      accounts: {value: count(distinct account_id), unit: count}
+      created:
+        time: created_at
+        value: count(*)
+        unit: count
+  history:
+    title: Rows of history
+    question: How many?
+    unit: count
+    better: higher
+    from: opportunity_stage_history
+    time: entered_at
+    value: count(*)
+    variants:
+      left: {time: exited_at}
+  latest:
+    title: Latest stages
+    question: How many?
+    unit: count
+    better: higher
+    from: late_rows
+    time: entered_at
+    covered_by: [opportunity_stage_history.entered_at]
+    value: count(*)
+    variants:
+      open: {span: [entered_at, exited_at], time: ""}
+"""
+ROWS = ["count", "amounts", "mean", "least", "most", "median", "accounts", "created"]
+
+
+def shown(value: object) -> str:
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value).replace(" ", "T")
+
+
+class Deals:
+    """Forty deals around the periods asked for; some without an amount, owner or account."""
+
+    def __init__(self, seed: int) -> None:
+        dice = random.Random(seed)
+        self.rows = [
+            {
+                "id": str(number),
+                "close_date": date(2025, 1, 1) + timedelta(days=dice.randrange(230)),
+                "created_at": datetime(2025, 1, 1, tzinfo=UTC)
+                + timedelta(minutes=dice.randrange(330_000)),
+                "amount": dice.choice([None, dice.randrange(900), dice.randrange(900)]),
+                "is_won": dice.random() < 0.5,
+                "owner_id": dice.choice(["u1", "u2", "u3", "gone", ""]),
+                "account_id": dice.choice("abcd"),
+            }
+            for number in range(40)
+        ]
+
+    def text(self) -> str:
+        names = list(self.rows[0])
+        lines = ["@opportunities", ",".join(names)]
+        for row in self.rows:
+            values = (row[name] for name in names)
+            lines.append(",".join(shown(value) for value in values))
+        lines += ["@users", "id,team", "u1,East", "u2,West", "u3,"]
+        lines += ["@opportunity_stage_history", "id,opportunity_id,stage,entered_at,exited_at"]
+        for row in self.rows[:30]:
+            entered = row["created_at"]
+            left = (entered + timedelta(days=9)).isoformat() if row["is_won"] else ""
+            lines.append(f"h{row['id']},{row['id']},open,{entered.isoformat()},{left}")
+        lines.append(f"h99,nothing,open,{datetime(2025, 3, 3, tzinfo=UTC).isoformat()},")
+        return "\n".join(lines)
+
+    def within(self, start: date, end: date) -> list[dict[str, Any]]:
+        return [row for row in self.rows if start <= row["close_date"] < end]
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def deals(request: pytest.FixtureRequest) -> Deals:
+    return Deals(request.param)
+
+
+@pytest.fixture(scope="module")
+def project(deals: Deals, tmp_path_factory: Any) -> Project:
+    directory: Path = tmp_path_factory.mktemp("sharing")
+    write_project(directory, {}, packs=(), reporting={"timezone": "America/New_York"})
+    (directory / "metrics" / "sql").mkdir(parents=True)
+    (directory / "metrics" / "own.yaml").write_text(DEFINITIONS)
+    (directory / "metrics" / "sql" / "late_rows.sql").write_text(
+        "-- materialized\nselect source, id, opportunity_id, entered_at, exited_at\n"
+        "from live_opportunity_stage_history\n"
+        "where exited_at is null or exited_at >= (select start_at from looked_at)\n"
+    )
+    load_tables(directory, read_example(deals.text()).tables)
+    return Project(directory, environ={}, now=lambda: NOW)
+
+
+def expected(rows: list[dict[str, Any]], variant: str) -> float | None:
+    amounts = [row["amount"] for row in rows if row["amount"] is not None]
+    won = [r["amount"] for r in rows if r["is_won"] and r["amount"] is not None]
+    ordered = sorted(amounts)
+    middle = len(ordered) // 2
+    median = None
+    if ordered:
+        median = (ordered[middle] + ordered[~middle]) / 2
+    return {
+        "": sum(amounts),
+        "count": len(rows),
+        "amounts": len(amounts),
+        "mean": sum(won) / len(won) if won else None,
+        "least": min(amounts, default=None),
+        "most": max(won, default=None),
+        "median": median,
+        "accounts": len({row["account_id"] for row in rows}),
+    }[variant]
+
+
+@pytest.mark.parametrize("by", [(), ("team",)])
+@pytest.mark.parametrize("grain", ["week", "month"])
+def test_overlapping_windows_are_what_each_window_gives(
+    grain: str, by: tuple[str, ...], project: Project, deals: Deals
+) -> None:
+    teams = {"u1": "East", "u2": "West"}
+    names = ["sold", *(f"sold.{name}" for name in ROWS if name != "created")]
+    table = project.query(names, start="2025-02-01", end="2025-08-01", grain=grain, by=by)
+    rows = table.to_pylist()
+    assert len(rows) >= len(names) * 6
+    for row in rows:
+        found = deals.within(row["period_end"] - timedelta(days=45), row["period_end"])
+        if by:
+            (team,) = dict(row["segment"]).values()
+            found = [r for r in found if teams.get(r["owner_id"], "(none)") == team]
+        assert (row["value"] or 0) == pytest.approx(expected(found, row["variant"]) or 0), row
+
+
+def test_overlapping_windows_over_instants_follow_the_local_day(
+    project: Project, deals: Deals
+) -> None:
+    table = project.query(["sold.created"], start="2025-03-01", end="2025-08-01", grain="week")
+    for row in table.to_pylist():
+        first = row["period_end"] - timedelta(days=45)
+        local = [project.calendar.local_day(deal["created_at"]) for deal in deals.rows]
+        assert row["value"] == sum(first <= day < row["period_end"] for day in local)
+
+
+def scans(project: Project, names: tuple[str, ...], grain: str, by: tuple[str, ...]) -> list[str]:
+    periods = tuple(project.calendar.periods(date(2025, 2, 1), date(2025, 8, 1), grain))  # type: ignore[arg-type]
+    with project.answerer(periods) as answerer:
+        program = answerer.program(Question(names, periods, (by,)))
+        return [statement.sql for statement in program.statements]
+
+
+def test_only_sums_over_overlapping_windows_go_by_way_of_days(project: Project) -> None:
+    assert "daily as" in " ".join(scans(project, ("sold", "sold.mean"), "week", ()))
+    assert "daily as" not in " ".join(scans(project, ("sold", "sold.mean"), "quarter", ()))
+    assert "daily as" not in " ".join(scans(project, ("sold", "sold.median"), "week", ()))
+    assert "daily as" not in " ".join(scans(project, ("sold.accounts",), "week", ()))
+
+
+def test_a_parent_is_joined_with_its_parents_once_for_all_row_sets(project: Project) -> None:
+    statements = scans(project, ("history", "history.left"), "month", ("opportunity.owner.team",))
+    kept = [sql for sql in statements if "opportunities_with_parents_kept as" in sql]
+    assert len(kept) == 1
+    assert sum("live_users" in sql for sql in statements) == 1
+    alone = scans(project, ("history",), "month", ("opportunity.owner.team",))
+    assert not any("_kept" in sql for sql in alone), "one reader needs no table"
+
+
+@pytest.mark.parametrize("names", [["history"], ["history", "history.left"]])
+def test_groups_behind_a_parent_are_those_of_each_row(
+    names: list[str], project: Project, deals: Deals
+) -> None:
+    teams = {"u1": "East", "u2": "West"}
+    owner = {row["id"]: row["owner_id"] for row in deals.rows}
+    table = project.query(
+        names, start="2025-01-01", end="2026-01-01", grain="year", by=["opportunity.owner.team"]
+    )
+    found = {
+        dict(row["segment"])["opportunity.owner.team"]: (row["value"], dict(row["coverage"]))
+        for row in table.to_pylist()
+        if not row["variant"]
+    }
+    wanted: dict[str, int] = {}
+    lost = 1  # the row of history without a deal
+    for row in deals.rows[:30]:
+        team = teams.get(row["owner_id"], "(none)")
+        wanted[team] = wanted.get(team, 0) + 1
+        lost += owner[row["id"]] == "gone"
+    wanted["(none)"] = wanted.get("(none)", 0) + 1
+    assert {team: value for team, (value, _) in found.items()} == wanted
+    assert found["(none)"][1]["orphan"] == lost
+
+
+def test_a_materialized_model_is_computed_once_and_anew_for_each_question(
+    project: Project, deals: Deals
+) -> None:
+    statements = scans(project, ("latest", "latest.open"), "month", ())
+    filled = [sql for sql in statements if "temp table late_rows as" in sql]
+    assert len(filled) == 1
+    spring = tuple(project.calendar.periods(date(2025, 2, 1), date(2025, 6, 1), "month"))
+    summer = tuple(project.calendar.periods(date(2025, 7, 1), date(2025, 8, 1), "month"))
+    with project.answerer((*spring, *summer)) as answerer:
+        answerer.answer(Question(("latest.open",), summer))
+        rows = answerer.answer(Question(("latest.open",), spring)).to_pylist()
+    entered = [row["created_at"] for row in deals.rows[:30]]
+    left = [r["created_at"] + timedelta(days=9) if r["is_won"] else None for r in deals.rows[:30]]
+    for row in rows:
+        at = project.calendar.instant(row["period_end"])
+        known = sum(e < at and (x is None or x >= at) for e, x in zip(entered, left, strict=True))
+        assert row["value"] == known + (at > datetime(2025, 3, 3, tzinfo=UTC))
+
+
+def test_a_materialized_model_that_reads_periods_is_refused(tmp_path: Path) -> None:
+    write_project(tmp_path, {}, packs=())
+    (tmp_path / "metrics" / "sql").mkdir(parents=True)
+    (tmp_path / "metrics" / "own.yaml").write_text(DEFINITIONS)
+    (tmp_path / "metrics" / "sql" / "late_rows.sql").write_text(
+        "-- materialized\nselect p.period_start, h.*\n"
+        "from live_opportunity_stage_history h, periods p\n"
+    )
+    load_tables(tmp_path, read_example(Deals(1).text()).tables)
+    project = Project(tmp_path, environ={}, now=lambda: NOW)
+    with pytest.raises(ConfigError, match=r"late_rows.*'periods'.*cannot be materialized"):
+        project.query(["latest"], period="2025-03")
+
+
+def test_a_materialized_model_cannot_say_how_far_back_it_reaches(tmp_path: Path) -> None:
+    write_project(tmp_path, {}, packs=())
+    (tmp_path / "metrics" / "sql").mkdir(parents=True)
+    text = DEFINITIONS.replace("    covered_by: [opportunity_stage_history.entered_at]\n", "")
+    (tmp_path / "metrics" / "own.yaml").write_text(text)
+    (tmp_path / "metrics" / "sql" / "late_rows.sql").write_text(
+        "-- materialized\nselect * from live_opportunity_stage_history\n"
+    )
+    load_tables(tmp_path, read_example(Deals(1).text()).tables)
+    project = Project(tmp_path, environ={}, now=lambda: NOW)
+    with pytest.raises(ConfigError, match=r"late_rows.*covered_by"):
+        project.query(["latest"], period="2025-03")
