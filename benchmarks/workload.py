@@ -70,8 +70,7 @@ class Workload:
 
     @property
     def datasets(self) -> list[str]:
-        names = [path.stem for path in sorted(QUERIES.glob("[a-z]*.sql"))]
-        return [name for name in names if name != "exchange_rates" or not self.one_currency]
+        return [path.stem for path in sorted(QUERIES.glob("[a-z]*.sql"))]
 
     # --- making ----------------------------------------------------------------------------------
 
