@@ -13,7 +13,7 @@ from crmetrics.catalog import Catalog, load_catalog
 from crmetrics.compiler.slices import Clock
 from crmetrics.config import ProjectConfig, load_config, peek_plugins
 from crmetrics.engine.answer import Answerer, Question
-from crmetrics.engine.asking import Asked, periods_of, question_of
+from crmetrics.engine.asking import Asked, question_of
 from crmetrics.engine.effective import Settings
 from crmetrics.engine.goal_rows import GoalRows
 from crmetrics.errors import ConfigError, Finding, PluginError
@@ -298,9 +298,6 @@ class Project:
                 self.config.reporting.currency,
                 given={"goals": GoalRows(self.config.goals)},
             )
-
-    def periods(self, asked: Asked) -> list[Period]:
-        return periods_of(asked, self.clock(asked.as_of))
 
     def question(self, asked: Asked) -> Question:
         return question_of(asked, self.clock(asked.as_of), self.catalog)
