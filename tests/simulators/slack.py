@@ -12,13 +12,10 @@ from __future__ import annotations
 
 import json
 import re
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Literal, Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+from simulators.service import Answer, Call, Service
 
 TOKEN = "simulatedSecretToken0001"
 PATH = f"/services/T00000000/B00000000/{TOKEN}"
@@ -43,85 +40,58 @@ _ENTITIES = re.compile(r"&(?:amp|lt|gt);")
 _BROADCASTS = re.compile(r"@(?:here|channel|everyone)\b", re.IGNORECASE)
 
 
-@dataclass
-class SlackSimulator:
-    """One webhook to one channel; `now` is its clock."""
+class SlackSimulator(Service):
+    """One webhook to one channel; `now` is its clock in seconds."""
 
-    now: Callable[[], float] = lambda: 0.0
-    state: str = "active"
-    retry_after_s: int = 1
-    posts: list[dict[str, Any]] = field(default_factory=list)
-    requests: list[tuple[float, bytes]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    answers: list[tuple[int, str]] = field(default_factory=list)
-    moods: list[Mood] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = lambda: 0.0) -> None:
+        super().__init__()
+        self.now = now
+        self.state = "active"
+        self.retry_after_s = 1
+        self.posts: list[dict[str, Any]] = []
+        self.times: list[float] = []
+        self.answers: list[tuple[int, str]] = []
+        self.moods: list[Mood] = []
+        self.complaints: list[str] = []
         self._tokens, self._filled_at = float(_BURST), self.now()
         self._blocked_until = float("-inf")
-        self._release = threading.Event()
-        simulator = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                simulator._handle(self)
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-
-    @property
-    def base_url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def webhook_url(self) -> str:
         return self.base_url + PATH
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    @property
+    def requests(self) -> list[tuple[float, bytes]]:
+        """When each request came, and its body."""
+        return [(at, call.body) for at, call in zip(self.times, self.calls, strict=True)]
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._release.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+    @property
+    def headers(self) -> list[Mapping[str, str]]:
+        return [call.headers for call in self.calls]
 
     # --- one request -------------------------------------------------------------------------
 
-    def _handle(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        self.requests.append((self.now(), body))
-        self.headers.append({name.lower(): value for name, value in handler.headers.items()})
+    def handle(self, call: Call) -> Answer:
+        self.times.append(self.now())
         mood = self.moods.pop(0) if self.moods else None
         if mood == "hang up":
-            handler.connection.shutdown(socket.SHUT_RDWR)
-            return
+            return Answer.hang_up()
         if mood == "html":
-            self._answer(handler, 200, "<html>Please log in</html>", content="text/html")
-            return
+            return Answer.html("Please log in")
         if mood == "say nothing":
-            self._release.wait(10)
-            return
-        status, word = self._judge(handler, body)
+            return Answer.silence()
+        status, word = self._judge(call)
         if status == 200 and mood == "store, then answer 500":
             status, word = 500, "rollup_error"
         if status == 200 and mood == "store, then hang up":
-            handler.connection.shutdown(socket.SHUT_RDWR)
-            return
-        self._answer(handler, status, word)
+            return Answer.hang_up()
+        answer = Answer.text(word, status)
+        if status == 429:
+            return answer.with_headers({"Retry-After": str(self.retry_after_s)})
+        return answer
 
-    def _judge(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, str]:
-        if handler.path != PATH:
+    def _judge(self, call: Call) -> tuple[int, str]:
+        if call.path != PATH or call.method != "POST":
             return 404, "no_service"
         if self.answers:
             return self.answers.pop(0)
@@ -129,10 +99,10 @@ class SlackSimulator:
             return _STATES[self.state]
         if self._is_too_fast():
             return 429, "rate_limited"
-        if not (handler.headers.get("Content-Type") or "").startswith("application/json"):
+        if call.content_type != "application/json":
             return 400, "invalid_payload"
         try:
-            payload = json.loads(body)
+            payload = call.json()
         except ValueError:
             return 400, "invalid_payload"
         if not isinstance(payload, dict):
@@ -159,18 +129,6 @@ class SlackSimulator:
             return True
         self._tokens -= 1
         return False
-
-    def _answer(
-        self, handler: BaseHTTPRequestHandler, status: int, word: str, content: str = "text/plain"
-    ) -> None:
-        body = word.encode()
-        handler.send_response(status)
-        if status == 429:
-            handler.send_header("Retry-After", str(self.retry_after_s))
-        handler.send_header("Content-Type", content)
-        handler.send_header("Content-Length", str(len(body)))
-        handler.end_headers()
-        handler.wfile.write(body)
 
 
 # --- Block Kit -------------------------------------------------------------------------------
