@@ -17,6 +17,7 @@ from crmetrics.state import (
     DeliveryStatus,
     Ledger,
     RecordedResults,
+    ReportedPeriod,
     create_ledger,
     finish_run,
     history,
@@ -24,6 +25,7 @@ from crmetrics.state import (
     new_run_id,
     record_delivery,
     record_results,
+    reported_periods,
     runs,
     start_run,
     versions,
@@ -61,6 +63,15 @@ def current(session: Connection) -> list[tuple[Any, ...]]:
 # --- runs ------------------------------------------------------------------------------------
 
 
+def begin(
+    session: Connection, run_id: str, job: str, at: datetime, *, is_dated: bool = False
+) -> None:
+    start_run(
+        session, run_id, job=job, period=WEEK, is_dated=is_dated, at=at, as_of=AS_OF,
+        config_hash="c1",
+    )  # fmt: skip
+
+
 def test_a_run_id_sorts_by_time() -> None:
     ids = [new_run_id(AS_OF + DAY * days) for days in range(3)]
     assert ids == sorted(ids)
@@ -69,8 +80,8 @@ def test_a_run_id_sorts_by_time() -> None:
 
 
 def test_a_run_without_an_end_is_seen_as_such(session: Connection) -> None:
-    start_run(session, "a", job="weekly", at=AS_OF, as_of=AS_OF, config_hash="c1")
-    start_run(session, "b", job="weekly", at=AS_OF + DAY, as_of=AS_OF, config_hash="c1")
+    begin(session, "a", "weekly", AS_OF)
+    begin(session, "b", "weekly", AS_OF + DAY)
     finish_run(session, "b", at=AS_OF + DAY, exit_code=4, summary={"notes": ["ä"]})
     found = runs(session, job="weekly")
     assert found is not None
@@ -81,10 +92,30 @@ def test_a_run_without_an_end_is_seen_as_such(session: Connection) -> None:
 
 
 def test_runs_of_another_job_are_left_out(session: Connection) -> None:
-    start_run(session, "a", job="daily", at=AS_OF, as_of=AS_OF, config_hash="c1")
+    begin(session, "a", "daily", AS_OF)
     found = runs(session, job="weekly")
     assert found is not None
     assert found.num_rows == 0
+
+
+def test_the_periods_of_runs_are_told_in_order_with_their_end(session: Connection) -> None:
+    begin(session, "a", "weekly", AS_OF)
+    begin(session, "b", "weekly", AS_OF + DAY, is_dated=True)
+    finish_run(session, "b", at=AS_OF + DAY, exit_code=3, summary={})
+    assert reported_periods(session, "weekly", grain="week") == [
+        ReportedPeriod(WEEK.start, None, False),
+        ReportedPeriod(WEEK.start, 3, True),
+    ]
+    assert reported_periods(session, "weekly", grain="month") == []
+
+
+def test_a_ledger_of_an_older_version_gets_its_new_columns(session: Connection) -> None:
+    session.execute("alter table meta.runs drop column period_start")
+    session.execute("insert into meta.runs (run_id, job) values ('old', 'weekly')")
+    assert reported_periods(session, "weekly", grain="week") == []
+    create_ledger(session)
+    begin(session, "a", "weekly", AS_OF)
+    assert len(reported_periods(session, "weekly", grain="week")) == 1
 
 
 # --- results ---------------------------------------------------------------------------------

@@ -6,7 +6,8 @@
     ├── PluginError               exit 2   a plugin that is needed cannot be used
     ├── SourceError               exit 3   a source failed: file, credentials, network, data
     ├── WarehouseError            exit 1   the warehouse file cannot be used
-    │   └── WarehouseLockedError  exit 1   another process holds it
+    │   └── WarehouseLockedError  exit 8   another process holds it
+    ├── JobBusyError              exit 8   another process runs this job, or the scheduler
     ├── QueryError                exit 1   a statement failed
     │   └── QueryTimeoutError     exit 1   a statement ran into its time limit
     ├── SinkError                 exit 5   a sink failed
@@ -34,6 +35,7 @@ class ExitCode:
     SINK = 5
     GOALS = 6
     QUALITY = 7
+    BUSY = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,14 @@ class WarehouseError(CrmetricsError):
 
 class WarehouseLockedError(WarehouseError):
     """Another process holds the warehouse file."""
+
+    exit_code = ExitCode.BUSY
+
+
+class JobBusyError(CrmetricsError):
+    """Another process does the same work; a repeat later may find it done."""
+
+    exit_code = ExitCode.BUSY
 
 
 class QueryError(CrmetricsError):

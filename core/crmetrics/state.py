@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from crmetrics import export
 from crmetrics.errors import WarehouseError
+from crmetrics.periods import Period
 from crmetrics.results import result_schema
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ RESULT_KEY = ("job", "kpi", "variant", "period_start", "period_end", "grain", "s
 _CIRCUMSTANCES = ("as_of", "run_id", "computed_at")
 
 _INCOMING = "incoming_results"
+
+# Columns of meta.runs that ledgers of the first versions do not have.
+_RUN_COLUMNS_SINCE = (
+    "period_start date", "period_end date", "grain varchar", "is_dated boolean"
+)  # fmt: skip
 
 
 class Session(Protocol):
@@ -91,6 +97,7 @@ def create_ledger(session: Session) -> None:
         "create table if not exists meta.runs (run_id varchar primary key, job varchar, "
         "started_at timestamptz, finished_at timestamptz, recorded_at timestamptz, "
         "exit_code integer, as_of timestamptz, config_hash varchar, summary varchar)",
+        *(f"alter table meta.runs add column if not exists {c}" for c in _RUN_COLUMNS_SINCE),
         f"create table if not exists meta.results ({described})",
         "create table if not exists meta.deliveries (key varchar, run_id varchar, job varchar, "
         "sink varchar, destination varchar, status varchar, receipt varchar, "
@@ -121,9 +128,14 @@ def _schema_types() -> list[tuple[str, Any]]:
 
 
 def _has_table(session: Session, name: str) -> bool:
+    return _has_column(session, name, None)
+
+
+def _has_column(session: Session, table: str, column: str | None) -> bool:
     found = session.rows(
-        "select 1 from information_schema.tables where table_schema = 'meta' and table_name = ?",
-        [name],
+        "select 1 from information_schema.columns where table_schema = 'meta' "
+        "and table_name = ? and column_name = coalesce(?, column_name) limit 1",
+        [table, column],
     )
     return bool(found)
 
@@ -132,13 +144,24 @@ def _has_table(session: Session, name: str) -> bool:
 
 
 def start_run(
-    session: Session, run_id: str, *, job: str, at: datetime, as_of: datetime, config_hash: str
+    session: Session,
+    run_id: str,
+    *,
+    job: str,
+    period: Period,
+    is_dated: bool,
+    at: datetime,
+    as_of: datetime,
+    config_hash: str,
 ) -> None:
-    """Note that a run has begun; one that never finishes stays without `finished_at`."""
+    """Note that a run has begun; one that never finishes stays without `finished_at`.
+
+    is_dated: somebody asked for this period; it was not the turn of the schedule.
+    """
     session.execute(
-        "insert into meta.runs (run_id, job, started_at, as_of, config_hash) "
-        "values (?, ?, ?, ?, ?)",
-        [run_id, job, at, as_of, config_hash],
+        "insert into meta.runs (run_id, job, period_start, period_end, grain, is_dated, "
+        "started_at, as_of, config_hash) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [run_id, job, period.start, period.end, period.grain, is_dated, at, as_of, config_hash],
     )
 
 
@@ -159,6 +182,27 @@ def runs(session: Session, *, job: str = "", limit: int = 50) -> pa.Table | None
     return session.arrow(
         "select * from meta.runs where ? in ('', job) order by run_id desc limit ?", [job, limit]
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedPeriod:
+    """The period of one run. exit_code: None when the run never finished."""
+
+    start: date
+    exit_code: int | None
+    is_dated: bool
+
+
+def reported_periods(session: Session, job: str, *, grain: str) -> list[ReportedPeriod]:
+    """The runs of a job about periods of this grain, in the order of the runs."""
+    if not _has_column(session, "runs", "period_start"):
+        return []
+    found = session.rows(
+        "select period_start, exit_code, is_dated from meta.runs "
+        "where job = ? and grain = ? order by run_id",
+        [job, grain],
+    )
+    return [ReportedPeriod(start, code, is_dated) for start, code, is_dated in found]
 
 
 # --- results ---------------------------------------------------------------------------------

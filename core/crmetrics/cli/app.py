@@ -88,7 +88,7 @@ app = App(
     """,
     epilog="""Exit codes: 0 ok, 1 internal error, 2 usage or configuration, 3 a source failed,
     4 delivered on partial data, 5 a sink failed, 6 goal missed or guardrail broken (with
-    --fail-on goals), 7 quality gate, 130 interrupted.""",
+    --fail-on goals), 7 quality gate, 8 already running, 130 interrupted, 143 terminated.""",
 )
 """The click group of the whole program."""
 

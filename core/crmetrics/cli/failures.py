@@ -6,9 +6,13 @@ import click
 
 from crmetrics.cli.console import Console
 from crmetrics.errors import CrmetricsError, ExitCode, Finding
+from crmetrics.stopping import Terminated
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells count it."""
+
+TERMINATED = 143
+"""Exit code after SIGTERM, as shells count it."""
 
 
 def report(error: BaseException, console: Console) -> int:
@@ -19,6 +23,9 @@ def report(error: BaseException, console: Console) -> int:
     elif isinstance(error, click.ClickException):
         _report_usage(error, console)
         code = error.exit_code
+    elif isinstance(error, Terminated) or isinstance(error.__cause__, Terminated):
+        console.error("Terminated.")
+        code = TERMINATED
     elif isinstance(error, (click.Abort, KeyboardInterrupt, EOFError)):
         console.error("Interrupted.")
         code = INTERRUPTED

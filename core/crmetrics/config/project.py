@@ -64,7 +64,10 @@ class MetricsConfig:
 
 @dataclass(frozen=True, slots=True)
 class JobConfig:
-    """One job. by: sets of dimensions, each a grouping of its own; empty = totals only."""
+    """One job. by: sets of dimensions, each a grouping of its own; empty = totals only.
+
+    catch_up: missed periods that a run without a day reports as well.
+    """
 
     name: str
     kpis: tuple[str, ...]
@@ -76,6 +79,7 @@ class JobConfig:
     where: str | None = None
     sinks: tuple[str, ...] = ()
     description: str = ""
+    catch_up: int = 10
 
 
 @dataclass(frozen=True)

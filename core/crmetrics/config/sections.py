@@ -214,6 +214,9 @@ class JobSection(Options):
     sinks: Annotated[tuple[SinkName, ...], Unique] = Field(
         default=(), description="names defined under sinks"
     )
+    catch_up: Annotated[Count, Field(le=1000)] = Field(
+        default=10, description="how many missed periods a run without --date reports as well"
+    )
 
     @field_validator("by")
     @classmethod

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Literal, Protocol
 
-from crmetrics import export
+from crmetrics import export, stopping
 from crmetrics.errors import CrmetricsError, SinkError, UnknownOutcomeError
 from crmetrics.plugin import Delivery, Receipt, Sink
 from crmetrics.secrets import redact
@@ -101,6 +101,14 @@ class _Attempt:
             note = self._why_not()
             if note:
                 return replace(self._outcome, status="skipped", note=note)
+        except Exception as exc:  # noqa: BLE001 - as above; nothing was sent yet
+            return self._failed(exc)
+        # Ended between sending and noting it, the next run would not know what arrived.
+        with stopping.held():
+            return self._send_and_note()
+
+    def _send_and_note(self) -> Outcome:
+        try:
             self._record("started")
         except Exception as exc:  # noqa: BLE001 - as above; nothing was sent yet
             return self._failed(exc)

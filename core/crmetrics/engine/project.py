@@ -224,12 +224,31 @@ class Project:
         *,
         date: date | str | None = None,
         dry_run: bool = False,
+        wait_s: float | None = None,
         progress: Callable[..., None] | None = None,
     ) -> RunReport:
-        """Run a job: load, compute, judge, deliver, record."""
-        from crmetrics.engine.running import run
+        """Run a job for one period: load, compute, judge, deliver, record.
 
-        return run(self, job, day=date, dry_run=dry_run, progress=progress)
+        date: the last period that ended on or before this day; by default the last one that is
+        over. wait_s: seconds to wait for another process that runs the job (`lock_timeout` by
+        default), then JobBusyError.
+        """
+        from crmetrics.engine.due import run_alone
+
+        return run_alone(self, job, day=date, dry_run=dry_run, wait_s=wait_s, progress=progress)
+
+    def run_due(
+        self,
+        job: str,
+        *,
+        wait_s: float | None = None,
+        progress: Callable[..., None] | None = None,
+    ) -> Iterator[RunReport]:
+        """Run a job for every period that it owes, the oldest first: those that no run delivered
+        since it was first scheduled (at most `catch_up`), then the last one that is over."""
+        from crmetrics.engine.due import run_due
+
+        return run_due(self, job, wait_s=wait_s, progress=progress)
 
     # --- sessions --------------------------------------------------------------------------------
 

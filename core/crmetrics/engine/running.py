@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from crmetrics import state
+from crmetrics import log, state
 from crmetrics.config import JobConfig, SinkConfig
 from crmetrics.config.settings import setting_value
 from crmetrics.deliver import Facts, Outcome, Series, build_message, deliver
@@ -75,23 +75,58 @@ def run(
     name: str,
     *,
     day: date | str | None = None,
+    period: Period | None = None,
+    loaded: SyncReport | None = None,
     dry_run: bool = False,
     progress: Callable[..., None] | None = None,
 ) -> RunReport:
-    """Raises UsageError for an unknown job, ConfigError for a job that names what is not there;
+    """Run a job for one period: that of `period`, or the last complete one (by `day`).
+
+    loaded: what was loaded just before; the sources are not read again.
+    Raises UsageError for an unknown job, ConfigError for a job that names what is not there;
     before anything is loaded or sent."""
-    job = _job(project, name)
+    job = require_known_job(project, name)
     require_job(project, name)
     started = project.now()
-    period = reported_period(project.calendar, job, day, started)
+    is_dated = day is not None
+    period = period or reported_period(project.calendar, job, day, started)
     run_id = state.new_run_id(started)
+    token = log.run_id.set(run_id)
+    try:
+        return _run(
+            project, job, _Asked(run_id, period, is_dated, started, dry_run), loaded, progress
+        )
+    finally:
+        log.run_id.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One run: which period, whether a day was named for it, and when it began."""
+
+    run_id: str
+    period: Period
+    is_dated: bool
+    started: datetime
+    dry_run: bool
+
+
+def _run(
+    project: Project,
+    job: JobConfig,
+    asked: _Asked,
+    loaded: SyncReport | None,
+    progress: Callable[..., None] | None,
+) -> RunReport:
+    run_id, name = asked.run_id, job.name
     project.registry.notify("crmetrics_run_started", run_id=run_id, job=name)
-    loaded = sync(project, (), needs=_needs(project, job), progress=progress, run_id=run_id)
-    computed = _compute(project, job, period, run_id)
+    if loaded is None:
+        loaded = sync(project, (), needs=_needs(project, job), progress=progress, run_id=run_id)
+    computed = _compute(project, job, asked.period, run_id)
     project.registry.notify(
         "crmetrics_kpis_computed", run_id=run_id, job=name, results=computed.results
     )
-    report = _deliver(project, job, period, run_id, computed, loaded, started, dry_run)
+    report = _deliver(project, job, asked, computed, loaded)
     project.registry.notify(
         "crmetrics_run_finished",
         run_id=run_id,
@@ -113,7 +148,8 @@ def _needs(project: Project, job: JobConfig) -> Mapping[str, set[str]] | None:
     return needs
 
 
-def _job(project: Project, name: str) -> JobConfig:
+def require_known_job(project: Project, name: str) -> JobConfig:
+    """The job of that name. Raises UsageError with close matches when there is none."""
     found = project.config.jobs.get(name)
     if found is None:
         hint = did_you_mean(name, project.config.jobs)
@@ -226,14 +262,12 @@ def sinks(project: Project, names: Iterable[str]) -> Iterator[tuple[str, Sink]]:
 def _deliver(
     project: Project,
     job: JobConfig,
-    period: Period,
-    run_id: str,
+    asked: _Asked,
     computed: _Computed,
     loaded: SyncReport,
-    started: datetime,
-    dry_run: bool,
 ) -> RunReport:
-    message = _message(project, job, period, computed, loaded, started)
+    run_id, period = asked.run_id, asked.period
+    message = _message(project, job, period, computed, loaded, asked.started)
     delivery = Delivery(
         key="",
         run_id=run_id,
@@ -247,7 +281,7 @@ def _deliver(
     )
     opened = dict(sinks(project, job.sinks))
     try:
-        outcomes = _sent(project, job, delivery, opened, started, computed, dry_run)
+        outcomes = _sent(project, job, delivery, opened, asked, computed)
     finally:
         for sink in opened.values():
             sink.close()
@@ -264,7 +298,7 @@ def _deliver(
         notes=tuple(loaded.notes()),
         titles={name: trait.title for name, trait in computed.traits.items()},
     )
-    if not dry_run:
+    if not asked.dry_run:
         _finish(project, report)
     return report
 
@@ -304,11 +338,10 @@ def _sent(
     job: JobConfig,
     delivery: Delivery,
     opened: Mapping[str, Sink],
-    started: datetime,
+    asked: _Asked,
     computed: _Computed,
-    dry_run: bool,
 ) -> list[Outcome]:
-    if dry_run:
+    if asked.dry_run:
         return deliver(opened, delivery, dry_run=True, now=project.now)
     with open_for_load(project.engine_settings, project.registry.datasets) as session:
         state.create_ledger(session)
@@ -316,7 +349,9 @@ def _sent(
             session,
             delivery.run_id,
             job=job.name,
-            at=started,
+            period=asked.period,
+            is_dated=asked.is_dated,
+            at=asked.started,
             as_of=computed.as_of,
             config_hash=_config_hash(project),
         )

@@ -21,6 +21,7 @@ _MOST_URGENT_FIRST = (
     ExitCode.QUALITY,
     ExitCode.SOURCE,
     ExitCode.SINK,
+    ExitCode.BUSY,
     ExitCode.PARTIAL,
     ExitCode.GOALS,
 )
@@ -45,6 +46,14 @@ _MOST_URGENT_FIRST = (
     type=click.Choice(["goals"]),
     help="goals: exit with 6 when a goal is off track or a guardrail is broken.",
 )
+@click.option(
+    "--wait",
+    "wait_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    help="How long to wait while another process runs the same job, before leaving with 8.  "
+    "[default: warehouse.lock_timeout]",
+)
 @json_option
 @pass_session
 def run(
@@ -53,24 +62,33 @@ def run(
     day: str | None,
     dry_run: bool,
     fail_on: str | None,
+    wait_s: float | None,
     as_json: bool,
 ) -> None:
     """Run each JOB, or all jobs of the project: load, compute, judge, deliver, record.
 
-    A repeat of the same period delivers nothing twice. A job that fails does not stop the next.
+    Without --date a job reports the last complete period, and before it those that it missed
+    (`catch_up`). A repeat of the same period delivers nothing twice. A job that fails does not
+    stop the next.
 
     \b
     Exit code, the first that holds for any job:
       1 internal error    2 configuration     7 quality gate    3 a source failed
-      5 a sink failed     4 partial data      6 goals (with --fail-on goals)
+      5 a sink failed     8 already running   4 partial data
+      6 goals (with --fail-on goals)
+
+    143 after SIGTERM, 130 after Ctrl-C; what is being sent is sent whole first.
     """
+    from crmetrics import stopping
     from crmetrics.cli.run_report import print_run, summary
 
+    stopping.install()
     done = []
     for name in _chosen(session, jobs):
-        done.append(_run_one(session, name, day, dry_run))
-        if not as_json:
-            print_run(done[-1], session)
+        for job_run in _run_job(session, name, day, dry_run, wait_s):
+            done.append(job_run)
+            if not as_json:
+                print_run(job_run, session)
     code = exit_code(done, fails_on_goals=fail_on == "goals")
     if as_json:
         document = summary(done, code, dry_run=dry_run)
@@ -89,19 +107,30 @@ def _chosen(session: Session, jobs: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(jobs or known))
 
 
-def _run_one(session: Session, name: str, day: str | None, dry_run: bool) -> JobRun:
+def _run_job(
+    session: Session, name: str, day: str | None, dry_run: bool, wait_s: float | None
+) -> list[JobRun]:
+    """The reports of one job, the oldest period first; the last is its error, if it has one."""
     from crmetrics.cli.failures import report
     from crmetrics.cli.progress import reading_progress
     from crmetrics.cli.run_report import JobRun
 
+    project, done = session.project, list[JobRun]()
     try:
         with reading_progress(session.console) as progress:
-            run_of_job = session.project.run(name, date=day, dry_run=dry_run, progress=progress)
-        return JobRun(name, run_of_job)
+            if day is None and not dry_run:
+                for found in project.run_due(name, wait_s=wait_s, progress=progress):
+                    done.append(JobRun(name, found))
+            else:
+                found = project.run(
+                    name, date=day, dry_run=dry_run, wait_s=wait_s, progress=progress
+                )
+                done.append(JobRun(name, found))
     except Exception as error:  # noqa: BLE001  one job's bug must not keep the others from running
         report(error, session.console)
         known = error if isinstance(error, CrmetricsError) else None
-        return JobRun(name, error=known or CrmetricsError(f"{type(error).__name__}: {error}"))
+        done.append(JobRun(name, error=known or CrmetricsError(f"{type(error).__name__}: {error}")))
+    return done
 
 
 def exit_code(runs: Iterable[JobRun], *, fails_on_goals: bool = False) -> int:

@@ -1,0 +1,100 @@
+"""What a job owes: the last complete period, and those before it that no run has delivered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crmetrics import state
+from crmetrics.config import JobConfig
+from crmetrics.engine.locks import alone
+from crmetrics.engine.running import RunReport, reported_period, require_known_job, run
+from crmetrics.errors import ExitCode
+from crmetrics.periods import Period
+from crmetrics.warehouse.load import open_for_load
+
+if TYPE_CHECKING:
+    from crmetrics.engine.project import Project
+
+DELIVERED = (ExitCode.OK, ExitCode.PARTIAL)
+"""How a run ends that leaves nothing to catch up."""
+
+
+def run_alone(
+    project: Project,
+    name: str,
+    *,
+    day: date | str | None = None,
+    dry_run: bool = False,
+    wait_s: float | None = None,
+    progress: Callable[..., None] | None = None,
+) -> RunReport:
+    """One period of a job, while no other process runs that job."""
+    if dry_run:
+        return run(project, name, day=day, dry_run=True, progress=progress)
+    require_known_job(project, name)
+    with _lock(project, name, wait_s):
+        return run(project, name, day=day, progress=progress)
+
+
+def run_due(
+    project: Project,
+    name: str,
+    *,
+    wait_s: float | None = None,
+    progress: Callable[..., None] | None = None,
+) -> Iterator[RunReport]:
+    """Every period that the job owes, the oldest first; the sources are read once, before the
+    first. A period that fails does not keep the next from running: the next run owes it again.
+
+    Raises JobBusyError when another process still runs the job after `wait_s` seconds (by default
+    the project's `lock_timeout`).
+    """
+    job = require_known_job(project, name)
+    with _lock(project, name, wait_s):
+        loaded = None
+        for period in due_periods(project, job, project.now()):
+            report = run(project, name, period=period, loaded=loaded, progress=progress)
+            loaded = report.sync
+            yield report
+
+
+def due_periods(project: Project, job: JobConfig, now: datetime) -> list[Period]:
+    """The last complete period; before it, the oldest first, up to `catch_up` missed ones.
+
+    Missed is a period without a run that delivered, since the first period that a run without
+    `--date` reported: what was before a job was scheduled is not owed.
+    """
+    last = reported_period(project.calendar, job, None, now)
+    window = [last]
+    for _ in range(job.catch_up):
+        window.append(project.calendar.previous(window[-1]))
+    window.reverse()
+    known = _reported(project, job)
+    scheduled = [found.start for found in known if not found.is_dated]
+    if not scheduled:
+        return [last]
+    done = {found.start for found in known if found.exit_code in DELIVERED}
+    first = min(scheduled)
+    missed = [p for p in window[:-1] if p.start >= first and p.start not in done]
+    return [*missed, last]
+
+
+def _reported(project: Project, job: JobConfig) -> list[state.ReportedPeriod]:
+    if not project.engine_settings.path.exists():
+        return []
+    with open_for_load(project.engine_settings, project.registry.datasets) as session:
+        return state.reported_periods(session, job.name, grain=job.grain)
+
+
+def _lock(project: Project, name: str, wait_s: float | None) -> AbstractContextManager[None]:
+    wait_s = project.engine_settings.lock_timeout_s if wait_s is None else wait_s
+    return alone(lock_directory(project), f"job-{name}", f"job {name!r}", wait_s=wait_s)
+
+
+def lock_directory(project: Project) -> Path:
+    """Where the locks of a project lie: beside its warehouse."""
+    return project.engine_settings.path.parent / "locks"

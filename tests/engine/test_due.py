@@ -1,0 +1,163 @@
+"""Which periods a job owes, that each is delivered once, and that no two processes run it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from crmetrics.engine import Project
+from crmetrics.errors import ExitCode, JobBusyError
+
+CONFIG = """
+version: 1
+project: acme
+reporting: {timezone: America/New_York}
+warehouse: {path: .crmetrics/warehouse.duckdb, lock_timeout: 0}
+sources:
+  crm: {connector: csv, path: data}
+metrics: {packs: [sales]}
+sinks:
+  reports: {sink: files, path: reports, formats: [json]}
+jobs:
+  daily: {grain: day, kpis: [won_amount], sinks: [reports], catch_up: 3}
+"""
+DEALS = """\
+id,created_at,close_date,is_closed,is_won,amount
+1,2025-12-01T09:00:00Z,2026-01-05,true,true,100
+2,2025-12-01T09:00:00Z,2026-01-07,true,true,300
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "opportunities.csv").write_text(DEALS)
+    (tmp_path / "crmetrics.yaml").write_text(CONFIG)
+    return tmp_path
+
+
+def morning(day: int) -> datetime:
+    """08:00 in New York on a day of January 2026."""
+    return datetime(2026, 1, day, 13, tzinfo=UTC)
+
+
+def run_on(directory: Path, day: int) -> list[tuple[date, int]]:
+    project = Project(directory, environ={}, now=lambda: morning(day))
+    return [(found.period.start, found.exit_code) for found in project.run_due("daily")]
+
+
+def days(*numbers: int) -> list[tuple[date, int]]:
+    return [(date(2026, 1, number), ExitCode.OK) for number in numbers]
+
+
+def reports(directory: Path) -> list[str]:
+    return sorted(path.name for path in (directory / "reports").iterdir())
+
+
+def test_a_first_run_reports_the_last_complete_period_alone(directory: Path) -> None:
+    assert run_on(directory, 6) == days(5)
+
+
+def test_missed_periods_are_reported_in_order(directory: Path) -> None:
+    run_on(directory, 6)
+    assert run_on(directory, 9) == days(6, 7, 8)
+    assert reports(directory) == [f"daily_2026-01-{day:02d}.json" for day in (5, 6, 7, 8)]
+    (row,) = json.loads((directory / "reports" / "daily_2026-01-07.json").read_text())
+    assert row["value"] == 300
+
+
+def test_a_repeat_on_the_same_day_owes_only_the_last(directory: Path) -> None:
+    run_on(directory, 6)
+    run_on(directory, 8)
+    assert run_on(directory, 8) == days(7)
+
+
+def test_no_more_than_catch_up_periods_are_owed(directory: Path) -> None:
+    run_on(directory, 6)
+    assert run_on(directory, 20) == days(16, 17, 18, 19)
+
+
+def test_a_period_that_failed_is_owed_again(directory: Path) -> None:
+    run_on(directory, 6)
+    (directory / "reports").rename(directory / "kept")
+    (directory / "reports").write_text("a file where the folder should be")
+    assert run_on(directory, 7) == [(date(2026, 1, 6), ExitCode.SINK)]
+    (directory / "reports").unlink()
+    (directory / "kept").rename(directory / "reports")
+    assert run_on(directory, 8) == days(6, 7)
+
+
+def test_a_period_somebody_asked_for_is_not_where_the_schedule_begins(directory: Path) -> None:
+    project = Project(directory, environ={}, now=lambda: morning(6))
+    project.run("daily", date="2026-01-02")
+    assert run_on(directory, 6) == days(5)
+
+
+def test_a_missed_period_that_somebody_ran_is_not_owed(directory: Path) -> None:
+    run_on(directory, 6)
+    Project(directory, environ={}, now=lambda: morning(9)).run("daily", date="2026-01-07")
+    assert run_on(directory, 9) == days(6, 8)
+
+
+def test_the_sources_are_read_once_for_all_periods(directory: Path) -> None:
+    run_on(directory, 6)
+    project = Project(directory, environ={}, now=lambda: morning(9))
+    first, *others = project.run_due("daily")
+    assert first.sync is not None
+    assert all(found.sync is first.sync for found in others)
+
+
+HOLDS = """
+import sys, time
+from pathlib import Path
+from crmetrics.engine.locks import alone
+with alone(Path(sys.argv[1]), "job-daily", "job 'daily'", wait_s=0):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_job_that_runs_already_is_left_with_8_and_its_holder(directory: Path) -> None:
+    locks = directory / ".crmetrics" / "locks"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(locks)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(JobBusyError, match=f"'daily' is already running .process {holder.pid}"):
+            run_on(directory, 6)
+        left = subprocess.run(
+            [sys.executable, "-m", "crmetrics", "-C", str(directory), "run", "daily"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert left.returncode == ExitCode.BUSY
+        assert "already running" in left.stderr
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    # The lock of a killed process is free at once.
+    assert run_on(directory, 6) == days(5)
+    assert not (directory / "reports" / "daily_2026-01-04.json").exists()
+
+
+def test_a_dry_run_needs_no_lock(directory: Path) -> None:
+    from crmetrics.engine.locks import alone
+
+    project = Project(directory, environ={}, now=lambda: morning(6))
+    with alone(directory / ".crmetrics" / "locks", "job-daily", "job 'daily'", wait_s=0):
+        assert project.run("daily", dry_run=True).exit_code == ExitCode.OK
+
+
+def test_jobs_of_another_grain_do_not_count(directory: Path) -> None:
+    run_on(directory, 6)
+    file = directory / "crmetrics.yaml"
+    file.write_text(file.read_text().replace("grain: day", "grain: week"))
+    project = Project(directory, environ={}, now=lambda: morning(6) + timedelta(days=30))
+    assert [found.period.start for found in project.run_due("daily")] == [date(2026, 1, 26)]

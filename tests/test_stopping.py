@@ -1,0 +1,73 @@
+"""SIGTERM and Ctrl-C: at once, but never inside of what must be whole."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+PROGRAM = """
+import signal, sys
+from crmetrics import stopping
+stopping.install()
+try:
+    {body}
+except stopping.Terminated:
+    print("terminated")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+HELD = """
+    with stopping.held():
+        print("ready", flush=True)
+        sys.stdin.readline()
+        print("whole", flush=True)
+"""
+OPEN = """
+    print("ready", flush=True)
+    signal.pause()
+"""
+
+
+def told(body: str, *signals: signal.Signals, line: str = "") -> list[str]:
+    """What a program prints that gets these signals once it is ready, then a line of input."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(body=dedent(body).strip().replace("\n", "\n    "))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "ready\n"
+    for number in signals:
+        program.send_signal(number)
+    out, _ = program.communicate(line, timeout=20)
+    return out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")]
+)
+def test_a_signal_ends_the_program_at_once(number: signal.Signals, word: str) -> None:
+    assert told(OPEN, number) == [word]
+
+
+@pytest.mark.parametrize(
+    ("number", "word"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")]
+)
+def test_inside_a_held_block_it_waits_for_the_end(number: signal.Signals, word: str) -> None:
+    assert told(HELD, number, line="go\n") == ["whole", word]
+
+
+def test_a_block_inside_a_block_waits_for_the_outer_end() -> None:
+    body = """
+    with stopping.held():
+        with stopping.held():
+            print("ready", flush=True)
+            sys.stdin.readline()
+        print("whole", flush=True)
+    """
+    assert told(body, signal.SIGTERM, line="go\n") == ["whole", "terminated"]
