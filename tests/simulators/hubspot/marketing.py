@@ -1,0 +1,85 @@
+"""The endpoints of marketing and service: campaigns, marketing e-mails, conversations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from simulators.hubspot.account import Account, Campaign
+from simulators.hubspot.errors import invalid, not_found
+from simulators.hubspot.settings import page_of
+from simulators.messages import Answer, Call
+
+READABLE = frozenset(
+    {"hs_name", "hs_start_date", "hs_end_date", "hs_campaign_status", "hs_goal", "hs_owner",
+     "hs_currency_code", "hs_utm", "hs_audience", "hs_notes", "hs_color_hex",
+     "hs_created_by_user_id", "hs_object_id", "hs_budget_items_sum_amount",
+     "hs_spend_items_sum_amount"}
+)  # fmt: skip
+"""The standard properties of campaigns that may be asked for; any other `hs_` gives 400."""
+
+
+class MarketingEndpoints:
+    """Answers about campaigns, marketing e-mails and conversations."""
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+
+    def answer(self, call: Call, area: str, rest: list[str]) -> Answer:
+        if call.method != "GET":
+            raise not_found()
+        match area, rest:
+            case "campaigns", []:
+                return Answer.json(self._campaigns(call))
+            case "campaigns", [name, "budget", "totals"]:
+                if name not in self.account.campaigns:
+                    raise not_found()
+                return Answer.json(self.account.campaigns[name].totals())
+            case "emails", []:
+                return Answer.json(self._emails(call))
+            case "conversations", ["threads"]:
+                return Answer.json(page_of(call, self._threads(call), 500))
+            case "conversations", ["threads", name, "messages"]:
+                if name not in self.account.threads:
+                    raise not_found()
+                return Answer.json(page_of(call, self.account.threads[name]["messages"], 100))
+        raise not_found()
+
+    def _campaigns(self, call: Call) -> dict[str, Any]:
+        names = [name for name in call.query.get("properties", "").split(",") if name]
+        for name in names:
+            if name.startswith("hs_") and name not in READABLE:
+                raise invalid(f"Property {name} cannot be read")
+        rows = [_campaign(campaign, names) for campaign in self.account.campaigns.values()]
+        return page_of(call, rows, 100)
+
+    def _emails(self, call: Call) -> dict[str, Any]:
+        """With statistics one e-mail stays away, as it does at HubSpot."""
+        rows = self.account.emails
+        if call.query.get("includeStats") == "true":
+            rows = rows[1:]
+        else:
+            rows = [{k: v for k, v in row.items() if k != "stats"} for row in rows]
+        return page_of(call, rows, 300)
+
+    def _threads(self, call: Call) -> list[dict[str, Any]]:
+        with_tickets = call.query.get("association") == "TICKET"
+        return [
+            {
+                "id": name,
+                "createdAt": thread["createdAt"],
+                "latestMessageTimestamp": thread["latestMessageTimestamp"],
+                "status": "OPEN",
+                **({"threadAssociations": thread["associations"]} if with_tickets else {}),
+            }
+            for name, thread in self.account.threads.items()
+        ]
+
+
+def _campaign(campaign: Campaign, names: list[str]) -> dict[str, Any]:
+    return {
+        "id": campaign.id,
+        "properties": {n: campaign.properties[n] for n in names if n in campaign.properties},
+        "createdAt": campaign.properties.get("_created_at") or "2025-01-01T00:00:00Z",
+        "updatedAt": campaign.properties.get("_updated_at") or "2025-01-01T00:00:00Z",
+        "businessUnits": [],
+    }
