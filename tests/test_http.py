@@ -8,7 +8,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -17,48 +17,9 @@ from crmetrics import http
 from crmetrics._version import __version__
 from crmetrics.errors import ConfigError
 from crmetrics.secrets import Secret
+from simulators.scripted import Server
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class Server:
-    """Answers with what `script` says, in turn: (status, headers, body), or a callable."""
-
-    def __init__(self) -> None:
-        self.script: list[Any] = []
-        self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
-        scripted = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                length = int(self.headers.get("Content-Length") or 0)
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                scripted.seen.append((self.command, self.path, headers, self.rfile.read(length)))
-                step = scripted.script.pop(0) if scripted.script else (200, {}, b"ok")
-                if callable(step):
-                    step(self)
-                    return
-                status, extra, body = step
-                self.send_response(status)
-                for name, value in {"Content-Length": str(len(body)), **extra}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            do_GET = do_POST = do_PUT = answer
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @pytest.fixture

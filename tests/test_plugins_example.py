@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -266,6 +267,16 @@ def test_the_tests_of_the_distribution_pass_where_it_is_installed(
     pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = _run(pytest_, tmp_path, hello)
     assert re.search(r"\b2\d passed", done.stdout), done.stdout
+
+
+def test_a_connector_for_a_paged_list_is_forty_lines_on_top_of_the_kit() -> None:
+    source = EXAMPLES / "crmetrics-hello" / "src" / "crmetrics_hello" / "connector.py"
+    tree = ast.parse(source.read_text("utf-8"))
+    (connector,) = [
+        n for n in tree.body if isinstance(n, ast.ClassDef) if n.name == "HelloConnector"
+    ]
+    lines = source.read_text("utf-8").splitlines()[connector.lineno - 1 : connector.end_lineno]
+    assert len([line for line in lines if line.strip()]) <= 40
 
 
 # --- the README ------------------------------------------------------------------------------

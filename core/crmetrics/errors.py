@@ -5,6 +5,7 @@
     ├── ConfigError               exit 2   crmetrics.yaml, a definition, a variable
     ├── PluginError               exit 2   a plugin that is needed cannot be used
     ├── SourceError               exit 3   a source failed: file, credentials, network, data
+    │   └── http.HttpError        exit 3   no usable answer; sinks make a SinkError of it
     ├── WarehouseError            exit 1   the warehouse file cannot be used
     │   └── WarehouseLockedError  exit 8   another process holds it
     ├── JobBusyError              exit 8   another process runs this job, or the scheduler

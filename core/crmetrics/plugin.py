@@ -180,6 +180,19 @@ class ReadRequest(Protocol):
 
         Raises SourceError that names the column, the expression and an offending value."""
 
+    def fields_of(self, fields: Mapping[str, str]) -> tuple[str, ...]:
+        """The source fields behind the wanted columns, each once: what to request.
+
+        fields: the connector's own mapping, canonical column -> source field or SQL expression over
+        source fields. The user's `mapping` comes before it."""
+
+    def derive(self, batch: pa.RecordBatch, fields: Mapping[str, str]) -> pa.RecordBatch:
+        """The wanted columns out of a batch of source fields: the user's `mapping` first, else
+        `fields`; cast to their canonical types. A naive timestamp is read in the zone of the
+        source.
+
+        Raises SourceError that names the column, the expression and an offending value."""
+
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Keep a JSON-like value for the next read of this dataset (replaces the former one)."""
 

@@ -69,6 +69,25 @@ class Request:
         chosen = columns or tuple(self.mapping)
         return self._mapper.evaluate(batch, {name: self.mapping[name] for name in chosen})
 
+    def fields_of(self, fields: Mapping[str, str]) -> tuple[str, ...]:
+        """The source fields behind the wanted columns, each once.
+
+        fields: the connector's own entries, canonical column -> source field or SQL expression;
+        the project file's entries come before them.
+        """
+        found: dict[str, None] = {}
+        for column, text in self._chosen(fields).items():
+            found.update(dict.fromkeys(self._mapper.parse(column, text).fields))
+        return tuple(found)
+
+    def derive(self, batch: pa.RecordBatch, fields: Mapping[str, str]) -> pa.RecordBatch:
+        """The wanted columns that the project file or `fields` gives, from source fields."""
+        return self._mapper.evaluate(batch, self._chosen(fields))
+
+    def _chosen(self, fields: Mapping[str, str]) -> dict[str, str]:
+        entries = {**fields, **self.mapping}
+        return {column: entries[column] for column in self.columns if column in entries}
+
     def save_state(self, state: Mapping[str, Any]) -> None:
         self.intake.save_state(state)
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 BATCH_ROWS = 50_000
 """Smaller batches are put together: a page of 100 records costs DuckDB as much as thousands."""
 
+BATCH_BYTES = 16 * 1024 * 1024
+"""Wide rows fill a batch sooner: several batches wait at once, and memory must not follow width."""
+
 LARGEST_BATCH = 250_000
 """Larger batches are taken in pieces, which share their memory."""
 
@@ -122,14 +125,16 @@ class Arrivals:
     def _tag_all(self) -> Generator[tuple[int, pa.RecordBatch], None, None]:
         """Batches of one shape each, put together up to BATCH_ROWS."""
         waiting: list[pa.RecordBatch] = []
-        rows = shape_of_waiting = 0
+        rows = size = shape_of_waiting = 0
         for raw in self._pieces():
             shape, batch = self._tag(raw)
-            if waiting and (shape != shape_of_waiting or rows + batch.num_rows > BATCH_ROWS):
+            is_full = rows + batch.num_rows > BATCH_ROWS or size > BATCH_BYTES
+            if waiting and (shape != shape_of_waiting or is_full):
                 yield shape_of_waiting, _joined(waiting)
-                waiting, rows = [], 0
+                waiting, rows, size = [], 0, 0
             shape_of_waiting = shape
             rows += batch.num_rows
+            size += batch.nbytes
             if batch.num_rows:
                 waiting.append(batch)
             if self._progress is not None:

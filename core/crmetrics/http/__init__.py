@@ -1,0 +1,66 @@
+"""HTTP for connectors and sinks: the only package that touches the network.
+
+    session = http.Session("https://api.example.com", tokens=http.fixed(config.token))
+    found = http.pages(session, "/records", http.CursorPager("after", "paging.next.after"))
+    records = http.JsonRecords("results", {"id": pa.string(), "owner.id": pa.string()})
+    for batch in records.batches(page.body for page in found): ...
+
+A request is repeated only when that cannot do harm: idempotent methods after lost connections,
+time-outs and 5xx; any method when the server was never reached or declined with 429. What may have
+arrived without an answer is never repeated: `HttpError.is_outcome_unknown` says so.
+
+Addresses can be secrets (webhooks). An error names scheme and host only, and keeps no cause,
+because the exceptions of the layers below print the whole address.
+"""
+
+from __future__ import annotations
+
+from crmetrics.http import recording
+from crmetrics.http.addresses import origin, require_safe
+from crmetrics.http.budget import Budget
+from crmetrics.http.envelope import member
+from crmetrics.http.failures import HttpError, StatusError
+from crmetrics.http.paging import (
+    CursorPager,
+    LinkPager,
+    LocatorPager,
+    OffsetPager,
+    Page,
+    Pager,
+    Step,
+    pages,
+)
+from crmetrics.http.records import JsonRecords
+from crmetrics.http.response import Response
+from crmetrics.http.retries import Hitch, Judge, Retries, Timeouts, by_status
+from crmetrics.http.session import USER_AGENT, Session
+from crmetrics.http.tokens import Tokens, fixed
+
+__all__ = [
+    "USER_AGENT",
+    "Budget",
+    "CursorPager",
+    "Hitch",
+    "HttpError",
+    "JsonRecords",
+    "Judge",
+    "LinkPager",
+    "LocatorPager",
+    "OffsetPager",
+    "Page",
+    "Pager",
+    "Response",
+    "Retries",
+    "Session",
+    "StatusError",
+    "Step",
+    "Timeouts",
+    "Tokens",
+    "by_status",
+    "fixed",
+    "member",
+    "origin",
+    "pages",
+    "recording",
+    "require_safe",
+]

@@ -1,0 +1,73 @@
+"""How long to wait, how often to try, and which answers are worth another try."""
+
+from __future__ import annotations
+
+import email.utils
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from crmetrics.http.response import Response
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+
+Hitch = Literal["declined", "busy"]
+"""Why an answer may be asked for again. declined: the server did nothing (429), so that any request
+may be repeated, more slowly. busy: it failed for now (5xx); only what is idempotent is repeated."""
+
+Judge = Callable[["Response"], Hitch | None]
+"""Sorts an answer; None = take it as it is. A service with hints of its own brings its own."""
+
+_BUSY = frozenset({500, 502, 503, 504})
+_DECLINED = 429
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a connection, and for the next bytes of an answer."""
+
+    connect_s: float = 10.0
+    read_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often and how patiently a request is repeated.
+
+    attempts: tries in all. The pause doubles from `first_pause_s` up to `longest_pause_s`, each
+    cut at random to between half and all of it. longest_wait_s: a server that asks for a longer
+    pause (Retry-After) is not waited for; its answer is returned instead.
+    """
+
+    attempts: int = 5
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 30.0
+    longest_wait_s: float = 120.0
+
+    def pause_s(self, attempt: int, share: float) -> float:
+        """The pause after the attempt of this number (1 = the first); share: 0 to 1, random."""
+        doubled = min(self.first_pause_s * 2.0 ** (attempt - 1), self.longest_pause_s)
+        return doubled * (0.5 + share / 2)
+
+
+def by_status(response: Response) -> Hitch | None:
+    """What the status alone says."""
+    if response.status == _DECLINED:
+        return "declined"
+    return "busy" if response.status in _BUSY else None
+
+
+def asked_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds that Retry-After asks for (a number or a date); None = it says nothing."""
+    header = headers.get("Retry-After", "").strip()
+    if header.isascii() and header.isdigit():
+        return float(header)
+    try:
+        until = email.utils.parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return max(0.0, (until - now).total_seconds())

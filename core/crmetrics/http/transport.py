@@ -1,0 +1,151 @@
+"""The wire: the only module that calls requests."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from crmetrics.http.addresses import is_loopback, origin
+from crmetrics.http.failures import HttpError, broke_off, lost
+from crmetrics.http.retries import Timeouts
+
+if TYPE_CHECKING:
+    import requests
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One attempt of a request. url: absolute. Its repr shows nothing that could be a secret."""
+
+    method: str
+    url: str = field(repr=False)
+    params: Mapping[str, str] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+class Incoming(Protocol):
+    """An answer whose body is still on its way. Header names are case-insensitive."""
+
+    status: int
+    headers: Mapping[str, str]
+    origin: str
+
+    def read(self) -> bytes:
+        """The whole body, decompressed. Raises HttpError when it breaks off."""
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        """The body in pieces, decompressed. Raises HttpError when it breaks off."""
+
+    def close(self) -> None: ...
+
+
+class Transport(Protocol):
+    """Sends one attempt. A failure is returned, not raised: see `Wire.send`."""
+
+    def send(self, outgoing: Outgoing) -> Incoming | HttpError: ...
+
+    def close(self) -> None: ...
+
+
+class Wire:
+    """Connections over the network, kept open and shared by threads. proxy: for all addresses but
+    this machine's; without it the environment's (`https_proxy`, `no_proxy`)."""
+
+    def __init__(self, *, proxy: str = "", connections: int = 16) -> None:
+        import http.cookiejar
+
+        import requests
+
+        # Its debug lines print the path of every request, which can be a secret.
+        logging.getLogger("urllib3").setLevel(logging.INFO)
+        self._proxy = proxy
+        self._session = requests.Session()
+        # Else requests sends what ~/.netrc holds for the host, and reads the environment anew for
+        # every request, which costs as much as a small page.
+        self._session.trust_env = False
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+        self._session.verify = bundle or True
+        self._known_proxies: dict[str, dict[str, str]] = {}
+        self._session.headers["Accept-Encoding"] = "gzip, deflate"
+        # Cookies would tie threads together, and answers to what came before.
+        self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("https://", "http://"):
+            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=connections))
+
+    def send(self, outgoing: Outgoing) -> Incoming | HttpError:
+        import requests
+
+        try:
+            return _Arriving(
+                self._session.request(
+                    outgoing.method,
+                    outgoing.url,
+                    params=outgoing.params,
+                    headers=dict(outgoing.headers),
+                    data=outgoing.body,
+                    timeout=(outgoing.timeouts.connect_s, outgoing.timeouts.read_s),
+                    allow_redirects=False,
+                    stream=True,
+                    proxies=self._proxies(outgoing.url),
+                )
+            )
+        except requests.RequestException as exc:
+            # Returned, not raised from here: the exception below would stay attached to ours and
+            # show the address in a traceback.
+            return lost(origin(outgoing.url), exc)
+
+    def _proxies(self, url: str) -> dict[str, str]:
+        """Scheme -> proxy for this address; looked up once per host."""
+        from requests.utils import get_environ_proxies
+
+        host = urlsplit(url).hostname or ""
+        if host not in self._known_proxies:
+            proxies = {"http": self._proxy, "https": self._proxy}
+            if is_loopback(host):  # a proxy's loopback is not ours
+                proxies = {}
+            elif not self._proxy:
+                proxies = dict(get_environ_proxies(url))
+            self._known_proxies[host] = proxies
+        return self._known_proxies[host]
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class _Arriving:
+    def __init__(self, response: requests.Response) -> None:
+        self._response = response
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.origin = origin(response.url)
+
+    def read(self) -> bytes:
+        import urllib3
+
+        failure: HttpError | None = None
+        try:
+            # Straight from the connection: pieces of 64 kB would cost a third more.
+            return bytes(self._response.raw.read(decode_content=True))
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            failure = broke_off(self.origin, exc)
+        raise failure
+
+    def chunks(self, size: int) -> Iterator[bytes]:
+        import urllib3
+
+        failure: HttpError | None = None
+        try:
+            yield from self._response.raw.stream(size, decode_content=True)
+        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            failure = broke_off(self.origin, exc)
+        if failure is not None:
+            raise failure
+
+    def close(self) -> None:
+        self._response.close()

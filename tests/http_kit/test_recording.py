@@ -1,0 +1,103 @@
+"""A recording holds what was exchanged but no secret, and answers without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crmetrics import http
+from crmetrics.errors import UsageError
+from crmetrics.http import recording
+from crmetrics.secrets import Secret
+from simulators.scripted import Server
+
+TOKEN = Secret("tok-of-the-recording")
+
+
+def exchange(url: str) -> list[tuple[int, str]]:
+    with http.Session(url, tokens=http.fixed(TOKEN)) as session:
+        form = {"grant_type": "client_credentials", "client_secret": "not-known-as-a-secret"}
+        answers = [
+            session.request("POST", "/token", form=form, is_idempotent=True),
+            session.request("GET", "/q?since=2026-01-05T09:00:00Z", params={"limit": "5"}),
+            session.request("GET", "/q?since=2026-01-05T09:00:00Z", params={"limit": "5"}),
+        ]
+        found = [(answer.status, answer.text) for answer in answers]
+        stream = session.request("GET", "/csv")
+        return [*found, (stream.status, b"".join(stream.stream(3)).decode())]
+
+
+@pytest.fixture
+def recorded(server: Server, tmp_path: Path) -> Path:
+    server.script = [
+        (200, {}, b'{"access_token": "fresh-credential", "id": "x"}'),
+        (200, {"Set-Cookie": "session=cookie-credential"}, b'{"records": [1]}'),
+        (404, {}, b"second answer"),
+        (200, {"Sforce-Locator": "MTAw"}, "Id,Né\n1,2\n".encode()),
+    ]
+    with recording.to(tmp_path / "tape"):
+        exchange(server.url)
+    return tmp_path / "tape"
+
+
+def test_a_replay_gives_the_same_answers_without_a_network(server: Server, recorded: Path) -> None:
+    asked = len(server.seen)
+    with recording.replay(recorded):
+        found = exchange("https://crm.example")
+    assert found[1:] == [(200, '{"records": [1]}'), (404, "second answer"), (200, "Id,Né\n1,2\n")]
+    assert len(server.seen) == asked
+
+
+def test_no_secret_is_in_a_recording(recorded: Path) -> None:
+    written = b"".join(file.read_bytes() for file in recorded.iterdir())
+    for secret in (
+        TOKEN.reveal(),
+        "not-known-as-a-secret",
+        "fresh-credential",
+        "cookie-credential",
+    ):
+        assert secret.encode() not in written
+    assert b"client_credentials" in written
+
+
+def test_a_later_run_is_answered_though_its_instants_differ(recorded: Path) -> None:
+    with recording.replay(recorded), http.Session("https://crm.example") as session:
+        asked = session.request("GET", "/q?limit=5&since=2027-12-31T23:59:59.123%2B02:00")
+        assert asked.text == '{"records": [1]}'
+
+
+def test_what_was_not_recorded_is_an_error(recorded: Path) -> None:
+    with recording.replay(recorded), http.Session("https://crm.example") as session:
+        with pytest.raises(http.HttpError, match=r"no .further. answer to GET /other"):
+            session.request("GET", "/other")
+        session.request("GET", "/csv").close()
+        with pytest.raises(http.HttpError, match=r"no .further. answer to GET /csv"):
+            session.request("GET", "/csv")
+
+
+def test_a_lost_connection_is_recorded_too(server: Server, tmp_path: Path) -> None:
+    def hang_up(handler: object) -> None:
+        handler.connection.close()  # type: ignore[attr-defined]
+
+    server.script = [hang_up, (200, {}, b"again")]
+    with recording.to(tmp_path / "tape"), http.Session(server.url, sleep=bool) as session:
+        assert session.request("GET", "/x").text == "again"
+    with recording.replay(tmp_path / "tape"), http.Session(server.url, sleep=bool) as session:
+        assert session.request("GET", "/x").text == "again"
+        assert session.requests_sent == 2
+
+
+def test_a_folder_in_use_and_an_empty_one_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UsageError, match="not empty"), recording.to(tmp_path):
+        pass
+    with pytest.raises(UsageError, match="holds no recording"), recording.replay(tmp_path):
+        pass
+
+
+def test_after_the_block_nothing_is_recorded(server: Server, recorded: Path) -> None:
+    before = len(list(recorded.iterdir()))
+    with http.Session(server.url) as session:
+        session.request("GET", "/").close()
+    assert len(list(recorded.iterdir())) == before
