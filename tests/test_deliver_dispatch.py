@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crmetrics.deliver import Outcome, deliver, delivery_key
+from crmetrics.deliver import DeliveryRecord, Outcome, Terms, deliver, delivery_key
 from crmetrics.errors import SinkError, UnknownOutcomeError, WarehouseError
-from crmetrics.plugin import Delivery, Options, Receipt, Secret, Sink, SinkContext
-from crmetrics.state import DeliveryRecord, DeliveryStatus
-from result_rows import AS_OF, delivery
+from crmetrics.plugin import (
+    Delivery,
+    Options,
+    Receipt,
+    Restated,
+    Secret,
+    Settled,
+    Sink,
+    SinkContext,
+)
+from result_rows import AS_OF, delivery, kpi, line, message, table
 
 
 class MemoryLedger:
@@ -22,13 +31,20 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.records: list[DeliveryRecord] = []
 
-    def last(self, key: str, *, status: DeliveryStatus | None = None) -> DeliveryRecord | None:
+    def attempts(self, key: str) -> list[DeliveryRecord]:
+        return [record for record in self.records if record.key == key]
+
+    def told_before(self, job: str, sink: str, destination: str, before: date) -> Mapping[str, Any]:
+        place = (job, sink, destination)
         fitting = [
             record
             for record in self.records
-            if record.key == key and status in (None, record.status)
+            if record.status == "delivered"
+            and (record.job, record.sink, record.destination) == place
+            and record.period_start is not None
+            and record.period_start < before
         ]
-        return fitting[-1] if fitting else None
+        return fitting[-1].told if fitting else {}
 
     def record(self, record: DeliveryRecord) -> None:
         self.records.append(record)
@@ -76,9 +92,13 @@ def fail(error: BaseException) -> Callable[[], None]:
 
 
 def send(
-    sinks: dict[str, Sink], ledger: MemoryLedger | None = None, **options: Any
+    sinks: Mapping[str, Sink],
+    ledger: MemoryLedger | None = None,
+    given: Delivery | None = None,
+    **options: Any,
 ) -> list[Outcome]:
-    return deliver(sinks, delivery(), ledger=ledger, now=lambda: AS_OF, **options)
+    terms = Terms(ledger=ledger, now=lambda: AS_OF, **options)
+    return deliver(sinks, given or delivery(), terms)
 
 
 # --- each on its own -------------------------------------------------------------------------
@@ -268,3 +288,214 @@ def test_a_secret_in_a_destination_is_masked() -> None:
     secret = Secret("hooks-very-secret-path")
     [outcome] = send({"team": Board(place=f"at {secret.reveal()}")})
     assert secret.reveal() not in outcome.destination
+
+
+# --- again ------------------------------------------------------------------------------------
+
+
+class Feed(Chat):
+    """A chat that can correct what it sent, and be asked what it holds."""
+
+    def __init__(self, answer: Settled | None = None, *, repeats: bool = False) -> None:
+        super().__init__()
+        self._answer, self._repeats = answer, repeats
+
+    @property
+    def repeats_unknown(self) -> bool:
+        return self._repeats
+
+    def why_not_again(self, delivery: Delivery) -> str:
+        return "" if delivery.restated else "no figure has changed"
+
+    def settle(self, delivery: Delivery) -> Settled:
+        return self._answer or super().settle(delivery)
+
+
+def report_of(value: float, **parts: Any) -> Delivery:
+    return delivery(report=message(line(value=value, value_text=f"{value:.1%}", **parts)))
+
+
+def test_a_report_that_says_the_same_is_not_sent_again() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4))
+    later = delivery(report=replace(report_of(0.4).message, notes=("read again",), footer=("x",)))
+    [outcome] = send({"team": sink}, ledger, later)
+    assert (outcome.status, outcome.note) == (
+        "skipped",
+        "delivered before, at 2026-02-02T07:00:00Z by run run-1",
+    )
+
+
+def test_a_changed_figure_is_sent_again_with_what_it_was() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4))
+    [outcome] = send({"team": sink}, ledger, report_of(0.43))
+    assert outcome.status == "delivered"
+    assert sink.given[-1].restated == (Restated("Win rate", "40.0%", "43.0%"),)
+    assert sink.given[-1].previous["reference"] == "ts-1"
+
+
+def test_other_words_about_the_same_figures_are_for_the_sink_to_judge() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4))
+    [outcome] = send({"team": sink}, ledger, report_of(0.4, goal_text="90 % of the way"))
+    assert outcome.status == "skipped"
+    assert outcome.note.endswith("; no figure has changed")
+
+
+@pytest.mark.parametrize(
+    ("unit", "before", "after", "is_told"),
+    [
+        ("percent", 0.40, 0.409, False),
+        ("percent", 0.40, 0.41, True),
+        ("currency", 1000.0, 1009.0, False),
+        ("currency", 1000.0, 1010.0, True),
+        ("currency", 0.0, 1.0, True),
+    ],
+)
+def test_a_change_below_the_threshold_is_not_told(
+    unit: str, before: float, after: float, is_told: bool
+) -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(before, unit=unit))
+    send({"team": sink}, ledger, report_of(after, unit=unit), threshold=lambda kpi: 0.01)
+    assert (len(sink.given) == 2) is is_told
+
+
+def test_other_definitions_make_another_report() -> None:
+    ledger, sink = MemoryLedger(), Chat()
+    send({"team": sink}, ledger)
+    changed = delivery(table(kpi(unit="percent", definition_hash="fedcba9876543210")))
+    [outcome] = send({"team": sink}, ledger, changed)
+    assert outcome.status == "delivered"
+
+
+def test_a_resend_is_as_if_nothing_had_been_sent() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4))
+    [outcome] = send({"team": sink}, ledger, report_of(0.4), resend=True)
+    assert outcome.status == "delivered"
+    assert (sink.given[-1].previous, sink.given[-1].restated) == ({}, ())
+
+
+def test_a_dry_run_says_what_would_be_skipped() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4))
+    [outcome] = send({"team": sink}, ledger, report_of(0.4), dry_run=True)
+    assert outcome.status == "previewed"
+    assert outcome.note.startswith("would not be sent: delivered before")
+
+
+# --- attempts without an end ------------------------------------------------------------------
+
+
+def cut_short(ledger: MemoryLedger) -> None:
+    send({"team": Chat(fail(UnknownOutcomeError("no answer")))}, ledger)
+
+
+def test_at_least_once_repeats_what_may_have_arrived() -> None:
+    ledger, sink = MemoryLedger(), Feed(repeats=True)
+    cut_short(ledger)
+    [outcome] = send({"team": sink}, ledger)
+    assert (outcome.status, len(sink.given)) == ("delivered", 1)
+
+
+def test_what_the_destination_does_not_know_is_sent() -> None:
+    ledger, sink = MemoryLedger(), Feed(Settled("absent"))
+    cut_short(ledger)
+    [outcome] = send({"team": sink}, ledger)
+    assert outcome.status == "delivered"
+    assert not sink.given[0].is_resumed
+
+
+def test_what_the_destination_has_is_finished_not_repeated() -> None:
+    ledger = MemoryLedger()
+    sink = Feed(Settled("arrived", Receipt("wall", reference="ts-9")))
+    cut_short(ledger)
+    [outcome] = send({"team": sink}, ledger)
+    assert outcome.status == "delivered"
+    assert sink.given[0].is_resumed
+    assert sink.given[0].previous["reference"] == "ts-9"
+    [again] = send({"team": sink}, ledger)
+    assert again.status == "skipped"
+
+
+def test_a_failure_after_it_does_not_settle_an_attempt_without_end() -> None:
+    ledger = MemoryLedger()
+    cut_short(ledger)
+    ledger.record(replace(ledger.records[0], run_id="run-2"))
+    ledger.record(replace(ledger.records[0], run_id="run-2", status="failed"))
+    [outcome] = send({"team": Chat()}, ledger, replace(delivery(), run_id="run-3"))
+    assert outcome.status == "skipped"
+    assert "may have arrived" in outcome.note
+
+
+def test_what_a_sink_keeps_on_the_way_survives_a_kill() -> None:
+    class TwoSteps(Feed):
+        def write(self, delivery: Delivery) -> Receipt:
+            delivery.keep(Receipt("wall", reference="ts-1", details={"parts": 1}))
+            raise KeyboardInterrupt
+
+        def settle(self, delivery: Delivery) -> Settled:
+            assert delivery.previous["details"] == {"parts": 1}
+            return Settled("arrived", Receipt(**delivery.previous))
+
+    class Finishes(TwoSteps):
+        def write(self, delivery: Delivery) -> Receipt:
+            assert delivery.is_resumed
+            return Receipt(**delivery.previous)
+
+    ledger = MemoryLedger()
+    for run_id in ("run-1", "run-2"):  # a second kill must not lose it
+        with pytest.raises(KeyboardInterrupt):
+            send({"team": TwoSteps()}, ledger, replace(delivery(), run_id=run_id))
+    [outcome] = send({"team": Finishes()}, ledger, replace(delivery(), run_id="run-3"))
+    assert outcome.status == "delivered"
+
+
+# --- the quality gate -------------------------------------------------------------------------
+
+
+def test_what_is_kept_back_reaches_no_sink_and_is_recorded() -> None:
+    ledger, sinks = MemoryLedger(), {"team": Chat(), "reports": Board()}
+    outcomes = send(sinks, ledger, blocked="kept back: old data")
+    assert [outcome.status for outcome in outcomes] == ["blocked", "blocked"]
+    assert ledger.statuses == ["blocked", "blocked"]
+    assert all(not sink.given for sink in sinks.values())
+    [outcome, _] = send(sinks, ledger)
+    assert outcome.status == "delivered"
+
+
+# --- goals ------------------------------------------------------------------------------------
+
+
+def test_a_report_knows_how_its_goals_stood_in_the_one_before() -> None:
+    ledger, sink = MemoryLedger(), Chat()
+    before = replace(
+        report_of(0.4, goal_status="on_track"),
+        period_start=date(2026, 1, 19),
+        period_end=date(2026, 1, 26),
+    )
+    send({"team": sink}, ledger, before)
+    send({"team": sink}, ledger, report_of(0.3, goal_status="off_track"))
+    first, second = (given.message.kpis[0] for given in sink.given)
+    assert (first.goal_before, first.calls_owner) == (None, False)
+    assert (second.goal_before, second.calls_owner) == ("on_track", True)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "is_called"),
+    [
+        (None, "off_track", True),
+        (None, "on_track", False),
+        ("on_track", "achieved", False),
+        ("off_track", "off_track", False),
+        ("at_risk", "off_track", True),
+        ("off_track", "on_track", True),
+        ("off_track", "", False),
+    ],
+)
+def test_the_owner_is_called_when_trouble_comes_or_goes(
+    before: str | None, now: str, is_called: bool
+) -> None:
+    assert line(goal_status=now, goal_before=before).calls_owner is is_called

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,12 @@ import pytest
 from crmetrics.errors import WarehouseError
 from crmetrics.results import result_schema
 from crmetrics.state import (
-    DeliveryRecord,
-    DeliveryStatus,
-    Ledger,
     RecordedResults,
     ReportedPeriod,
     create_ledger,
     finish_run,
     history,
-    last_delivery,
     new_run_id,
-    record_delivery,
     record_results,
     reported_periods,
     runs,
@@ -294,7 +289,6 @@ def test_a_warehouse_without_ledger_has_no_history(settings: EngineSettings) -> 
         assert history(reader, "win_rate", job="weekly", grain="week") == []
         assert versions(reader, "win_rate") is None
         assert runs(reader) is None
-        assert last_delivery(reader, "key") is None
 
 
 def test_the_ledger_reads_on_a_read_only_session(settings: EngineSettings) -> None:
@@ -319,47 +313,3 @@ def test_columns_that_an_older_ledger_lacks_are_added(session: Connection) -> No
     session.execute("alter table meta.results drop column year_ago_value")
     create_ledger(session)
     assert record(session, kpi(year_ago_value=0.3), at=AS_OF + DAY).changed == 1
-
-
-# --- deliveries ------------------------------------------------------------------------------
-
-
-def attempt(key: str, status: DeliveryStatus, **parts: Any) -> DeliveryRecord:
-    values: dict[str, Any] = {
-        "run_id": "run-1",
-        "job": "weekly",
-        "sink": "team",
-        "destination": "hooks.slack.com …abcd",
-        "at": AS_OF,
-        **parts,
-    }
-    return DeliveryRecord(key=key, status=status, **values)
-
-
-def test_the_last_attempt_of_a_key_is_found_as_it_was_recorded(session: Connection) -> None:
-    ledger = Ledger(session)
-    ledger.record(attempt("k1", "started"))
-    done = attempt("k1", "delivered", receipt={"reference": "1763712000.000100", "rows": 3})
-    ledger.record(done)
-    ledger.record(attempt("k2", "failed", error="no route to hôst"))
-    assert ledger.last("k1") == done
-    assert ledger.last("k2") == attempt("k2", "failed", error="no route to hôst")
-    assert ledger.last("k3") is None
-
-
-def test_the_last_attempt_of_a_status_is_found_behind_later_ones(session: Connection) -> None:
-    record_delivery(session, attempt("k1", "delivered", run_id="run-1"))
-    record_delivery(session, attempt("k1", "started", run_id="run-2"))
-    found = last_delivery(session, "k1", status="delivered")
-    assert found is not None
-    assert found.run_id == "run-1"
-    assert last_delivery(session, "k1", status="failed") is None
-
-
-def test_attempts_of_the_same_instant_keep_their_order(session: Connection) -> None:
-    for status in ("started", "failed", "started", "unknown"):
-        record_delivery(session, attempt("k1", status))  # type: ignore[arg-type]
-    found = last_delivery(session, "k1")
-    assert found is not None
-    assert found.status == "unknown"
-    assert found.at == datetime(2026, 2, 2, 7, tzinfo=UTC)

@@ -31,6 +31,7 @@ GOAL_WORDS: Mapping[str, str] = {
 """Goal statuses as they are said."""
 
 _KPIS_IN_HEADLINE = 3
+_TROUBLE = frozenset({"at_risk", "off_track", "breached_guardrail"})
 _URGENCY: Mapping[Tone, int] = {"bad": 0, "warning": 1, "good": 2, "neutral": 2}
 
 
@@ -80,8 +81,9 @@ class KpiLine:
     or when the KPI was computed for groups only, then `breakdowns` hold the values.
     change_text: the change in words ("up 3.1 points on the week before").
     series: the values of the last periods, oldest first, this one last; None = no value.
-    target: that of the goal. is_about_users: the KPI measures the users of the CRM, and `n` counts
-    them.
+    target: that of the goal. goal_owner: who answers for it. goal_before: its state in the report
+    that was delivered before this one; None = not known, as in the first report.
+    is_about_users: the KPI measures the users of the CRM, and `n` counts them.
     """
 
     kpi: str
@@ -104,12 +106,37 @@ class KpiLine:
     n: int | None = None
     is_about_users: bool = False
     goal_status: str = ""
+    goal_owner: str = ""
+    goal_before: str | None = None
     target: float | None = None
+
+    @property
+    def name(self) -> str:
+        """`ID` or `ID.VARIANT`, as the project file writes it."""
+        return f"{self.kpi}.{self.variant}" if self.variant else self.kpi
+
+    @property
+    def calls_owner(self) -> bool:
+        """True when the goal's owner is to be told: the goal came into trouble or out of it.
+
+        Trouble that goes on is no news; a goal whose state was never told is, when it is bad.
+        """
+        troubles = {self.goal_status, self.goal_before or ""} & _TROUBLE
+        return bool(troubles) and bool(self.goal_status) and self.goal_status != self.goal_before
 
     @property
     def goal_words(self) -> str:
         """`goal_status` as it is said; empty without a judged goal."""
         return GOAL_WORDS.get(self.goal_status, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Restated:
+    """A figure that was delivered and reads differently now."""
+
+    title: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ A plugin imports this module and nothing else of crmetrics (its tests also `crme
   `crmetrics_connectors`.
 - A **metric pack** is a folder of YAML and SQL: offer `MetricPack(...)` with
   `crmetrics_metric_packs`.
-- A **sink** delivers results: subclass `Sink`, offer it with `crmetrics_sinks`.
+- A **sink** delivers results: subclass `Sink` (`crmetrics.sink`), offer it with
+  `crmetrics_sinks`.
 
 Write a hook as a module-level function decorated with `@hookimpl`. What several plugins need is
 here too: `http` (sessions with retries), `export` (tables as CSV, JSON, Parquet), `for_chat` (what
@@ -18,10 +19,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pluggy
 
@@ -37,9 +38,19 @@ from crmetrics.errors import (
     UsageError,
     did_you_mean,
 )
-from crmetrics.message import Breakdown, KpiLine, Message, SegmentLine, Tone, by_urgency, for_chat
+from crmetrics.message import (
+    Breakdown,
+    KpiLine,
+    Message,
+    Restated,
+    SegmentLine,
+    Tone,
+    by_urgency,
+    for_chat,
+)
 from crmetrics.options import DatasetOptions, Options, SourceOptions
 from crmetrics.secrets import Secret, redact
+from crmetrics.sink import CheckResult, Delivery, Receipt, Settled, Sink, SinkContext
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,8 +75,10 @@ __all__ = [
     "Options",
     "ReadRequest",
     "Receipt",
+    "Restated",
     "Secret",
     "SegmentLine",
+    "Settled",
     "Sink",
     "SinkContext",
     "SinkError",
@@ -90,16 +103,6 @@ that states another major version is refused with a message that names both."""
 
 hookimpl = pluggy.HookimplMarker("crmetrics")
 """Marks a function as an implementation of one of the hooks in `crmetrics.hookspecs`."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """One line of `crmetrics check`: what was looked at, whether it is fine, and the fix if not."""
-
-    subject: str
-    state: Literal["ok", "warning", "error"]
-    message: str
-    fix: str = ""
 
 
 # --- connectors ------------------------------------------------------------------------------
@@ -266,85 +269,3 @@ class MetricPack:
         `crmetrics_`."""
         path = Path(str(resources.files(package)))
         return cls(package.rpartition(".")[2].removeprefix("crmetrics_"), path, title)
-
-
-# --- sinks -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class SinkContext:
-    """What a sink knows about the project that it serves."""
-
-    name: str
-    project_dir: Path
-    project: str = ""
-    timezone: str = "UTC"
-    currency: str = "USD"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What a sink is given: results as Arrow (long form, see `crmetrics.results`) and a message.
-
-    key: the same for every repeat of one (job, period, sink, destination); an idempotent sink
-    replaces what it delivered under it.
-    """
-
-    key: str
-    run_id: str
-    job: str
-    results: pa.Table
-    message: Message
-    period_start: date
-    period_end: date
-    grain: str
-    is_partial: bool = False
-    previous: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """Proof of a delivery, kept in the ledger.
-
-    destination: where it went, without secrets (a path, a table, a channel). reference: what finds
-    it again (a message `ts`, a checksum). details: further JSON-like facts.
-    """
-
-    destination: str
-    rows: int = 0
-    reference: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Sink(ABC):
-    """Delivers the results of a job.
-
-    is_idempotent: a repeat with the same key leaves one copy. `Config` is a subclass of `Options`.
-    """
-
-    name: ClassVar[str]
-    Config: ClassVar[type[Options]] = Options
-    is_idempotent: ClassVar[bool] = False
-
-    def __init__(self, config: Any, context: SinkContext) -> None:
-        self.config = config
-        self.context = context
-
-    @abstractmethod
-    def destination(self, delivery: Delivery) -> str:
-        """Where this delivery would go, without secrets; no side effect."""
-
-    def check(self) -> Iterable[CheckResult]:
-        """Look whether delivery would work; report everything, raise nothing, send nothing."""
-        return ()
-
-    @abstractmethod
-    def preview(self, delivery: Delivery) -> str:
-        """Exactly what `write` would send, as text, without sending it."""
-
-    @abstractmethod
-    def write(self, delivery: Delivery) -> Receipt:
-        """Deliver once. Raises SinkError when it is not certain that the delivery arrived."""
-
-    def close(self) -> None:
-        """Release connections."""

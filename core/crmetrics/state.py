@@ -1,4 +1,4 @@
-"""The ledger in the warehouse's schema `meta`: runs, results in all their versions, deliveries.
+"""The ledger in the warehouse's schema `meta`: runs, and results in all their versions.
 
 Results are kept per job, KPI, variant, period and segment. A value that a later run changes is not
 overwritten: the former version gets a `valid_to`, the new one the next `version` number (rule P6).
@@ -14,9 +14,9 @@ import json
 import secrets as randomness
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from crmetrics import export
 from crmetrics.errors import WarehouseError
@@ -25,9 +25,6 @@ from crmetrics.results import result_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-DeliveryStatus = Literal["started", "delivered", "failed", "unknown"]
-"""started: sending has begun; a run that finds it again does not know how it ended."""
 
 RESULT_KEY = ("job", "kpi", "variant", "period_start", "period_end", "grain", "segment")
 """One current version per key."""
@@ -41,6 +38,12 @@ _INCOMING = "incoming_results"
 _RUN_COLUMNS_SINCE = (
     "period_start date", "period_end date", "grain varchar", "is_dated boolean"
 )  # fmt: skip
+
+
+class Reader(Protocol):
+    """What reading the ledger needs of a warehouse session."""
+
+    def rows(self, sql: str, params: Any = None) -> list[tuple[Any, ...]]: ...
 
 
 class Session(Protocol):
@@ -65,21 +68,6 @@ class RecordedResults:
     confirmed: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryRecord:
-    """One attempt of a sink; receipt: JSON-like, without secrets; error: redacted."""
-
-    key: str
-    run_id: str
-    job: str
-    sink: str
-    destination: str
-    status: DeliveryStatus
-    at: datetime
-    receipt: Mapping[str, Any] = field(default_factory=dict)
-    error: str = ""
-
-
 def new_run_id(at: datetime) -> str:
     """A run id that sorts by time: `20260202T080000Z-1f3a9c`."""
     return f"{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{randomness.token_hex(3)}"
@@ -99,9 +87,6 @@ def create_ledger(session: Session) -> None:
         "exit_code integer, as_of timestamptz, config_hash varchar, summary varchar)",
         *(f"alter table meta.runs add column if not exists {c}" for c in _RUN_COLUMNS_SINCE),
         f"create table if not exists meta.results ({described})",
-        "create table if not exists meta.deliveries (key varchar, run_id varchar, job varchar, "
-        "sink varchar, destination varchar, status varchar, receipt varchar, "
-        "attempted_at timestamptz, error varchar, attempt bigint)",
     ]
     with session.transaction():
         for statement in statements:
@@ -127,11 +112,12 @@ def _schema_types() -> list[tuple[str, Any]]:
     return [(column.name, column.type) for column in result_schema()]
 
 
-def _has_table(session: Session, name: str) -> bool:
+def has_table(session: Reader, name: str) -> bool:
+    """Whether the ledger has this table; a warehouse may have no ledger yet."""
     return _has_column(session, name, None)
 
 
-def _has_column(session: Session, table: str, column: str | None) -> bool:
+def _has_column(session: Reader, table: str, column: str | None) -> bool:
     found = session.rows(
         "select 1 from information_schema.columns where table_schema = 'meta' "
         "and table_name = ? and column_name = coalesce(?, column_name) limit 1",
@@ -177,7 +163,7 @@ def finish_run(
 
 def runs(session: Session, *, job: str = "", limit: int = 50) -> pa.Table | None:
     """The last runs (of a job), newest first; None when there is no ledger yet."""
-    if not _has_table(session, "runs"):
+    if not has_table(session, "runs"):
         return None
     return session.arrow(
         "select * from meta.runs where ? in ('', job) order by run_id desc limit ?", [job, limit]
@@ -258,7 +244,7 @@ def history(
     segment: None or empty = the total. before: only periods that start earlier. limit: the last so
     many. Partial and maturing values are left out (P4, P7).
     """
-    if not _has_table(session, "results"):
+    if not has_table(session, "results"):
         return []
     found = session.rows(
         "select period_start, value from meta.results "
@@ -272,12 +258,26 @@ def history(
     return [(day, value) for day, value in reversed(found)]
 
 
+def reported(
+    session: Reader, *, job: str, start: date, grain: str
+) -> dict[tuple[str, str, str], float | None]:
+    """What a job has reported on one period: (KPI, variant, segment as JSON text) -> value."""
+    if not has_table(session, "results"):
+        return {}
+    found = session.rows(
+        "select kpi, variant, segment, value from meta.results "
+        "where valid_to is null and job = ? and period_start = ? and grain = ?",
+        [job, start, grain],
+    )
+    return {(kpi, variant, segment): value for kpi, variant, segment, value in found}
+
+
 def versions(
     session: Session, kpi: str, *, job: str = "", variant: str = "", limit: int = 500
 ) -> pa.Table | None:
     """Every version of the total of a KPI, the last period and version first: job, period, value,
     status, run_id, definition_hash, version, valid_from, valid_to. None = no ledger yet."""
-    if not _has_table(session, "results"):
+    if not has_table(session, "results"):
         return None
     return session.arrow(
         "select job, period_start, period_end, grain, value, unit, status, run_id, "
@@ -358,68 +358,6 @@ def _insert_sql() -> str:
         f"select {staged}, 1 + (select count(*) {former}), ? from staged_results as staged "
         f"where not exists ({former} and kept.valid_to is null)"
     )
-
-
-# --- deliveries ------------------------------------------------------------------------------
-
-
-def record_delivery(session: Session, record: DeliveryRecord) -> None:
-    """Keep one attempt (or its start); earlier ones of the same key stay."""
-    session.execute(
-        "insert into meta.deliveries select ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-        "1 + (select coalesce(max(attempt), 0) from meta.deliveries)",
-        [
-            record.key,
-            record.run_id,
-            record.job,
-            record.sink,
-            record.destination,
-            record.status,
-            _json(record.receipt),
-            record.at,
-            record.error,
-        ],
-    )
-
-
-def last_delivery(
-    session: Session, key: str, *, status: DeliveryStatus | None = None
-) -> DeliveryRecord | None:
-    """The last record under a delivery key (of one status); None when there is none."""
-    if not _has_table(session, "deliveries"):
-        return None
-    found = session.rows(
-        "select key, run_id, job, sink, destination, status, attempted_at, receipt, error "
-        "from meta.deliveries where key = ? and ? in ('', status) order by attempt desc limit 1",
-        [key, status or ""],
-    )
-    if not found:
-        return None
-    key, run_id, job, sink, destination, its_status, at, receipt, error = found[0]
-    return DeliveryRecord(
-        key=key,
-        run_id=run_id,
-        job=job,
-        sink=sink,
-        destination=destination,
-        status=its_status,
-        at=at.astimezone(UTC),
-        receipt=json.loads(receipt),
-        error=error,
-    )
-
-
-class Ledger:
-    """The deliveries of a session, as `deliver` wants them."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def last(self, key: str, *, status: DeliveryStatus | None = None) -> DeliveryRecord | None:
-        return last_delivery(self._session, key, status=status)
-
-    def record(self, record: DeliveryRecord) -> None:
-        record_delivery(self._session, record)
 
 
 def _json(value: Mapping[str, Any] | Sequence[Any]) -> str:

@@ -283,3 +283,38 @@ def test_check_reports_a_source_that_cannot_be_read(call: Call, project: Path) -
 def test_only_sources_give_3(failed: list[str], code: int) -> None:
     results = [CheckResult("jobs", "ok", "fine"), CheckResult("source b", "warning", "old")]
     assert check_code([*results, *(CheckResult(name, "error", "x") for name in failed)]) == code
+
+
+# --- deliveries ------------------------------------------------------------------------------
+
+
+def test_deliveries_say_what_went_where_and_when(call: Call, project: Path) -> None:
+    empty = call("-C", project, "deliveries", "--format", "json")
+    assert (empty.exit_code, json.loads(empty.stdout)) == (0, [])
+    run(call, project, "monthly")
+    [row] = json.loads(call("-C", project, "deliveries", "--format", "json").stdout)
+    assert (row["sink"], row["status"], row["destination"]) == ("reports", "delivered", REPORT)
+    assert (row["period_start"], row["period_end"]) == ("2024-01-01", "2024-02-01")
+    assert row["reference"].startswith("sha256:")
+    shown = call("-C", project, "deliveries", "--sink", "reports").stdout
+    assert "2024-01" in shown
+    assert json.loads(
+        call("-C", project, "deliveries", "--sink", "other", "--format", "json").stdout
+    ) == []  # fmt: skip
+
+
+def test_a_job_that_is_kept_back_ends_with_7_and_says_why(call: Call, project: Path) -> None:
+    run(call, project, "monthly")
+    edit(project, "sinks: [reports]}", "sinks: [reports], block_on: [partial]}")
+    (project / "data" / "opportunities.csv").unlink()
+    result = run(call, project, "monthly")
+    assert result.exit_code == 7
+    assert "blocked    reports" in result.stdout
+    assert "kept back by the quality gate: not read: crm.opportunities" in result.stdout
+
+
+def test_resend_delivers_again(call: Call, project: Path) -> None:
+    run(call, project, "monthly")
+    assert run(call, project, "monthly", "--resend").exit_code == 0
+    found = json.loads(call("-C", project, "deliveries", "--format", "json").stdout)
+    assert [row["status"] for row in found] == ["delivered", "delivered"]

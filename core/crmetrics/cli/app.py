@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, Target] = {
         ("rows", "rows", "rows", "Show the records behind a number."),
         ("list", "listing", "listing", "List KPIs, datasets, connectors, sinks, plugins, ..."),
         ("history", "history", "history", "Show what runs reported for a KPI."),
+        ("deliveries", "deliveries", "deliveries", "Show what was sent when and where."),
         ("schema", "schema", "schema", "Print the JSON Schema of crmetrics.yaml for editors."),
         ("plugins", "listing", "plugins", "List plugins and their errors."),
         ("completion", "completion", "completion", "Print the completion script of a shell."),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crmetrics.deliver import Outcome
     from crmetrics.engine.running import RunReport
 
-_COLORS = {"delivered": "green", "failed": "red", "unknown": "red"}
+_COLORS = {"delivered": "green", "failed": "red", "unknown": "red", "blocked": "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,17 @@ def print_run(run: JobRun, session: Session) -> None:
         console.warn(f"Note: {note}")
     table = result_table(run.report.results, view_of(session.project), title=run.job)
     show(table, console)
-    print_deliveries(run.report.outcomes, console)
+    print_deliveries(run.report.outcomes, console, period=run.report.message.period_label)
 
 
-def print_deliveries(outcomes: Sequence[Outcome], console: Console) -> None:
-    """One line per sink; of a dry run, what it would have sent."""
+def print_deliveries(outcomes: Sequence[Outcome], console: Console, *, period: str = "") -> None:
+    """One line per sink; of a dry run, what it would have sent. period: the label of the reported
+    period; what is about another one says so."""
     for outcome in outcomes:
         state = click.style(f"{outcome.status:9}", fg=_COLORS.get(outcome.status))
         told = outcome.error or outcome.note
-        line = f"{state}  {outcome.sink}  {outcome.destination}"
+        about = f"  ({outcome.period})" if outcome.period not in ("", period) else ""
+        line = f"{state}  {outcome.sink}  {outcome.destination}{about}"
         console.print(f"{line.rstrip()}: {told}" if told else line.rstrip())
         if outcome.preview:
             console.print(f"--- what {outcome.sink} would send\n{outcome.preview.rstrip()}\n---")
@@ -82,6 +84,8 @@ def _job_summary(run: JobRun) -> dict[str, Any]:
         shown["period_end"] = period.end.isoformat()
         shown["grain"] = period.grain
         shown["notes"] = redact_leaves(list(run.report.notes))
+        if run.report.blocked:
+            shown["blocked"] = run.report.blocked
         shown["deliveries"] = [_delivery(outcome) for outcome in run.report.outcomes]
         shown["results"] = list(export.rows(run.report.results))
     return shown
@@ -90,6 +94,7 @@ def _job_summary(run: JobRun) -> dict[str, Any]:
 def _delivery(outcome: Outcome) -> dict[str, Any]:
     facts = {
         "sink": outcome.sink,
+        "period": outcome.period,
         "status": outcome.status,
         "destination": outcome.destination,
         "key": outcome.key,

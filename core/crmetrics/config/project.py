@@ -78,6 +78,7 @@ class JobConfig:
     compare: tuple[str, ...] = ()
     where: str | None = None
     sinks: tuple[str, ...] = ()
+    block_on: tuple[str, ...] = ()
     description: str = ""
     catch_up: int = 10
 

@@ -193,6 +193,10 @@ class GoalConfig(Options):
         return due
 
 
+Doubt = Literal["partial", "stale", "low_coverage"]
+"""What can be wrong with the data behind a report; it is marked, and on demand kept back."""
+
+
 class JobSection(Options):
     """What `crmetrics run` computes and where it goes."""
 
@@ -213,6 +217,11 @@ class JobSection(Options):
     where: Text | None = Field(default=None, description="SQL condition over the KPI's rows")
     sinks: Annotated[tuple[SinkName, ...], Unique] = Field(
         default=(), description="names defined under sinks"
+    )
+    block_on: Annotated[tuple[Doubt, ...], Unique] = Field(
+        default=(),
+        description="what keeps the numbers back instead of only marking them: partial (a source "
+        "failed, data are missing), stale, low_coverage",
     )
     catch_up: Annotated[Count, Field(le=1000)] = Field(
         default=10, description="how many missed periods a run without --date reports as well"

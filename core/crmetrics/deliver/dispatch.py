@@ -7,98 +7,119 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from crmetrics import export, stopping
+from crmetrics.deliver.ledger import DeliveryLedger, DeliveryRecord, DeliveryStatus, Past, past_of
+from crmetrics.deliver.told import Threshold, fingerprint, restated, told, with_goals_before
 from crmetrics.errors import CrmetricsError, SinkError, UnknownOutcomeError
-from crmetrics.plugin import Delivery, Receipt, Sink
+from crmetrics.message import Message
 from crmetrics.secrets import redact
-from crmetrics.state import DeliveryRecord, DeliveryStatus
+from crmetrics.sink import Delivery, Receipt, Sink
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _KEY_CHARACTERS = 32
-
-
-class DeliveryLedger(Protocol):
-    """Where attempts are kept; `state.Ledger` is one."""
-
-    def last(self, key: str, *, status: DeliveryStatus | None = None) -> DeliveryRecord | None: ...
-    def record(self, record: DeliveryRecord) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a delivery to one sink.
 
-    skipped: it was delivered before, or may have been, and the sink cannot replace it; `note` says
-    which. unknown: this attempt may or may not have arrived.
+    skipped: it was delivered before and nothing is to be said again, or it may have been and the
+    sink's policy is not to repeat; `note` says which. unknown: this attempt may or may not have
+    arrived. blocked: the quality gate kept it back. period: label of the period it is about.
     """
 
     sink: str
-    status: Literal["delivered", "previewed", "skipped", "failed", "unknown"]
+    status: Literal["delivered", "previewed", "skipped", "failed", "unknown", "blocked"]
     destination: str = ""
     key: str = ""
     receipt: Receipt | None = None
     preview: str = ""
     error: CrmetricsError | None = None
     note: str = ""
+    period: str = ""
 
 
-def delivery_key(job: str, grain: str, start: date, end: date, sink: str, destination: str) -> str:
-    """The same text for every repeat of one (job, period, sink, destination)."""
-    parts = [job, grain, start.isoformat(), end.isoformat(), sink, destination]
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How a delivery is made.
+
+    ledger: where attempts are kept; None = nowhere. dry_run: previews only, nothing is recorded.
+    resend: as if nothing had been sent before. blocked: why nothing may be sent; empty = it may.
+    only_again: a chat that was never told of the period is not told now (of a restatement).
+    threshold: the smallest change that is told again.
+    """
+
+    ledger: DeliveryLedger | None = None
+    dry_run: bool = False
+    resend: bool = False
+    blocked: str = ""
+    only_again: bool = False
+    threshold: Threshold = lambda kpi: 0.0
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+def delivery_key(
+    job: str, grain: str, start: date, end: date, sink: str, destination: str, definition: str = ""
+) -> str:
+    """The same text for every repeat of one (job, period, sink, destination, definitions)."""
+    parts = [job, grain, start.isoformat(), end.isoformat(), sink, destination, definition]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_CHARACTERS]
 
 
-def deliver(
-    sinks: Mapping[str, Sink],
-    delivery: Delivery,
-    *,
-    ledger: DeliveryLedger | None = None,
-    dry_run: bool = False,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> list[Outcome]:
+def definition_of(results: pa.Table) -> str:
+    """The definitions that the results were computed by, as one text."""
+    pairs = results.select(["kpi", "variant", "definition_hash"]).to_pylist()
+    return json.dumps(sorted({tuple(str(part or "") for part in row.values()) for row in pairs}))
+
+
+def deliver(sinks: Mapping[str, Sink], delivery: Delivery, terms: Terms) -> list[Outcome]:
     """Deliver to each sink (by its name in the project file), in their order.
 
-    delivery: its `key` and `previous` are filled in per sink. One failing sink never stops the
-    next: errors, also unexpected ones of a plugin, stand in the outcomes. A sink that is not
-    idempotent is skipped when the ledger holds a delivery under the key, or an attempt of unknown
-    end: posting twice is worse than not at all. dry_run: previews only, nothing is recorded.
+    delivery: its `key` and all that depends on the past are filled in per sink. One failing sink
+    never stops the next: errors, also unexpected ones of a plugin, stand in the outcomes.
+
+    A sink that is not idempotent gets a report again only when it has changed and the sink can
+    say so (`Sink.why_not_again`). An attempt whose end is not known is settled by asking the
+    destination, where that is possible, else by the sink's policy; never by guessing.
     """
     outcomes = []
     for name, sink in sinks.items():
-        attempt = _Attempt(name, sink, delivery, ledger, now)
-        outcomes.append(attempt.preview() if dry_run else attempt.run())
+        attempt = _Attempt(name, sink, delivery, terms)
+        outcomes.append(attempt.preview() if terms.dry_run else attempt.run())
     return outcomes
 
 
 class _Attempt:
     """One delivery to one sink."""
 
-    def __init__(
-        self,
-        name: str,
-        sink: Sink,
-        delivery: Delivery,
-        ledger: DeliveryLedger | None,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._sink, self._delivery, self._ledger, self._now = sink, delivery, ledger, now
-        self._outcome = Outcome(name, "failed")
+    def __init__(self, name: str, sink: Sink, delivery: Delivery, terms: Terms) -> None:
+        self._sink, self._delivery, self._terms = sink, delivery, terms
+        self._ledger = terms.ledger
+        self._outcome = Outcome(name, "failed", period=delivery.message.period_label)
+        self._shown: Message = delivery.message
 
     def preview(self) -> Outcome:
         """What would be sent; failed when the sink cannot even say that."""
         try:
-            self._address()
+            note = self._terms.blocked or self._why_not(self._prepare())
             text = self._sink.preview(self._delivery)
         except Exception as exc:  # noqa: BLE001 - a plugin's bug must not stop the other sinks
             return self._failed(exc)
-        return replace(self._outcome, status="previewed", preview=text)
+        note = f"would not be sent: {note}" if note else ""
+        return replace(self._outcome, status="previewed", preview=text, note=note)
 
     def run(self) -> Outcome:
         """Send, unless that could send twice; every step is in the ledger before the next."""
         try:
-            self._address()
-            note = self._why_not()
+            past = self._prepare()
+            if self._terms.blocked:
+                self._record("blocked", error=self._terms.blocked)
+                return replace(self._outcome, status="blocked", note=self._terms.blocked)
+            note = self._settle(past)
             if note:
                 return replace(self._outcome, status="skipped", note=note)
         except Exception as exc:  # noqa: BLE001 - as above; nothing was sent yet
@@ -109,7 +130,7 @@ class _Attempt:
 
     def _send_and_note(self) -> Outcome:
         try:
-            self._record("started")
+            self._record("started", self._kept())
         except Exception as exc:  # noqa: BLE001 - as above; nothing was sent yet
             return self._failed(exc)
         outcome = self._send()
@@ -120,36 +141,70 @@ class _Attempt:
             return replace(outcome, error=outcome.error or exc)
         return outcome
 
-    def _address(self) -> None:
-        """Where it goes, and under which key."""
+    # --- the past --------------------------------------------------------------------------------
+
+    def _prepare(self) -> Past:
+        """Where it goes, under which key, and what is there already."""
         delivery = self._delivery
         destination = redact(self._sink.destination(delivery))
+        name = self._outcome.sink
+        days = delivery.period_start, delivery.period_end
         key = delivery_key(
-            delivery.job,
-            delivery.grain,
-            delivery.period_start,
-            delivery.period_end,
-            self._outcome.sink,
-            destination,
+            delivery.job, delivery.grain, *days, name, destination, definition_of(delivery.results)
         )
         self._outcome = replace(self._outcome, destination=destination, key=key)
-        arrived = self._ledger.last(key, status="delivered") if self._ledger else None
-        previous = dict(arrived.receipt) if arrived else {}
-        self._delivery = replace(delivery, key=key, previous=previous)
+        past, message = Past(), delivery.message
+        if self._ledger is not None:
+            before = self._ledger.told_before(delivery.job, name, destination, days[0])
+            message = with_goals_before(message, before)
+            past = Past() if self._terms.resend else past_of(self._ledger.attempts(key))
+        self._shown = self._sink.shown(message)
+        self._delivery = replace(delivery, key=key, message=message, keep=self._keep)
+        self._look_back(past)
+        return past
 
-    def _why_not(self) -> str:
+    def _look_back(self, past: Past) -> None:
+        """Tell the delivery what arrived before, and which of its figures have changed."""
+        if past.arrived is None:
+            return
+        changed = restated(self._shown, past.arrived.told, self._terms.threshold)
+        self._delivery = replace(
+            self._delivery, previous=dict(past.arrived.receipt), restated=tuple(changed)
+        )
+
+    def _settle(self, past: Past) -> str:
+        """Find out what became of an attempt without an end; why not to send, or empty."""
+        if past.pending is not None and not self._sink.is_idempotent:
+            asked = replace(self._delivery, previous=dict(past.pending.receipt))
+            settled = self._sink.settle(asked)
+            if settled.state == "absent":
+                past = replace(past, pending=None)
+            elif settled.state == "arrived" and settled.receipt is not None:
+                before = asdict(settled.receipt)
+                self._delivery = replace(self._delivery, previous=before, is_resumed=True)
+                return ""
+        return self._why_not(past)
+
+    def _why_not(self, past: Past) -> str:
         """Why a sink that cannot replace what it sent is not asked to send; empty = it is."""
-        if self._sink.is_idempotent or self._ledger is None:
+        if self._sink.is_idempotent:
             return ""
-        key = self._outcome.key
-        arrived = self._ledger.last(key, status="delivered")
-        if arrived is not None:
-            return f"delivered before, at {export.instant(arrived.at)} by run {arrived.run_id}"
-        last = self._ledger.last(key)
-        if last is None or last.status == "failed":
-            return ""
-        at = export.instant(last.at)
-        return f"an attempt at {at} by run {last.run_id} may have arrived; it is not repeated"
+        if past.pending is not None and not self._sink.repeats_unknown:
+            at = export.instant(past.pending.at)
+            return (
+                f"an attempt at {at} by run {past.pending.run_id} may have arrived; it is not "
+                "repeated (on_unknown: at_most_once). Look there, then `--resend` if it did not"
+            )
+        if past.arrived is None:
+            return "the period was never reported there" if self._terms.only_again else ""
+        known = f"delivered before, at {export.instant(past.arrived.at)} by run"
+        known = f"{known} {past.arrived.run_id}"
+        if past.arrived.fingerprint in ("", fingerprint(self._shown)):
+            return known
+        reason = self._sink.why_not_again(self._delivery)
+        return f"{known}; {reason}" if reason else ""
+
+    # --- sending ---------------------------------------------------------------------------------
 
     def _send(self) -> Outcome:
         try:
@@ -172,22 +227,37 @@ class _Attempt:
         error.__cause__ = exc
         return replace(self._outcome, status="failed", error=error)
 
+    # --- recording -------------------------------------------------------------------------------
+
+    def _keep(self, receipt: Receipt) -> None:
+        self._record("started", receipt)
+
+    def _kept(self) -> Receipt | None:
+        """What an attempt that is resumed knows already; it must not be lost by a second kill."""
+        return Receipt(**self._delivery.previous) if self._delivery.is_resumed else None
+
     def _record(
         self, status: DeliveryStatus, receipt: Receipt | None = None, error: str = ""
     ) -> None:
         if self._ledger is None:
             return
+        delivery = self._delivery
         self._ledger.record(
             DeliveryRecord(
                 key=self._outcome.key,
-                run_id=self._delivery.run_id,
-                job=self._delivery.job,
+                run_id=delivery.run_id,
+                job=delivery.job,
                 sink=self._outcome.sink,
                 destination=self._outcome.destination,
                 status=status,
-                at=self._now(),
+                at=self._terms.now(),
                 receipt=asdict(receipt) if receipt else {},
                 error=redact(error),
+                period_start=delivery.period_start,
+                period_end=delivery.period_end,
+                grain=delivery.grain,
+                fingerprint=fingerprint(self._shown),
+                told=told(self._shown),
             )
         )
 

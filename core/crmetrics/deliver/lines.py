@@ -274,6 +274,7 @@ def _with_goals(
         goal_text="; ".join(goal_words(verdict, line.unit, currency) for verdict in verdicts),
         guardrail_text="; ".join(dict.fromkeys(text for text in guardrails if text)),
         goal_status=verdicts[0].status,
+        goal_owner=verdicts[0].goal.owner,
         target=float(verdicts[0].goal.target),
     )
 

@@ -179,7 +179,7 @@ def _sources(project: Project) -> Iterator[CheckResult]:
 
 
 def _sinks(project: Project) -> Iterator[CheckResult]:
-    from crmetrics.engine.running import sinks
+    from crmetrics.engine.delivering import sinks
 
     for name, sink in sinks(project, project.config.sinks):
         try:

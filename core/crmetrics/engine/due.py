@@ -29,15 +29,16 @@ def run_alone(
     *,
     day: date | str | None = None,
     dry_run: bool = False,
+    resend: bool = False,
     wait_s: float | None = None,
     progress: Callable[..., None] | None = None,
 ) -> RunReport:
     """One period of a job, while no other process runs that job."""
     if dry_run:
-        return run(project, name, day=day, dry_run=True, progress=progress)
+        return run(project, name, day=day, dry_run=True, resend=resend, progress=progress)
     require_known_job(project, name)
     with _lock(project, name, wait_s):
-        return run(project, name, day=day, progress=progress)
+        return run(project, name, day=day, resend=resend, progress=progress)
 
 
 def run_due(

@@ -224,18 +224,27 @@ class Project:
         *,
         date: date | str | None = None,
         dry_run: bool = False,
+        resend: bool = False,
         wait_s: float | None = None,
         progress: Callable[..., None] | None = None,
     ) -> RunReport:
         """Run a job for one period: load, compute, judge, deliver, record.
 
         date: the last period that ended on or before this day; by default the last one that is
-        over. wait_s: seconds to wait for another process that runs the job (`lock_timeout` by
-        default), then JobBusyError.
+        over. resend: deliver as if nothing had been delivered before. wait_s: seconds to wait for
+        another process that runs the job (`lock_timeout` by default), then JobBusyError.
         """
         from crmetrics.engine.due import run_alone
 
-        return run_alone(self, job, day=date, dry_run=dry_run, wait_s=wait_s, progress=progress)
+        return run_alone(
+            self,
+            job,
+            day=date,
+            dry_run=dry_run,
+            resend=resend,
+            wait_s=wait_s,
+            progress=progress,
+        )
 
     def run_due(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -157,9 +157,9 @@ class ComputeSession:
         """The result as a stream; read or close it before the next statement."""
         return self._connection.reader(sql)
 
-    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, params: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """A small result as Python values."""
-        return self._connection.rows(sql)
+        return self._connection.rows(sql, params)
 
     def scalar(self, sql: str) -> Any:
         """The first value of the first row; None when there is no row."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -42,6 +43,11 @@ _MOST_URGENT_FIRST = (
     help="Send nothing: print exactly what each sink would get.",
 )
 @click.option(
+    "--resend",
+    is_flag=True,
+    help="Deliver as if nothing had been delivered before: a lost message is sent anew.",
+)
+@click.option(
     "--fail-on",
     type=click.Choice(["goals"]),
     help="goals: exit with 6 when a goal is off track or a guardrail is broken.",
@@ -61,6 +67,7 @@ def run(
     jobs: tuple[str, ...],
     day: str | None,
     dry_run: bool,
+    resend: bool,
     fail_on: str | None,
     wait_s: float | None,
     as_json: bool,
@@ -68,8 +75,8 @@ def run(
     """Run each JOB, or all jobs of the project: load, compute, judge, deliver, record.
 
     Without --date a job reports the last complete period, and before it those that it missed
-    (`catch_up`). A repeat of the same period delivers nothing twice. A job that fails does not
-    stop the next.
+    (`catch_up`). A repeat of the same period delivers nothing twice; figures that have changed
+    since replace or correct what was delivered. A job that fails does not stop the next.
 
     \b
     Exit code, the first that holds for any job:
@@ -85,7 +92,7 @@ def run(
     stopping.install()
     done = []
     for name in _chosen(session, jobs):
-        for job_run in _run_job(session, name, day, dry_run, wait_s):
+        for job_run in _run_job(session, name, _Wanted(day, dry_run, resend, wait_s)):
             done.append(job_run)
             if not as_json:
                 print_run(job_run, session)
@@ -107,9 +114,17 @@ def _chosen(session: Session, jobs: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(jobs or known))
 
 
-def _run_job(
-    session: Session, name: str, day: str | None, dry_run: bool, wait_s: float | None
-) -> list[JobRun]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The options of a call that every job is run with."""
+
+    day: str | None
+    dry_run: bool
+    resend: bool
+    wait_s: float | None
+
+
+def _run_job(session: Session, name: str, wanted: _Wanted) -> list[JobRun]:
     """The reports of one job, the oldest period first; the last is its error, if it has one."""
     from crmetrics.cli.failures import report
     from crmetrics.cli.progress import reading_progress
@@ -118,12 +133,17 @@ def _run_job(
     project, done = session.project, list[JobRun]()
     try:
         with reading_progress(session.console) as progress:
-            if day is None and not dry_run:
-                for found in project.run_due(name, wait_s=wait_s, progress=progress):
+            if wanted.day is None and not wanted.dry_run and not wanted.resend:
+                for found in project.run_due(name, wait_s=wanted.wait_s, progress=progress):
                     done.append(JobRun(name, found))
             else:
                 found = project.run(
-                    name, date=day, dry_run=dry_run, wait_s=wait_s, progress=progress
+                    name,
+                    date=wanted.day,
+                    dry_run=wanted.dry_run,
+                    resend=wanted.resend,
+                    wait_s=wanted.wait_s,
+                    progress=progress,
                 )
                 done.append(JobRun(name, found))
     except Exception as error:  # noqa: BLE001  one job's bug must not keep the others from running

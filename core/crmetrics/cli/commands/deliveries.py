@@ -1,0 +1,85 @@
+"""`crmetrics deliveries`: what was sent when and where, and what became of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from crmetrics.cli.options import command, format_option, output_option
+from crmetrics.cli.output import Format, choose_format, write_table
+from crmetrics.cli.session import Session, pass_session
+from crmetrics.cli.text_table import Cell, Heading, TextTable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_COLUMNS = ("attempted_at", "job", "period_start", "period_end", "grain", "sink", "destination",
+            "status", "reference", "rows", "run_id", "error")  # fmt: skip
+
+
+@command("deliveries")
+@click.option("--job", metavar="JOB", default="", help="Only those of this job.")
+@click.option("--sink", metavar="SINK", default="", help="Only those of this sink.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), default=50, show_default=True,
+    help="At most so many.",
+)  # fmt: skip
+@format_option
+@output_option
+@pass_session
+def deliveries(
+    session: Session, job: str, sink: str, limit: int, form: Format | None, output: Path | None
+) -> None:
+    """Show every attempt of a sink, the newest first: when, which report, where to, what became of
+    it and what finds it again. `started` is an attempt that was cut short: how far it came is not
+    known."""
+    form = choose_format(form, output)
+    found = _found(session, job, sink, limit)
+    if not found.num_rows:
+        session.console.note("Nothing was sent yet; `crmetrics run` does.")
+    write_table(
+        lambda: found, form, output, session.console, as_text=lambda: _as_text(found, session)
+    )
+
+
+def _found(session: Session, job: str, sink: str, limit: int) -> pa.Table:
+    import pyarrow as pa
+
+    from crmetrics.deliver import deliveries as recorded
+    from crmetrics.warehouse.connection import connect
+
+    settings = session.project.engine_settings
+    if settings.path.exists():
+        with connect(settings, read_only=True) as warehouse:
+            found = recorded(warehouse, job=job, sink=sink, limit=limit)
+        if found is not None:
+            return found
+    return pa.table({name: pa.array([], pa.string()) for name in _COLUMNS})
+
+
+def _as_text(found: pa.Table, session: Session) -> TextTable:
+    from crmetrics.export import instant
+    from crmetrics.periods import Period
+
+    calendar = session.project.calendar
+    rows = []
+    for row in found.to_pylist():
+        start, end, grain = row["period_start"], row["period_end"], row["grain"]
+        # An older version did not keep the period.
+        label = calendar.label(Period(start, end, grain)) if start and end and grain else ""
+        told = row["error"] or row["reference"] or ""
+        texts = (
+            instant(row["attempted_at"]),
+            row["job"],
+            label,
+            row["sink"],
+            row["destination"],
+            row["status"],
+            told,
+            row["run_id"],
+        )
+        rows.append(tuple(Cell(text) for text in texts))
+    names = ("At", "Job", "Period", "Sink", "Destination", "State", "Reference or error", "Run")
+    return TextTable(tuple(Heading(name) for name in names), tuple(rows))

@@ -1,0 +1,194 @@
+"""What a job reports: the values of its period, their trend and verdicts, and which figures of
+earlier periods have changed since they were reported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from crmetrics import export, state
+from crmetrics.config import JobConfig
+from crmetrics.config.settings import setting_value
+from crmetrics.deliver import Series, Threshold, has_changed
+from crmetrics.engine.answer import Answerer, Question, groupings_of
+from crmetrics.engine.goal_rows import measured_goals
+from crmetrics.goals import Goal, GoalVerdict, Judgement, KpiTraits, judge, kpi_name, kpi_traits
+from crmetrics.periods import Calendar, Period
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from crmetrics.engine.project import Project
+
+SERIES_PERIODS = 13
+"""Periods of a trend in reports (rule A1 looks at 8 to 13)."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A period that the job reported before, computed again (rule P6).
+
+    has_changed: a figure moved by `restate_threshold` or more, or came or went.
+    """
+
+    period: Period
+    results: pa.Table
+    verdicts: tuple[GoalVerdict, ...]
+    has_changed: bool
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What a run of a job found out. results: rows of the reported period, judged."""
+
+    results: pa.Table
+    series: Mapping[str, Series]
+    verdicts: tuple[GoalVerdict, ...]
+    traits: Mapping[str, KpiTraits]
+    as_of: datetime
+    earlier: tuple[Earlier, ...] = ()
+
+
+def compute(project: Project, job: JobConfig, period: Period, run_id: str) -> Computed:
+    """Everything that a run of the job reports on the period."""
+    past = _periods_before(project.calendar, period, SERIES_PERIODS - 1)
+    asked = Question(
+        job.kpis, (period,), groupings_of(job.by, job.totals), job.where or "", job.compare
+    )
+    goals = [goal for goal in project.config.goals if goal.kpi in job.kpis]
+    with project.answerer([*past, period]) as answerer:
+        results = answerer.answer(asked, run_id=run_id)
+        trend = answerer.answer(Question(job.kpis, (*past, period), ((),), job.where or ""))
+        measured = measured_goals(answerer, goals, job.grain, job.where or "")
+        traits = kpi_traits(project.catalog.kpis.values())
+        as_of = answerer.clock.as_of
+        judgement = _judged(project, results, goals, traits, as_of, measured)
+        return Computed(
+            judgement.results,
+            _series(trend),
+            judgement.verdicts,
+            traits,
+            as_of,
+            tuple(_earlier(project, job, asked, answerer, past, goals, traits, run_id)),
+        )
+
+
+def threshold_of(project: Project) -> Threshold:
+    """The smallest change of a KPI that is reported again (setting `restate_threshold`)."""
+    settings = project.config.metrics.settings
+    return lambda kpi: float(setting_value(settings, "restate_threshold", kpi))
+
+
+def _judged(
+    project: Project,
+    results: pa.Table,
+    goals: Sequence[Goal],
+    traits: Mapping[str, KpiTraits],
+    as_of: datetime,
+    measured: Sequence[pa.Table] = (),
+) -> Judgement:
+    import pyarrow as pa
+
+    return judge(
+        results,
+        goals,
+        traits,
+        as_of=as_of,
+        calendar=project.calendar,
+        measured=pa.concat_tables(measured) if measured else None,
+    )
+
+
+def _periods_before(calendar: Calendar, period: Period, count: int) -> list[Period]:
+    found = [period]
+    for _ in range(count):
+        found.append(calendar.previous(found[-1]))
+    return found[:0:-1]
+
+
+def _series(trend: pa.Table) -> Mapping[str, Series]:
+    found: dict[str, list[tuple[date, float | None]]] = {}
+    for row in trend.select(["kpi", "variant", "period_start", "segment", "value"]).to_pylist():
+        if not row["segment"]:
+            name = kpi_name(row["kpi"], row["variant"])
+            found.setdefault(name, []).append((row["period_start"], row["value"]))
+    return found
+
+
+# --- earlier periods ---------------------------------------------------------------------------
+
+
+def _earlier(
+    project: Project,
+    job: JobConfig,
+    asked: Question,
+    answerer: Answerer,
+    past: Sequence[Period],
+    goals: Sequence[Goal],
+    traits: Mapping[str, KpiTraits],
+    run_id: str,
+) -> list[Earlier]:
+    """The last `restate_periods` that this job has reported, computed again with what is known now.
+
+    Their goals are judged by the period's own values: the span of a goal is only known to now.
+    """
+    count = int(setting_value(project.config.metrics.settings, "restate_periods"))
+    reported = {
+        period: known
+        for period in past[-count:]
+        if count
+        and (
+            known := state.reported(
+                answerer.session, job=job.name, start=period.start, grain=job.grain
+            )
+        )
+    }
+    if not reported:
+        return []
+    again = Question(asked.kpis, tuple(reported), asked.groupings, asked.where, asked.compare)
+    results = answerer.answer(again, run_id=run_id)
+    found = []
+    for period, known in reported.items():
+        judgement = _judged(
+            project, _of_period(results, period), goals, traits, answerer.clock.as_of
+        )
+        found.append(
+            Earlier(
+                period,
+                judgement.results,
+                judgement.verdicts,
+                _is_restated(judgement.results, known, threshold_of(project)),
+            )
+        )
+    return found
+
+
+def _of_period(results: pa.Table, period: Period) -> pa.Table:
+    import pyarrow as pa
+
+    starts = results.column("period_start").to_pylist()
+    return results.filter(pa.array([start == period.start for start in starts], pa.bool_()))
+
+
+def _is_restated(
+    results: pa.Table, known: Mapping[tuple[str, str, str], float | None], threshold: Threshold
+) -> bool:
+    """Whether a figure differs from what was reported. KPIs that the job did not have then are
+    no restatement."""
+    kpis = {(kpi, variant) for kpi, variant, _ in known}
+    now = {}
+    for row in (
+        export.flat(results).select(["kpi", "variant", "segment", "value", "unit"]).to_pylist()
+    ):
+        key = (row["kpi"], row["variant"] or "", row["segment"] or "{}")
+        if key[:2] in kpis:
+            now[key] = (row["value"], row["unit"])
+    still = {kpi for kpi in kpis if any(key[:2] == kpi for key in now)}
+    if {key for key in known if key[:2] in still} != set(now):
+        return True
+    return any(
+        has_changed(known[key], value, unit, threshold(key[0]))
+        for key, (value, unit) in now.items()
+    )

@@ -1,0 +1,156 @@
+"""The contract of sinks: what one is given, what it answers, what it must keep.
+
+Plugins import all of it from `crmetrics.plugin`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from crmetrics.message import Message, Restated
+from crmetrics.options import Options
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One line of `crmetrics check`: what was looked at, whether it is fine, and the fix if not."""
+
+    subject: str
+    state: Literal["ok", "warning", "error"]
+    message: str
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SinkContext:
+    """What a sink knows about the project that it serves."""
+
+    name: str
+    project_dir: Path
+    project: str = ""
+    timezone: str = "UTC"
+    currency: str = "USD"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof of a delivery, kept in the ledger.
+
+    destination: where it went, without secrets (a path, a table, a channel). reference: what finds
+    it again (a message `ts`, a checksum). details: further JSON-like facts.
+    """
+
+    destination: str
+    rows: int = 0
+    reference: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _keep_nothing(receipt: Receipt) -> None:
+    """A delivery outside a ledger."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a sink is given: results as Arrow (long form, see `crmetrics.results`) and a message.
+
+    key: the same for every repeat of one (job, period, definitions, sink, destination); an
+    idempotent sink replaces what it delivered under it.
+    previous: the receipt (as a dict) of what is at the destination under the key; empty when
+    nothing is. is_resumed: that delivery was cut short; finish it. restated: figures that were
+    delivered and have changed since. keep: call it in the middle of a delivery of several steps
+    with what is there so far; after a kill the next run gets it as `previous`.
+    """
+
+    key: str
+    run_id: str
+    job: str
+    results: pa.Table
+    message: Message
+    period_start: date
+    period_end: date
+    grain: str
+    is_partial: bool = False
+    previous: Mapping[str, Any] = field(default_factory=dict)
+    is_resumed: bool = False
+    restated: tuple[Restated, ...] = ()
+    keep: Callable[[Receipt], None] = field(default=_keep_nothing, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of an attempt that ended without an answer.
+
+    state: `arrived` (then `receipt` finds it), `absent`, or `unknown` when the destination cannot
+    be asked; then the sink's policy decides.
+    """
+
+    state: Literal["arrived", "absent", "unknown"]
+    receipt: Receipt | None = None
+
+
+class Sink(ABC):
+    """Delivers the results of a job.
+
+    is_idempotent: a repeat with the same key leaves one copy. `Config` is a subclass of `Options`.
+    """
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Options]] = Options
+    is_idempotent: ClassVar[bool] = False
+
+    def __init__(self, config: Any, context: SinkContext) -> None:
+        self.config = config
+        self.context = context
+
+    @abstractmethod
+    def destination(self, delivery: Delivery) -> str:
+        """Where this delivery would go, without secrets; no side effect."""
+
+    def check(self) -> Iterable[CheckResult]:
+        """Look whether delivery would work; report everything, raise nothing, send nothing."""
+        return ()
+
+    @abstractmethod
+    def preview(self, delivery: Delivery) -> str:
+        """Exactly what `write` would send, as text, without sending it."""
+
+    @abstractmethod
+    def write(self, delivery: Delivery) -> Receipt:
+        """Deliver once. Raises SinkError when it is not certain that the delivery arrived."""
+
+    # --- repeats; only of interest to a sink that is not idempotent -------------------------
+
+    @property
+    def repeats_unknown(self) -> bool:
+        """Whether an attempt that may have arrived is sent again (at least once) or not."""
+        return False
+
+    def shown(self, message: Message) -> Message:
+        """What of the message this sink shows; by that it is judged whether a repeat is due."""
+        return message
+
+    def why_not_again(self, delivery: Delivery) -> str:
+        """Why a report that was delivered, and has changed since, is not sent; empty = it is.
+
+        delivery: with `previous` and `restated`.
+        """
+        return "" if self.is_idempotent else "this sink cannot replace what it sent"
+
+    def settle(self, delivery: Delivery) -> Settled:
+        """Ask the destination what became of an attempt that ended without an answer.
+
+        delivery: its `previous` is what the attempt kept. Changes nothing.
+        """
+        return Settled("unknown")
+
+    def close(self) -> None:
+        """Release connections."""

@@ -1,0 +1,241 @@
+"""What a run sends when its data are late, old or missing, and when it is repeated."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from crmetrics.engine import Project
+from crmetrics.errors import ExitCode
+
+CONFIG = """
+version: 1
+project: acme
+sources:
+  crm: {connector: csv, path: data}
+metrics: {packs: [sales], settings: {SETTINGS}}
+sinks:
+  board: {sink: board}
+  history: {sink: database, url: "duckdb:///results.duckdb", table: kpis}
+  reports: {sink: files, path: reports, formats: [json]}
+jobs:
+  monthly: {kpis: [won_amount], sinks: [board, history, reports], block_on: [BLOCK]}
+"""
+
+BOARD = '''
+import json
+from crmetrics.plugin import Options, Receipt, Sink, hookimpl
+
+
+class BoardSink(Sink):
+    """A chat that keeps its messages in a file; it can answer to a message, not replace it."""
+
+    name = "board"
+    Config = Options
+
+    def destination(self, delivery):
+        return "the board"
+
+    def preview(self, delivery):
+        return self._text(delivery)
+
+    def why_not_again(self, delivery):
+        return "" if delivery.restated else "no figure has changed"
+
+    def write(self, delivery):
+        with (self.context.project_dir / "board.txt").open("a", encoding="utf-8") as out:
+            out.write(self._text(delivery) + "\\n")
+        return Receipt("the board", reference=delivery.run_id)
+
+    def _text(self, delivery):
+        changes = [f"{one.before} -> {one.after}" for one in delivery.restated]
+        return json.dumps([delivery.message.period_label, delivery.message.headline, changes])
+
+
+@hookimpl
+def crmetrics_sinks():
+    return [BoardSink]
+'''
+
+HEADER = "id,name,owner_id,stage,created_at,close_date,amount,is_closed,is_won,currency\n"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    configure(tmp_path)
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins" / "board.py").write_text(BOARD)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "users.csv").write_text("id,team\nu1,EMEA\n")
+    won(tmp_path, november=900, december=1000)
+    return tmp_path
+
+
+def configure(directory: Path, *, settings: str = "", block_on: str = "") -> None:
+    text = CONFIG.replace("SETTINGS", settings).replace("BLOCK", block_on)
+    (directory / "crmetrics.yaml").write_text(text)
+
+
+def won(directory: Path, **months: int) -> None:
+    """One deal per month, won for so much."""
+    days = {"november": "2025-11-20", "december": "2025-12-10", "january": "2026-01-15"}
+    rows = [
+        f"{month},Deal,u1,Won,2025-10-01T00:00:00Z,{days[month]},{amount},true,true,USD"
+        for month, amount in months.items()
+    ]
+    (directory / "data" / "opportunities.csv").write_text(HEADER + "\n".join(rows) + "\n")
+
+
+def run(directory: Path, at: datetime, **options: Any) -> Any:
+    return Project(directory, environ={}, now=lambda: at).run("monthly", **options)
+
+
+JANUARY = datetime(2026, 1, 5, 8, tzinfo=UTC)
+FEBRUARY = datetime(2026, 2, 5, 8, tzinfo=UTC)
+
+
+def board(directory: Path) -> list[Any]:
+    file = directory / "board.txt"
+    return (
+        [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.exists() else []
+    )
+
+
+def statuses(report: Any) -> list[tuple[str, str, str]]:
+    return [(outcome.period, outcome.sink, outcome.status) for outcome in report.outcomes]
+
+
+def kept(directory: Path) -> dict[str, float]:
+    """First day of the period -> value, as the database sink has it."""
+    with duckdb.connect(str(directory / "results.duckdb"), read_only=True) as connection:
+        rows = connection.execute(
+            "select period_start, value from kpis where variant = '' and segment = '{}'"
+        ).fetchall()
+    return {str(day): value for day, value in rows}
+
+
+# --- repeats and late data --------------------------------------------------------------------
+
+
+def test_a_repeat_tells_nobody_twice(directory: Path) -> None:
+    run(directory, JANUARY)
+    report = run(directory, JANUARY)
+    assert report.exit_code == ExitCode.OK
+    assert statuses(report)[0] == ("2025-12", "board", "skipped")
+    assert len(board(directory)) == 1
+
+
+def test_a_late_deal_restates_the_month_before_everywhere(directory: Path) -> None:
+    run(directory, JANUARY)
+    won(directory, november=900, december=1250, january=500)
+    report = run(directory, FEBRUARY)
+    assert report.exit_code == ExitCode.OK
+    assert statuses(report) == [
+        ("2026-01", "board", "delivered"),
+        ("2026-01", "history", "delivered"),
+        ("2026-01", "reports", "delivered"),
+        ("2025-12", "board", "delivered"),
+        ("2025-12", "history", "delivered"),
+        ("2025-12", "reports", "delivered"),
+    ]
+    assert [(label, changes) for label, _, changes in board(directory)] == [
+        ("2025-12", []),
+        ("2026-01", []),
+        ("2025-12", ["1,000 USD -> 1,250 USD"]),
+    ]
+    assert kept(directory) == {"2025-12-01": 1250.0, "2026-01-01": 500.0}
+    written = json.loads((directory / "reports" / "monthly_2025-12.json").read_text())
+    assert [row["value"] for row in written] == [1250.0]
+    again = run(directory, FEBRUARY)
+    assert ("2025-12", "board", "delivered") not in statuses(again)
+    assert len(board(directory)) == 3
+
+
+def test_a_change_below_the_threshold_is_kept_and_not_told(directory: Path) -> None:
+    configure(directory, settings="restate_threshold: 0.5")
+    run(directory, JANUARY)
+    won(directory, november=900, december=1250, january=500)
+    assert len(statuses(run(directory, FEBRUARY))) == 3
+    assert [label for label, _, _ in board(directory)] == ["2025-12", "2026-01"]
+
+
+def test_a_period_that_was_never_reported_is_not_restated(directory: Path) -> None:
+    run(directory, JANUARY)
+    won(directory, november=999, december=1000, january=500)
+    assert len(statuses(run(directory, FEBRUARY))) == 3
+
+
+def test_nothing_is_restated_when_no_period_is_to_be_computed_again(directory: Path) -> None:
+    configure(directory, settings="restate_periods: 0")
+    run(directory, JANUARY)
+    won(directory, november=900, december=1250, january=500)
+    assert len(statuses(run(directory, FEBRUARY))) == 3
+
+
+def test_a_resend_sends_what_was_sent(directory: Path) -> None:
+    run(directory, JANUARY)
+    report = run(directory, JANUARY, resend=True)
+    assert statuses(report)[0] == ("2025-12", "board", "delivered")
+    assert len(board(directory)) == 2
+
+
+def test_a_dry_run_sends_and_records_nothing(directory: Path) -> None:
+    run(directory, JANUARY)
+    before = (directory / "board.txt").read_text()
+    report = run(directory, JANUARY, dry_run=True)
+    assert {outcome.status for outcome in report.outcomes} == {"previewed"}
+    assert report.outcomes[0].note.startswith("would not be sent: delivered before")
+    assert (directory / "board.txt").read_text() == before
+    assert statuses(run(directory, JANUARY))[0][2] == "skipped"
+
+
+# --- the quality gate -------------------------------------------------------------------------
+
+
+def test_missing_data_are_marked_unless_they_block(directory: Path) -> None:
+    run(directory, JANUARY)
+    (directory / "data" / "opportunities.csv").unlink()
+    report = run(directory, FEBRUARY)
+    assert report.exit_code == ExitCode.SOURCE
+    assert "Based on partial data" in board(directory)[-1][1]
+
+
+def test_the_gate_keeps_back_what_rests_on_a_source_that_failed(directory: Path) -> None:
+    run(directory, JANUARY)
+    configure(directory, block_on="partial")
+    (directory / "data" / "opportunities.csv").unlink()
+    report = run(directory, FEBRUARY)
+    assert report.exit_code == ExitCode.QUALITY
+    assert report.blocked == "kept back by the quality gate: not read: crm.opportunities"
+    assert {outcome.status for outcome in report.outcomes} == {"blocked"}
+    assert len(board(directory)) == 1
+    assert kept(directory) == {"2025-12-01": 1000.0}
+    won(directory, november=900, december=1000, january=500)
+    healed = run(directory, FEBRUARY)
+    assert healed.exit_code == ExitCode.OK
+    assert len(board(directory)) == 2
+
+
+def test_the_gate_keeps_back_old_data(directory: Path) -> None:
+    configure(directory, settings="max_age: 1d", block_on="stale")
+    assert run(directory, JANUARY).exit_code == ExitCode.OK
+    (directory / "data" / "opportunities.csv").unlink()
+    report = run(directory, FEBRUARY)
+    assert report.exit_code == ExitCode.QUALITY
+    assert report.blocked == "kept back by the quality gate: old data behind won_amount"
+
+
+def test_the_gate_keeps_back_figures_that_leave_too_much_out(directory: Path) -> None:
+    configure(directory, block_on="low_coverage")
+    file = directory / "data" / "opportunities.csv"
+    deal = "x,Deal,u1,Won,2025-10-01T00:00:00Z,2025-12-11,,true,true,USD\n"
+    file.write_text(file.read_text() + deal)
+    report = run(directory, JANUARY)
+    assert report.exit_code == ExitCode.QUALITY
+    assert report.blocked.endswith("too few rows could be used for won_amount")
+    assert board(directory) == []

@@ -1,0 +1,150 @@
+"""The table of deliveries in the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crmetrics.deliver import DeliveryRecord, DeliveryStatus, Ledger, create_deliveries, deliveries
+from crmetrics.deliver.ledger import past_of
+from crmetrics.warehouse.connection import Connection, EngineSettings, connect
+from result_rows import AS_OF
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> EngineSettings:
+    return EngineSettings(path=tmp_path / "warehouse.duckdb", timezone="Europe/Berlin")
+
+
+@pytest.fixture
+def session(settings: EngineSettings) -> Iterator[Connection]:
+    with connect(settings, read_only=False) as connection:
+        create_deliveries(connection)
+        yield connection
+
+
+def attempt(key: str, status: DeliveryStatus, **parts: Any) -> DeliveryRecord:
+    values: dict[str, Any] = {
+        "run_id": "run-1",
+        "job": "weekly",
+        "sink": "team",
+        "destination": "hooks.slack.com …abcd",
+        "at": AS_OF,
+        "period_start": date(2026, 1, 26),
+        "period_end": date(2026, 2, 2),
+        "grain": "week",
+        **parts,
+    }
+    return DeliveryRecord(key=key, status=status, **values)
+
+
+def test_attempts_come_back_as_they_were_recorded_in_their_order(session: Connection) -> None:
+    ledger = Ledger(session)
+    records = [
+        attempt("k1", "started", fingerprint="f", told={"goals": {"win_rate": "on_track"}}),
+        attempt("k1", "delivered", receipt={"reference": "1763712000.000100", "rows": 3}),
+    ]
+    for record in records:
+        ledger.record(record)
+    ledger.record(attempt("k2", "failed", error="no route to hôst"))
+    assert ledger.attempts("k1") == records
+    assert ledger.attempts("k2") == [attempt("k2", "failed", error="no route to hôst")]
+    assert ledger.attempts("k3") == []
+
+
+def test_what_was_told_before_is_that_of_the_last_earlier_period_there(
+    session: Connection,
+) -> None:
+    ledger = Ledger(session)
+    for day, told in ((5, "a"), (19, "c"), (12, "b"), (26, "now")):
+        start = date(2026, 1, day)
+        ledger.record(attempt("k", "delivered", period_start=start, told={"said": told}))
+    ledger.record(attempt("k", "failed", period_start=date(2026, 1, 20), told={"said": "no"}))
+    ledger.record(attempt("k", "delivered", job="other", told={"said": "other"}))
+    place = ("weekly", "team", "hooks.slack.com …abcd")
+    assert ledger.told_before(*place, date(2026, 1, 26)) == {"said": "c"}
+    assert ledger.told_before(*place, date(2026, 1, 5)) == {}
+    assert ledger.told_before("weekly", "team", "elsewhere", date(2026, 1, 26)) == {}
+
+
+@pytest.mark.parametrize(
+    ("history", "arrived", "pending"),
+    [
+        ("", None, None),
+        ("1 started", None, "1"),
+        ("1 started,1 failed", None, None),
+        ("1 started,1 delivered", "1", None),
+        ("1 started,1 unknown", None, "1"),
+        ("1 started,1 unknown,2 started,2 failed", None, "1"),
+        ("1 started,1 unknown,2 started,2 delivered", "2", None),
+        ("1 delivered,2 started", "1", "2"),
+        ("1 unknown,2 blocked", None, "1"),
+    ],
+)
+def test_what_a_history_comes_to(history: str, arrived: str | None, pending: str | None) -> None:
+    records = []
+    for step in filter(None, history.split(",")):
+        run_id, status = step.split()
+        records.append(attempt("k", status, run_id=run_id))  # type: ignore[arg-type]
+    past = past_of(records)
+    assert (past.arrived and past.arrived.run_id, past.pending and past.pending.run_id) == (
+        arrived,
+        pending,
+    )
+
+
+def test_the_list_shows_an_attempt_once_the_newest_first(session: Connection) -> None:
+    ledger = Ledger(session)
+    for record in (
+        attempt("k1", "started"),
+        attempt("k1", "delivered", receipt={"reference": "ts-1", "rows": 3}),
+        attempt("k2", "started", sink="other"),
+        attempt("k3", "started", run_id="run-2"),
+        attempt("k3", "unknown", run_id="run-2", error="no answer"),
+    ):
+        ledger.record(record)
+    found = deliveries(session)
+    assert found is not None
+    rows = [(row["status"], row["reference"], row["rows"]) for row in found.to_pylist()]
+    assert rows == [("unknown", None, None), ("started", None, None), ("delivered", "ts-1", 3)]
+    only = deliveries(session, sink="other")
+    assert only is not None
+    assert only.num_rows == 1
+
+
+OLD = (
+    "create table meta.deliveries (key varchar, run_id varchar, job varchar, sink varchar, "
+    "destination varchar, status varchar, receipt varchar, attempted_at timestamptz, "
+    "error varchar, attempt bigint)"
+)
+
+
+def test_a_table_of_an_older_version_is_read_and_extended(settings: EngineSettings) -> None:
+    with connect(settings, read_only=False) as writer:
+        writer.execute("create schema meta")
+        writer.execute(OLD)
+        writer.execute(
+            "insert into meta.deliveries values "
+            "('k', 'r', 'j', 's', 'd', 'delivered', '{}', '2026-02-02 07:00Z', '', 1)"
+        )
+    with connect(settings, read_only=True) as reader:
+        found = deliveries(reader)
+        assert found is not None
+        assert found.column("period_start").to_pylist() == [None]
+    with connect(settings, read_only=False) as writer:
+        create_deliveries(writer)
+        [record] = Ledger(writer).attempts("k")
+        assert (record.at, record.told) == (datetime(2026, 2, 2, 7, tzinfo=UTC), {})
+
+
+def test_a_warehouse_without_ledger_has_no_deliveries(settings: EngineSettings) -> None:
+    with connect(settings, read_only=False) as fresh:
+        fresh.execute("create table t (a int)")
+    with connect(settings, read_only=True) as reader:
+        assert deliveries(reader) is None
+        assert Ledger(reader).attempts("k") == []
+        assert Ledger(reader).told_before("j", "s", "d", date(2026, 1, 1)) == {}
