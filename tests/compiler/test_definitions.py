@@ -56,6 +56,7 @@ def test_a_right_definition_has_no_finding(tmp_path: Path) -> None:
         ("opportunities", "oportunities", "", "opportunities"),
         ("    unit: count", "    unit: cuont", "own.yaml:4:11", "count"),
         ("    better: higher", "    beter: higher", "own.yaml:5:5", "better"),
+        ("    better: higher", "    better: higher\n    at: opening", "own.yaml:6:5", "'at'"),
         ("count(*)", "sum(amount) filter (where $min_amout > 1)", "own.yaml:8:12", "min_amout"),
     ],
 )

@@ -15,7 +15,7 @@ from crmetrics.catalog.definition import (
     Vector,
     WindowSpec,
 )
-from crmetrics.catalog.registry import Catalog, load_catalog
+from crmetrics.catalog.registry import Catalog, ReadCatalog, load_catalog, read_catalog
 
 __all__ = [
     "NOWHERE",
@@ -29,8 +29,10 @@ __all__ = [
     "Measure",
     "Model",
     "Place",
+    "ReadCatalog",
     "Variant",
     "Vector",
     "WindowSpec",
     "load_catalog",
+    "read_catalog",
 ]

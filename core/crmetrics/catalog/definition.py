@@ -4,7 +4,8 @@ A KPI is data: one default measure and named variants. A measure is an aggregate
 formula over a fact of one of three shapes:
 
 - event: one row per thing that happened; `time` puts it into a period;
-- state: one row per validity span `span` = (from, to); read at the snapshot of each period;
+- state: one row per validity span `span` = (from, to); read at the closing of each period (a
+  `vector` gives the opening beside it);
 - period: a SQL model that joins `periods` and gives `period_start` itself;
 
 or derived: a formula over `inputs`, which are measures themselves.
@@ -113,7 +114,7 @@ class Measure:
     value, or numerator and denominator: SQL with aggregates over the fact's columns (or, when
     derived, over the inputs). n: rows or units behind the value; None = derived from the
     expressions. coverage: further named counts. matures_after: days that must pass after the
-    period before the value is final. at: which edge of the period a state is read at.
+    period before the value is final.
     coverage_inputs: counts that need a fact of their own. currency: the column (or `ref.column`)
     beside the money columns. rate_day: day of the exchange rate where it is not the event's.
     needs: datasets and columns that a model reads and that must be there; optional: datasets,
@@ -136,7 +137,6 @@ class Measure:
     shape: Shape = "event"
     time: str = ""
     span: tuple[str, str] | None = None
-    at: Literal["opening", "closing"] = "closing"
     where: tuple[Condition, ...] = ()
     value: str = ""
     numerator: str = ""

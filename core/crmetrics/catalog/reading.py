@@ -24,15 +24,15 @@ from crmetrics.catalog.definition import (
 )
 from crmetrics.catalog.fields import Fields
 from crmetrics.catalog.inheriting import inherited, shape_of
-from crmetrics.config.tree import Listing, Node, Scalar, Section, to_data
-from crmetrics.errors import Finding
+from crmetrics.config.tree import Listing, Node, Scalar, Section, find, to_data
+from crmetrics.errors import Finding, did_you_mean
 from crmetrics.periods import GRAINS
 from crmetrics.results import UNITS
 
 _ID = re.compile(r"[a-z][a-z0-9_]*")
 _FILE_KEYS = ("pack", "title", "about", "version", "uses", "dimensions", "vectors", "kpis")
 _MEASURE_KEYS = (
-    "from", "shape", "time", "span", "at", "where", "value", "numerator", "denominator", "n",
+    "from", "shape", "time", "span", "where", "value", "numerator", "denominator", "n",
     "coverage", "currency", "rate_day", "inputs", "window", "matures_after", "needs", "optional",
     "covered_by", "each_covered_by", "alternatives", "always_by", "keeps_total", "status_when",
     "flag_when", "undated_status", "looks_ahead", "flags", "settings", "latest", "over",
@@ -53,7 +53,10 @@ _WINDOW_KEYS = ("trailing_days", "trailing_months", "trailing_periods", "shift",
 
 @dataclass
 class DefinitionFile:
-    """What one YAML file defines. uses: packs whose models and vectors it reads."""
+    """What one YAML file defines.
+
+    uses: packs whose models and vectors it reads. faulty: KPIs of which a measure has a finding.
+    """
 
     kpis: list[Kpi] = field(default_factory=list)
     dimensions: list[DerivedDimension] = field(default_factory=list)
@@ -61,6 +64,7 @@ class DefinitionFile:
     uses: tuple[str, ...] = ()
     title: str = ""
     about: str = ""
+    faulty: set[str] = field(default_factory=set)
 
 
 def read_definitions(root: Section, pack: str, findings: list[Finding]) -> DefinitionFile:
@@ -85,7 +89,7 @@ def read_definitions(root: Section, pack: str, findings: list[Finding]) -> Defin
                 f"{name!r} is no KPI id; expected lower-case letters, digits and underscores.",
             )
             continue
-        result.kpis.append(_kpi(name, pack, fields))
+        result.kpis.append(_kpi(name, pack, fields, result.faulty))
     dimensions = top.below("dimensions")
     for name, fields in (dimensions.sections() if dimensions else {}).items():
         result.dimensions.append(_dimension(name, pack, fields))
@@ -95,17 +99,16 @@ def read_definitions(root: Section, pack: str, findings: list[Finding]) -> Defin
     return result
 
 
-def _kpi(name: str, pack: str, fields: Fields) -> Kpi:
+def _kpi(name: str, pack: str, fields: Fields, faulty: set[str]) -> Kpi:
     fields.known((*_KPI_KEYS, *_MEASURE_KEYS))
     unit = fields.choice("unit", UNITS, "count")
     for key in ("title", "unit", "better"):
         if key not in fields.section.entries:
             fields.refuse(fields.section, f"{name}: {key!r} is missing.")
-    measure = _measure(fields, None)
-    variants = {"": Variant("", measure, fields.text("title"), unit)}
-    below = fields.below("variants")
-    for variant, inner in (below.sections() if below else {}).items():
-        variants[variant] = _variant(variant, inner, measure, unit)
+    before = len(fields.findings)
+    variants = _variants(fields, unit)
+    if len(fields.findings) > before or _is_misspelt_measure(fields):
+        faulty.add(name)
     better = fields.choice("better", get_args(Better), "none")
     grains = fields.texts("grain") or ("month",)
     for grain in grains:
@@ -137,6 +140,21 @@ def _kpi(name: str, pack: str, fields: Fields) -> Kpi:
     )
 
 
+def _variants(fields: Fields, unit: str) -> dict[str, Variant]:
+    measure = _measure(fields, None)
+    variants = {"": Variant("", measure, fields.text("title"), unit)}
+    below = fields.below("variants")
+    for variant, inner in (below.sections() if below else {}).items():
+        variants[variant] = _variant(variant, inner, measure, unit)
+    return variants
+
+
+def _is_misspelt_measure(fields: Fields) -> bool:
+    """True when an unknown key may be one that the measure lacks."""
+    unknown = fields.section.entries.keys() - {*_KPI_KEYS, *_MEASURE_KEYS}
+    return any(did_you_mean(key, ("variants", *_MEASURE_KEYS)) for key in unknown)
+
+
 def _variant(name: str, fields: Fields, default: Measure, unit: str) -> Variant:
     fields.known((*_VARIANT_KEYS, *_MEASURE_KEYS))
     measure = _measure(fields, default)
@@ -158,7 +176,8 @@ def _measure(fields: Fields, base: Measure | None) -> Measure:
     if base is None:
         measure = Measure(**changes)
     else:
-        measure = replace(base, **inherited(base, changes))
+        places = {**base.places, **changes["places"]}
+        measure = replace(base, **{**inherited(base, changes), "places": places})
     measure = replace(measure, shape=_shape(fields, measure, changes))
     _complain(fields, measure)
     return measure
@@ -206,6 +225,10 @@ def _places(fields: Fields) -> Mapping[str, Place]:
             for name, inner in entry.node.entries.items():
                 at = inner.node.place
                 places[f"coverage.{name}"] = Place(at.file, at.line, at.column)
+        if key == "inputs" and isinstance(entry.node, Section):
+            for name, inner in entry.node.entries.items():
+                at = (find(inner.node, ("kpi",)) or inner.node).place
+                places[f"inputs.{name}"] = Place(at.file, at.line, at.column)
     return places
 
 
@@ -373,7 +396,6 @@ _TEXT_KEYS = {
 }
 _LIST_KEYS = ("optional", "covered_by", "each_covered_by", "always_by", "flags", "over")
 _READERS: Mapping[str, Callable[[Fields], Any]] = {
-    "at": lambda fields: fields.choice("at", ("opening", "closing"), "closing"),
     "looks_ahead": lambda fields: fields.flag("looks_ahead"),
     "projected": lambda fields: fields.flag("projected"),
     "keeps_total": lambda fields: fields.flag("keeps_total"),

@@ -22,7 +22,7 @@ class Catalog:
 
     kpis: id -> KPI, the enabled ones. models: name -> SQL model. dimensions: name -> the derived
     dimensions of that name (for different relations). others: KPIs that are not enabled and only
-    serve as inputs.
+    serve as inputs. disabled: those of them that the project file leaves out.
     """
 
     kpis: Mapping[str, Kpi] = field(default_factory=dict)
@@ -30,6 +30,7 @@ class Catalog:
     dimensions: Mapping[str, tuple[DerivedDimension, ...]] = field(default_factory=dict)
     vectors: Mapping[str, Vector] = field(default_factory=dict)
     others: Mapping[str, Kpi] = field(default_factory=dict)
+    disabled: frozenset[str] = frozenset()
 
     def input(self, name: str) -> tuple[Kpi, str]:
         """The KPI and variant that an input names; it need not be enabled."""
@@ -44,7 +45,9 @@ class Catalog:
         found = self.kpis.get(name)
         if found is None:
             hint = did_you_mean(name, self.kpis) or "`crmetrics list kpis` shows all."
-            if name in self.others:
+            if name in self.disabled:
+                hint = "It is left out by metrics.disable."
+            elif name in self.others:
                 pack = self.others[name].pack
                 hint = f"It is in the pack {pack!r}: enable it under metrics.packs."
             raise UsageError(f"there is no KPI {name!r} in the enabled packs. {hint}")
@@ -63,6 +66,21 @@ class Catalog:
         return kpi, variant
 
 
+@dataclass(frozen=True)
+class ReadCatalog:
+    """Definitions that were read, and what is wrong with them.
+
+    faulty: KPIs with a finding. is_whole: False when a file could not be read at all, so that
+    nobody knows what it defines. unknown_disabled: names to disable that no pack defines.
+    """
+
+    catalog: Catalog
+    findings: tuple[Finding, ...]
+    faulty: frozenset[str]
+    is_whole: bool
+    unknown_disabled: tuple[str, ...]
+
+
 def load_catalog(
     packs: Iterable[MetricPack],
     *,
@@ -71,34 +89,58 @@ def load_catalog(
     companions: Iterable[MetricPack] = (),
     settings: Mapping[str, Any] | None = None,
 ) -> Catalog:
+    """See `read_catalog`; raises ConfigError with all findings."""
+    found = read_catalog(
+        packs, project=project, disable=disable, companions=companions, settings=settings
+    )
+    findings = [*found.findings]
+    for name in found.unknown_disabled:
+        hint = did_you_mean(name, found.catalog.kpis)
+        findings.append(Finding(f"metrics.disable: there is no KPI {name!r}.", hint=hint))
+    if findings:
+        raise ConfigError(findings=findings)
+    return found.catalog
+
+
+def read_catalog(
+    packs: Iterable[MetricPack],
+    *,
+    project: Path | None = None,
+    disable: Iterable[str] = (),
+    companions: Iterable[MetricPack] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> ReadCatalog:
     """Read the definitions of these packs and of the project's own `metrics/` folder.
 
     companions: packs that are installed but not enabled; read only when a KPI has an input that
     the enabled packs lack, or a pack says that it `uses` theirs. settings: `metrics.settings`, for
     inputs named by a setting.
-    Raises ConfigError with all findings: unknown keys, two definitions of one id, an override
-    that is not declared (Q3).
+    Findings: unknown keys, two definitions of one id, an override that is not declared (Q3).
     """
-    findings: list[Finding] = []
-    builder = _Builder(findings)
+    builder = _Builder([])
     for pack in packs:
         builder.add(pack)
     if project is not None and project.is_dir():
         builder.add(MetricPack("project", project))
-    if findings:
-        raise ConfigError(findings=findings)
-    hidden = set(disable)
-    for name in sorted(hidden - set(builder.kpis)):
-        hint = did_you_mean(name, builder.kpis)
-        findings.append(Finding(f"metrics.disable: there is no KPI {name!r}.", hint=hint))
-    if findings:
-        raise ConfigError(findings=findings)
-    enabled = {name: kpi for name, kpi in builder.kpis.items() if name not in hidden}
+    known = set(builder.kpis)
+    hidden = {*disable}
     builder.add_companions(list(companions), settings or {})
-    if findings:
-        raise ConfigError(findings=findings)
+    enabled = {name: kpi for name, kpi in builder.kpis.items() if name in known - hidden}
     others = {name: kpi for name, kpi in builder.kpis.items() if name not in enabled}
-    return Catalog(enabled, builder.models, builder.dimensions, builder.vectors, others)
+    return ReadCatalog(
+        Catalog(
+            enabled,
+            builder.models,
+            builder.dimensions,
+            builder.vectors,
+            others,
+            frozenset(hidden & known),
+        ),
+        tuple(builder.findings),
+        frozenset(builder.faulty),
+        builder.is_whole,
+        tuple(sorted(hidden - known)),
+    )
 
 
 def _foreign_inputs(kpis: Mapping[str, Kpi], settings: Mapping[str, Any]) -> set[str]:
@@ -136,6 +178,8 @@ class _Builder:
         self.dimensions: dict[str, tuple[DerivedDimension, ...]] = dict(GENERAL_DIMENSIONS)
         self.vectors: dict[str, Vector] = {}
         self.uses: dict[str, None] = {}
+        self.faulty: set[str] = set()
+        self.is_whole = True
 
     def add_companions(self, packs: list[MetricPack], settings: Mapping[str, Any]) -> None:
         """Read the packs that the definitions so far cannot do without, all if an input is open."""
@@ -152,14 +196,19 @@ class _Builder:
         for file in sorted([*pack.path.glob("*.yaml"), *pack.path.glob("*.yml")]):
             shown = f"{pack.path.name}/{file.name}"
             document = read_document(file, Environment({}, pack.path), shown=shown)
-            if document.findings:
-                self.findings += document.findings
-                continue
+            self.findings += document.findings
+            self.is_whole = self.is_whole and (bool(document.root.entries) or not document.findings)
             self._take(read_definitions(document.root, pack.name, self.findings), shown)
         for file in sorted((pack.path / "sql").glob("*.sql")):
-            self._model(Model(file.stem, pack.name, file.read_text("utf-8"), str(file)))
+            shown = f"{pack.path.name}/sql/{file.name}"
+            try:
+                self._model(Model(file.stem, pack.name, file.read_text("utf-8"), shown))
+            except (OSError, UnicodeDecodeError) as exc:
+                problem = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8"
+                self.findings.append(Finding(f"cannot be read: {problem}.", shown))
 
     def _take(self, content: DefinitionFile, shown: str) -> None:
+        self.faulty |= content.faulty
         for kpi in content.kpis:
             known = self.kpis.get(kpi.id)
             if known is not None and kpi.overrides != kpi.id:

@@ -49,16 +49,8 @@ class Session:
 
     @cached_property
     def config(self) -> ProjectConfig:
-        """The project file alone, without the engine. Raises ConfigError with all findings."""
-        from crmetrics.config import load_config
-
-        plugins = self.registry
-        return load_config(
-            self.directory,
-            connectors=plugins.connectors,
-            sinks=plugins.sinks,
-            datasets=plugins.datasets,
-        )
+        """The project file. Raises ConfigError with all findings."""
+        return self.project.config
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -17,7 +17,7 @@ from crmetrics.compiler import expressions
 from crmetrics.compiler.expressions import failure
 from crmetrics.compiler.frames import WINDOW_COLUMNS, FrameTables
 from crmetrics.compiler.relations import FIRST_LEAD, Path, Relation, Schema, alias_of, virtual_base
-from crmetrics.errors import did_you_mean
+from crmetrics.errors import ConfigError, Finding, did_you_mean
 
 EVENT_COLUMNS = ("event_day", "event_at", *WINDOW_COLUMNS)
 NONE = "(none)"
@@ -79,10 +79,24 @@ class Fact:
     # --- what is read ----------------------------------------------------------------------------
 
     def need(self, tree_columns: Iterable[str], place: Place) -> None:
-        """Expose these columns (`amount`, `owner.team`, `amount_rc`) under their names."""
-        for name in sorted(tree_columns):
-            if name not in self._columns:
-                self._columns[name] = self._column_sql(name, place)
+        """Expose these columns (`amount`, `owner.team`, `amount_rc`) under their names.
+
+        Raises ConfigError for all of them that do not exist.
+        """
+        new = sorted({*tree_columns} - self._columns.keys())
+        self._columns |= self._columns_sql(new, place)
+
+    def _columns_sql(self, names: Iterable[str], place: Place) -> dict[str, str]:
+        found: dict[str, str] = {}
+        findings: list[Finding] = []
+        for name in names:
+            try:
+                found[name] = self._column_sql(name, place)
+            except ConfigError as exc:
+                findings += exc.findings
+        if findings:
+            raise ConfigError(findings=findings)
+        return found
 
     def _column_sql(self, name: str, place: Place) -> str:
         if name in EVENT_COLUMNS and name not in self.relation.columns:
@@ -163,11 +177,12 @@ class Fact:
     def expression(self, sql: str, place: Place) -> str:
         """An expression with its columns qualified, for use inside the fact itself."""
         tree = expressions.parse(sql, place)
+        names = [".".join(p.name for p in column.parts) for column in tree.find_all(exp.Column)]
+        columns = self._columns_sql(dict.fromkeys(names), place)
 
         def step(node: exp.Expression) -> exp.Expression:
             if isinstance(node, exp.Column):
-                name = ".".join(part.name for part in node.parts)
-                return expressions.parse(self._column_sql(name, place))
+                return expressions.parse(columns[".".join(part.name for part in node.parts)])
             return node
 
         return expressions.text(tree.transform(step))

@@ -50,7 +50,6 @@ class Operand:
             measure.shape,
             measure.time,
             measure.span,
-            measure.at,
             measure.looks_ahead,
             measure.currency,
             measure.rate_day,

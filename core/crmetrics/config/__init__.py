@@ -1,6 +1,7 @@
 """The project file `crmetrics.yaml`: reading, checking, and its JSON Schema.
 
     load_config    the whole file as a frozen `ProjectConfig`, or every problem at once
+    read_config    what is right in the file, and every problem beside it
     peek_plugins   the modules under `plugins:`, read before the plugins are loaded
     json_schema    the schema of the file for editors
     starter_files  the files of a new project (`crmetrics init`)
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from crmetrics.config.loading import ReadProject
     from crmetrics.config.project import (
         JobConfig,
         MetricsConfig,
@@ -43,6 +45,7 @@ __all__ = [
     "MetricsConfig",
     "Place",
     "ProjectConfig",
+    "ReadProject",
     "ReportingConfig",
     "Setting",
     "SinkConfig",
@@ -51,6 +54,7 @@ __all__ = [
     "json_schema",
     "load_config",
     "peek_plugins",
+    "read_config",
     "setting_value",
     "starter_files",
 ]
@@ -71,6 +75,7 @@ _HOMES: Mapping[str, str] = {
     ),
     **dict.fromkeys(("GoalConfig", "Guardrail", "ReportingConfig"), "sections"),
     **dict.fromkeys(("SETTINGS", "Setting", "setting_value"), "settings"),
+    "ReadProject": "loading",
     "Place": "tree",
     "json_schema": "schema",
     "starter_files": "starter",
@@ -109,13 +114,43 @@ def load_config(
 ) -> ProjectConfig:
     """Read and check the project file in `directory`; no parent directory is searched.
 
+    See `read_config` for the arguments.
+
+    Raises ConfigError whose `findings` hold every problem of the file with its place, or, when
+    there is no file, a message that says how to start.
+    """
+    found = read_config(
+        directory,
+        environ=environ,
+        connectors=connectors,
+        sinks=sinks,
+        datasets=datasets,
+        unavailable=unavailable,
+    )
+    if found.findings:
+        from crmetrics.errors import ConfigError
+
+        raise ConfigError(findings=found.findings)
+    return found.config
+
+
+def read_config(
+    directory: str | Path,
+    *,
+    environ: Mapping[str, str] | None = None,
+    connectors: Mapping[str, type[Connector]],
+    sinks: Mapping[str, type[Sink]],
+    datasets: Mapping[str, Dataset],
+    unavailable: Mapping[str, str] | None = None,
+) -> ReadProject:
+    """What is right in the project file in `directory`, and all that is wrong with its form.
+
     environ: where variables come from, default `os.environ`; it wins over `.env` beside the file.
     connectors, sinks: what the plugins offer, by name. datasets: canonical ones and extensions.
     unavailable: connectors and sinks whose plugin could not be loaded, with the reason: a section
     that names one is a note instead of an error, and its options are empty.
 
-    Raises ConfigError whose `findings` hold every problem of the file with its place, or, when
-    there is no file, a message that says how to start.
+    Raises ConfigError when there is no file, with a message that says how to start.
     """
     from crmetrics.config.loading import Plugins, read_project
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -25,7 +25,7 @@ from crmetrics.config.validation import check
 from crmetrics.config.variables import Environment
 from crmetrics.config.yaml_reader import read_document
 from crmetrics.datasets import Dataset
-from crmetrics.errors import ConfigError, Finding
+from crmetrics.errors import Finding
 from crmetrics.options import Options, SourceOptions
 from crmetrics.plugin import Connector, Sink
 
@@ -43,20 +43,36 @@ class Plugins:
     unavailable: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class ReadProject:
+    """A project file that was read.
+
+    config: what is right in it; the rest is left out or has its default. findings: what is wrong,
+    in the order of the file. is_readable: False when the file as a whole could not be read, so that
+    `config` says nothing.
+    """
+
+    config: ProjectConfig
+    findings: tuple[Finding, ...]
+    is_readable: bool = True
+
+
 def read_project(
     directory: str | Path, environ: Mapping[str, str], plugins: Plugins
-) -> ProjectConfig:
-    """See `crmetrics.config.load_config`."""
+) -> ReadProject:
+    """See `crmetrics.config.read_config`."""
     file = locate(directory)
     document = read_document(file, Environment(environ, file.parent))
+    is_readable = bool(document.root.entries) or not document.findings
     reading = _Reading(document.root, plugins, list(document.findings))
-    if not document.root.entries and reading.findings:
-        raise ConfigError(findings=reading.findings)
     config = reading.project(file)
-    if reading.findings or config is None:
-        found = dict.fromkeys(reading.findings)
-        raise ConfigError(findings=sorted(found, key=lambda it: (it.file, it.line, it.column)))
-    return config
+    findings = reading.findings if is_readable else document.findings
+    return ReadProject(config, tuple(in_order(findings)), is_readable)
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Each finding once, by its place."""
+    return sorted(dict.fromkeys(findings), key=lambda it: (it.file, it.line, it.column))
 
 
 @dataclass(slots=True)
@@ -68,17 +84,15 @@ class _Reading:
     findings: list[Finding]
     notes: list[Finding] = field(default_factory=list)
 
-    def project(self, file: Path) -> ProjectConfig | None:
-        section, findings = check(
-            ProjectSection, self.root, context={"sinks": _keys(self.root, "sinks")}
-        )
+    def project(self, file: Path) -> ProjectConfig:
+        section, findings = self.check(self.root)
         self.findings += findings
+        if section is None:
+            section = self.right_part()
         sources, sinks = self.sources(), self.sinks()
         settings, findings = read_settings(self.root, self.plugins.datasets)
         self.findings += findings
         self.check_goals()
-        if section is None:
-            return None
         metrics = section.metrics
         return ProjectConfig(
             directory=file.parent,
@@ -99,6 +113,16 @@ class _Reading:
             notes=(*self.notes, *self.notes_on(section.goals)),
             _tree=self.root,
         )
+
+    def check(self, section: Section) -> tuple[ProjectSection | None, list[Finding]]:
+        context = {"sinks": _keys(self.root, "sinks")}
+        return check(ProjectSection, self.root, section=section, context=context)
+
+    def right_part(self) -> ProjectSection:
+        """The sections in which nothing is wrong."""
+        right = [key for key in self.root.entries if self.check(self.root.select([key]))[0]]
+        section, _ = self.check(self.root.select(right))
+        return section or ProjectSection()
 
     def sources(self) -> dict[str, Chosen[SourceOptions]]:
         reader = PluginSections(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from crmetrics.config.tree import Place, Section, place_of
 from crmetrics.errors import Finding
 
 if TYPE_CHECKING:
+    from crmetrics.config.mentions import Mentions
     from crmetrics.config.sections import GoalConfig, ReportingConfig
     from crmetrics.options import Options, SourceOptions
     from crmetrics.periods import Grain
@@ -107,6 +109,13 @@ class ProjectConfig:
     _tree: Section = field(
         default_factory=lambda: Section(Place("", 0, 0)), repr=False, compare=False
     )
+
+    @cached_property
+    def mentions(self) -> Mentions:
+        """The names of packs, KPIs and dimensions in the file, with their paths."""
+        from crmetrics.config.mentions import read_mentions
+
+        return read_mentions(self._tree)
 
     def place(self, *path: str | int, at_key: bool = False) -> Place:
         """Where a value stands: `place("jobs", "weekly_sales", "kpis", 1)`.

@@ -55,7 +55,7 @@ def read_document(path: Path, environment: Environment, *, shown: str = "") -> D
     file = shown or path.name
     document = Document(file, Section(Place(file, 1, 1)))
     try:
-        top = _compose(_decode(path), path.name)
+        top = _compose(_decode(path, file), file)
         root = _Builder(document, environment).node(top, 0)
     except _Unreadable as exc:
         document.findings.append(exc.finding)
@@ -70,25 +70,25 @@ def read_document(path: Path, environment: Environment, *, shown: str = "") -> D
     return document
 
 
-def _decode(path: Path) -> str:
+def _decode(path: Path, file: str) -> str:
     try:
         raw = path.read_bytes()
     except OSError as exc:
-        raise _Unreadable(Finding(f"cannot be read: {exc.strerror}.", path.name)) from None
+        raise _Unreadable(Finding(f"cannot be read: {exc.strerror}.", file)) from None
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _at(path.name, "", "expected UTF-8, found UTF-16.", "Save the file as UTF-8.")
+        raise _at(file, "", "expected UTF-8, found UTF-16.", "Save the file as UTF-8.")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         before = raw[: exc.start].decode("utf-8-sig")
         message = f"expected UTF-8, found the byte 0x{raw[exc.start]:02x}."
-        raise _at(path.name, before, message, "Save the file as UTF-8.") from None
+        raise _at(file, before, message, "Save the file as UTF-8.") from None
     if match := _UNPRINTABLE.search(text):
         message = f"found the control character U+{ord(match[0]):04X}."
-        raise _at(path.name, text[: match.start()], message, "Remove it.")
+        raise _at(file, text[: match.start()], message, "Remove it.")
     if not text.strip():
         hint = "`crmetrics init` writes a file to start from."
-        raise _at(path.name, "", "the file is empty.", hint)
+        raise _at(file, "", "the file is empty.", hint)
     return text
 
 

@@ -9,17 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmetrics.catalog import Catalog, load_catalog
+from crmetrics.catalog import Catalog
 from crmetrics.compiler.slices import Clock
-from crmetrics.config import ProjectConfig, load_config, peek_plugins
+from crmetrics.config import ProjectConfig, peek_plugins, read_config
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.asking import Asked, question_of
 from crmetrics.engine.effective import Settings
 from crmetrics.engine.goal_rows import GoalRows
-from crmetrics.errors import ConfigError, Finding, PluginError
+from crmetrics.engine.naming import look_up
+from crmetrics.errors import ConfigError
 from crmetrics.loader import PluginRegistry, load_plugins
 from crmetrics.periods import Calendar, Period
-from crmetrics.plugin import CheckResult, MetricPack
+from crmetrics.plugin import CheckResult
 from crmetrics.warehouse.compute import open_for_binding, open_for_compute
 from crmetrics.warehouse.connection import EngineSettings
 from crmetrics.warehouse.derived import ViewSettings
@@ -62,7 +63,9 @@ class Project:
 
     @cached_property
     def config(self) -> ProjectConfig:
-        return load_config(
+        """The project file. Raises ConfigError with all that is wrong with the project: form and
+        names, and the project's own definitions."""
+        read = read_config(
             self.directory,
             environ=self.environ,
             connectors=self.registry.connectors,
@@ -70,6 +73,12 @@ class Project:
             datasets=self.registry.datasets,
             unavailable=self._unavailable(),
         )
+        if read.findings:
+            from crmetrics.engine.validating import all_findings
+
+            found = all_findings(self, read.config, read.findings, is_readable=read.is_readable)
+            raise ConfigError(findings=found)
+        return read.config
 
     def _unavailable(self) -> Mapping[str, str]:
         """Connectors and sinks of quarantined plugins, with the reason: a section that names one
@@ -87,30 +96,22 @@ class Project:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The definitions of the enabled packs and of the project's own `metrics/` folder."""
-        metrics = self.config.metrics
-        enabled = self._enabled_packs()
-        others = [pack for pack in self.registry.packs.values() if pack.name not in metrics.packs]
-        return load_catalog(
-            enabled,
-            project=self.config.directory / "metrics",
-            disable=metrics.disable,
-            companions=others,
-            settings=metrics.settings,
-        )
+        """The definitions of the enabled packs and of the project's own `metrics/` folder.
 
-    def _enabled_packs(self) -> list[MetricPack]:
-        """Raises ConfigError with the place of every pack that cannot be used."""
-        packs, findings = [], []
-        for number, name in enumerate(self.config.metrics.packs):
-            try:
-                packs.append(self.registry.require_pack(name))
-            except PluginError as exc:
-                place = self.config.place("metrics", "packs", number)
-                findings.append(Finding(str(exc), place.file, place.line, place.column))
-        if findings:
-            raise ConfigError(findings=findings)
-        return packs
+        Raises ConfigError as `config` does, for names that do not exist in any part of the file.
+        """
+        named = look_up(self.registry, self.config)
+        if named.findings:
+            from crmetrics.engine.validating import all_findings
+
+            raise ConfigError(findings=all_findings(self, self.config))
+        return named.catalog
+
+    def with_parts(self, config: ProjectConfig, catalog: Catalog) -> Project:
+        """The same project with this configuration and these definitions in place of its own."""
+        other = Project(self.directory, environ=self.environ, now=self.now)
+        other.registry, other.config, other.catalog = self.registry, config, catalog
+        return other
 
     @property
     def engine_settings(self) -> EngineSettings:
@@ -124,6 +125,18 @@ class Project:
             statement_timeout_s=warehouse.statement_timeout_s,
             lock_timeout_s=warehouse.lock_timeout_s,
         )
+
+    @contextmanager
+    def _telling_all(self) -> Iterator[None]:
+        """A definition that turns out wrong when it is asked for is told with all else that is
+        wrong."""
+        _ = self.catalog
+        try:
+            yield
+        except ConfigError as exc:
+            from crmetrics.engine.validating import whole
+
+            raise whole(self, exc) from exc
 
     # --- asking ----------------------------------------------------------------------------------
 
@@ -154,15 +167,16 @@ class Project:
             tuple(kpis), period, start, end, grain, by, totals, where, tuple(compare), as_of
         )
         question = question_of(asked, self.clock(as_of), self.catalog)
-        if self.engine_settings.path.exists():
+        with self._telling_all():
+            if self.engine_settings.path.exists():
+                with self.answerer(question.periods, as_of) as answerer:
+                    # One session where everything is loaded: opening the file again costs as much
+                    # as a small answer.
+                    if set(self.config.sources) <= set(answerer.session.inventory.sources):
+                        return answerer.answer(question)
+            self.ensure_loaded()
             with self.answerer(question.periods, as_of) as answerer:
-                # One session where everything is loaded: opening the file again costs as much as
-                # a small answer.
-                if set(self.config.sources) <= set(answerer.session.inventory.sources):
-                    return answerer.answer(question)
-        self.ensure_loaded()
-        with self.answerer(question.periods, as_of) as answerer:
-            return answerer.answer(question)
+                return answerer.answer(question)
 
     def explain(
         self,
@@ -176,7 +190,8 @@ class Project:
         """What a number is made of: definition, inputs, SQL, and row counts at each step."""
         from crmetrics.engine.explaining import explain
 
-        return explain(self, kpi, period=period, by=by, as_of=as_of, grain=grain)
+        with self._telling_all():
+            return explain(self, kpi, period=period, by=by, as_of=as_of, grain=grain)
 
     def rows(
         self,
@@ -190,7 +205,8 @@ class Project:
         """The records behind a number: source, id, and which side of the ratio they are on."""
         from crmetrics.engine.explaining import rows_behind
 
-        return rows_behind(self, kpi, period=period, by=by, where=where, as_of=as_of)
+        with self._telling_all():
+            return rows_behind(self, kpi, period=period, by=by, where=where, as_of=as_of)
 
     # --- doing -----------------------------------------------------------------------------------
 
@@ -204,7 +220,8 @@ class Project:
         """What a job (or all enabled KPIs) would read, per source, and what is out of reach."""
         from crmetrics.engine.planning import plan_job
 
-        return plan_job(self, job)
+        with self._telling_all():
+            return plan_job(self, job)
 
     def sync(
         self,
@@ -216,6 +233,8 @@ class Project:
         """Load the sources (all by default) into the warehouse."""
         from crmetrics.engine.loading import sync
 
+        # A wrong project file loads nothing, whatever is wrong with it.
+        _ = self.catalog
         return sync(self, sources, full=full, progress=progress)
 
     def run(

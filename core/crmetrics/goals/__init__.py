@@ -8,7 +8,7 @@ No number is better than a wrong one: a value that is partial, still maturing or
 judged, and the verdict says why.
 """
 
-from crmetrics.goals.lint import GoalFault, lint_goals
+from crmetrics.goals.lint import GoalFault, lint_goal, lint_goals
 from crmetrics.goals.model import (
     Goal,
     GoalStatus,
@@ -46,5 +46,6 @@ __all__ = [
     "judge",
     "kpi_name",
     "kpi_traits",
+    "lint_goal",
     "lint_goals",
 ]

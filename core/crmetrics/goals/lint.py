@@ -40,9 +40,14 @@ def lint_goals(goals: Sequence[Goal], traits: Mapping[str, KpiTraits]) -> list[G
             for name in goal.guardrails
             if name not in traits
         ]
-        faults += _guardrail_faults(goal, at)
-        faults += _target_faults(goal, at, traits.get(goal.kpi))
+        faults += lint_goal(index, goal, traits)
     return faults
+
+
+def lint_goal(index: int, goal: Goal, traits: Mapping[str, KpiTraits]) -> list[GoalFault]:
+    """What is wrong with one goal beside names of KPIs that do not exist."""
+    at: tuple[str | int, ...] = ("goals", index)
+    return [*_guardrail_faults(goal, at), *_target_faults(goal, at, traits.get(goal.kpi))]
 
 
 def _unknown(path: tuple[str | int, ...], name: str, traits: Mapping[str, KpiTraits]) -> GoalFault:
