@@ -264,6 +264,18 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "OwnerOnlyAmount:currency IsAmount:boolean IsQuantity:boolean ParentForecastingItemId",
         (),
     ),
+    "ForecastingSubmission": (
+        "0Jz",
+        AUDIT + "ForecastOwnerId>User PeriodId>Period ForecastingTypeId>ForecastingType "
+        "SubmissionNote:longtextarea",
+        (),
+    ),
+    "ForecastingSubmissionItem": (
+        "0Jy",
+        AUDIT + "ForecastingSubmissionId>ForecastingSubmission ForecastingItemCategory:picklist "
+        "Amount:currency Quantity:double",
+        ("ForecastingSubmissionId",),
+    ),
     "Period": (
         "026",
         "Id:id Type:picklist StartDate:date EndDate:date Number:int IsForecastPeriod:boolean "
@@ -296,7 +308,8 @@ _NOT_REPLICATEABLE = frozenset({"CaseStatus", "LeadStatus", "OpportunityStage", 
 _MONEY = frozenset({"Account", "Contact", "Lead", "Opportunity", "OpportunityHistory", "Campaign",
                     "OpportunityLineItem", "Product2", "CampaignMember", "Task", "Event", "Case",
                     "Order", "OrderItem", "Contract", "Asset", "AssetStatePeriod", "User",
-                    "ForecastingQuota", "ForecastingItem"})  # fmt: skip
+                    "ForecastingQuota", "ForecastingItem",
+                    "ForecastingSubmissionItem"})  # fmt: skip
 
 
 def standard_objects(*, is_multi_currency: bool = False) -> dict[str, SObject]:
