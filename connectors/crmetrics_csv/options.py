@@ -139,6 +139,12 @@ class CsvDatasetOptions(DatasetOptions, FileOptions):
         description="path, glob or list, relative to `path`; default: the file named after the "
         "dataset",
     )
+    query: str | None = Field(
+        default=None,
+        description="SELECT over `records`, the records of a file (fields as text; Parquet: with "
+        "their types). What it gives is mapped instead of them: one row per order of a file of "
+        "order lines, one per answer of a survey",
+    )
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -186,6 +192,7 @@ class FileRules:
     timestamp_format: str | None = None
     records: str | None = None
     skip_rows: int = 0
+    query: str | None = None
 
     def as_state(self) -> Mapping[str, Any]:
         """The rules as JSON-like values: files are read again when one of them changes."""
@@ -224,4 +231,5 @@ def rules_for(dataset: str, config: CsvOptions, context: ConnectorContext) -> Fi
         timestamp_format=option("timestamp_format"),
         records=option("records"),
         skip_rows=option("skip_rows", 0),
+        query=own.query if own is not None else None,
     )

@@ -75,6 +75,15 @@ def open_records(file: DataFile, rules: FileRules, *, is_quick: bool = False) ->
 
     is_quick: the first records are enough to know the fields of a JSON file, which has no header.
     """
+    records = _opened(file, rules, is_quick and rules.query is None)
+    if rules.query is None:
+        return records
+    from crmetrics_csv.querying import QueriedRecords
+
+    return QueriedRecords(records, rules.query, file, rules)
+
+
+def _opened(file: DataFile, rules: FileRules, is_quick: bool) -> Records:
     try:
         is_empty = file.path.stat().st_size == 0
     except OSError as exc:
