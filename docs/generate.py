@@ -165,6 +165,8 @@ def _measure(variant: Variant) -> Iterator[str]:
     if needs:
         parts = (f"{name}({', '.join(columns)})" for name, columns in needs.items())
         yield f"- Needs: {'; '.join(parts)}"
+    for spared, column in measure.spared_by.items():
+        yield f"- `{spared}` may be absent where `{column}` is delivered"
     if measure.matures_after:
         yield f"- Final after: `{measure.matures_after}` days"
     if measure.always_by:

@@ -120,6 +120,8 @@ class Measure:
     needs: datasets and columns that a model reads and that must be there; optional: datasets,
     or `dataset.column`, that may be absent (= no rows, null). covered_by: `dataset.column` that
     date a period model, of which one is enough (N3); each_covered_by: of which all must be there.
+    spared_by: needed dataset or `dataset.column` -> `dataset.column` that gives the same where a
+    source delivers it; what is needed may then be absent.
     configured_by: setting {dataset: [column or condition, ...]} that says what the relation reads;
     unset = `missing_column`.
     keeps_total: the row over all of the always-by dimensions comes with them.
@@ -149,6 +151,7 @@ class Measure:
     matures_after: str = ""
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
+    spared_by: Mapping[str, str] = field(default_factory=dict)
     covered_by: tuple[str, ...] = ()
     each_covered_by: tuple[str, ...] = ()
     configured_by: str = ""

@@ -34,9 +34,9 @@ _FILE_KEYS = ("pack", "title", "about", "version", "uses", "dimensions", "vector
 _MEASURE_KEYS = (
     "from", "shape", "time", "span", "where", "value", "numerator", "denominator", "n",
     "coverage", "currency", "rate_day", "inputs", "window", "matures_after", "needs", "optional",
-    "covered_by", "each_covered_by", "alternatives", "always_by", "keeps_total", "status_when",
-    "flag_when", "undated_status", "looks_ahead", "flags", "settings", "latest", "over",
-    "standard_error", "projected", "configured_by", "periods_of",
+    "spared_by", "covered_by", "each_covered_by", "alternatives", "always_by", "keeps_total",
+    "status_when", "flag_when", "undated_status", "looks_ahead", "flags", "settings", "latest",
+    "over", "standard_error", "projected", "configured_by", "periods_of",
 )  # fmt: skip
 _KPI_KEYS = (
     "title", "question", "unit", "better", "kind", "grain", "dimensions", "variants",
@@ -406,6 +406,7 @@ _READERS: Mapping[str, Callable[[Fields], Any]] = {
     "needs": _needs,
     "status_when": lambda fields: fields.mapping("status_when"),
     "flag_when": lambda fields: fields.mapping("flag_when"),
+    "spared_by": lambda fields: fields.mapping("spared_by"),
     "alternatives": _alternatives,
     "settings": _own_settings,
     "latest": _latest,

@@ -106,13 +106,20 @@ class Needs:
                 self._relation(measure.relation, ())
             self._columns(measure, settings)
         for name in (*measure.optional, *OPTIONAL_DATASETS):
-            dataset, _, column = name.partition(".")
-            if column:
-                self.datasets.get(dataset, set()).discard(column)
-            elif dataset not in measure.needs:
-                self.datasets.pop(dataset, None)
+            if "." in name or name not in measure.needs:
+                self._spare(*name.split("."))
+        for spared, instead in measure.spared_by.items():
+            of, _, column = instead.partition(".")
+            if column in self.supplied.columns.get(of, ()):
+                self._spare(*spared.split("."))
         if measure.configured_by:
             self._configured(measure.configured_by, settings)
+
+    def _spare(self, dataset: str, column: str = "") -> None:
+        if column:
+            self.datasets.get(dataset, set()).discard(column)
+        else:
+            self.datasets.pop(dataset, None)
 
     def _configured(self, setting: str, settings: Mapping[str, object]) -> None:
         choice = settings.get(setting)
