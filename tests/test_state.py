@@ -98,8 +98,8 @@ def test_the_periods_of_runs_are_told_in_order_with_their_end(session: Connectio
     begin(session, "b", "weekly", AS_OF + DAY, is_dated=True)
     finish_run(session, "b", at=AS_OF + DAY, exit_code=3, summary={})
     assert reported_periods(session, "weekly", grain="week") == [
-        ReportedPeriod(WEEK.start, None, False),
-        ReportedPeriod(WEEK.start, 3, True),
+        ReportedPeriod(WEEK.start, AS_OF, None, False),
+        ReportedPeriod(WEEK.start, AS_OF + DAY, 3, True),
     ]
     assert reported_periods(session, "weekly", grain="month") == []
 

@@ -175,6 +175,7 @@ class ReportedPeriod:
     """The period of one run. exit_code: None when the run never finished."""
 
     start: date
+    run_at: datetime
     exit_code: int | None
     is_dated: bool
 
@@ -184,11 +185,14 @@ def reported_periods(session: Session, job: str, *, grain: str) -> list[Reported
     if not _has_column(session, "runs", "period_start"):
         return []
     found = session.rows(
-        "select period_start, exit_code, is_dated from meta.runs "
+        "select period_start, started_at, exit_code, is_dated from meta.runs "
         "where job = ? and grain = ? order by run_id",
         [job, grain],
     )
-    return [ReportedPeriod(start, code, is_dated) for start, code, is_dated in found]
+    return [
+        ReportedPeriod(start, at.astimezone(UTC), code, is_dated)
+        for start, at, code, is_dated in found
+    ]
 
 
 # --- results ---------------------------------------------------------------------------------

@@ -43,17 +43,18 @@ def install() -> None:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     end = _ENDS[number]
-    if _State.depth and _State.pending is None:
-        _State.pending = end
+    # A service manager repeats itself; a person who presses Ctrl-C again wants it now.
+    is_repeated = _State.pending is not None and end is KeyboardInterrupt
+    if _State.depth and not is_repeated:
+        _State.pending = _State.pending or end
         return
-    # Asked a second time: whoever waits wants it now.
     _State.pending = None
     raise end
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Inside, the first request to end waits until the block is over."""
+    """Inside, a request to end waits until the block is over; a second Ctrl-C does not."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

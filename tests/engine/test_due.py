@@ -117,7 +117,7 @@ HOLDS = """
 import sys, time
 from pathlib import Path
 from crmetrics.engine.locks import alone
-with alone(Path(sys.argv[1]), "job-daily", "job 'daily'", wait_s=0):
+with alone(Path(sys.argv[1]), "job-daily", "job 'daily'", wait_s=0, advice=""):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -151,7 +151,7 @@ def test_a_dry_run_needs_no_lock(directory: Path) -> None:
     from crmetrics.engine.locks import alone
 
     project = Project(directory, environ={}, now=lambda: morning(6))
-    with alone(directory / ".crmetrics" / "locks", "job-daily", "job 'daily'", wait_s=0):
+    with alone(directory / ".crmetrics" / "locks", "job-daily", "job 'daily'", wait_s=0, advice=""):
         assert project.run("daily", dry_run=True).exit_code == ExitCode.OK
 
 

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Target] = {
         ("list", "listing", "listing", "List KPIs, datasets, connectors, sinks, plugins, ..."),
         ("history", "history", "history", "Show what runs reported for a KPI."),
         ("deliveries", "deliveries", "deliveries", "Show what was sent when and where."),
+        ("schedule", "schedule", "schedule", "Start jobs when they are due, or let others do it."),
         ("schema", "schema", "schema", "Print the JSON Schema of crmetrics.yaml for editors."),
         ("plugins", "listing", "plugins", "List plugins and their errors."),
         ("completion", "completion", "completion", "Print the completion script of a shell."),

@@ -111,6 +111,23 @@ class ProjectCommand(click.Command):
         formatter.write_text(GLOBAL_EPILOG)
 
 
+class ProjectGroup(click.Group):
+    """A command with subcommands that takes the global options behind its name as well."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), *global_options(hidden=True)]
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text(GLOBAL_EPILOG)
+
+
+def group(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Group]:
+    """Like `click.group`, with the global options; it also does something by itself."""
+    return click.group(name, cls=ProjectGroup, invoke_without_command=True, **settings)
+
+
 def command(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     """Like `click.command`, with the global options."""
     return click.command(name, cls=ProjectCommand, **settings)

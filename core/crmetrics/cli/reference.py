@@ -49,6 +49,10 @@ def _sections() -> Iterator[str]:
         command = target.load()
         context = click.Context(command, parent=root, info_name=name)
         yield _section(f"crmetrics {name}", command.get_help(context))
+        if isinstance(command, click.Group):
+            for word, inner in command.commands.items():
+                below = click.Context(inner, parent=context, info_name=word)
+                yield _section(f"crmetrics {name} {word}", inner.get_help(below))
 
 
 def _section(title: str, text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,9 @@ class MetricsConfig:
 class JobConfig:
     """One job. by: sets of dimensions, each a grouping of its own; empty = totals only.
 
-    catch_up: missed periods that a run without a day reports as well.
+    catch_up: missed periods that a run without a day reports as well. The last five are for the
+    scheduler: random delay of a start, how late a start may be, repeats of a failed run, the pause
+    before the first repeat, and how long a run may take.
     """
 
     name: str
@@ -83,6 +86,11 @@ class JobConfig:
     block_on: tuple[str, ...] = ()
     description: str = ""
     catch_up: int = 10
+    jitter: timedelta = timedelta()
+    misfire_grace: timedelta | None = None
+    retries: int = 2
+    retry_after: timedelta = timedelta(minutes=10)
+    time_limit: timedelta | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from pydantic import (
 from crmetrics.config.cron import parse_cron
 from crmetrics.config.expectations import (
     Count,
+    CountOrZero,
     Duration,
     Name,
     Number,
@@ -223,8 +224,23 @@ class JobSection(Options):
         description="what keeps the numbers back instead of only marking them: partial (a source "
         "failed, data are missing), stale, low_coverage",
     )
-    catch_up: Annotated[Count, Field(le=1000)] = Field(
+    catch_up: Annotated[CountOrZero, Field(le=1000)] = Field(
         default=10, description="how many missed periods a run without --date reports as well"
+    )
+    jitter: Duration = Field(
+        default=timedelta(), description="scheduler: start up to this much later, at random"
+    )
+    misfire_grace: PositiveDuration | None = Field(
+        default=None, description="scheduler: a start missed by more than this is left out"
+    )
+    retries: Annotated[CountOrZero, Field(le=100)] = Field(
+        default=2, description="scheduler: how often a run is repeated that failed"
+    )
+    retry_after: PositiveDuration = Field(
+        default=timedelta(minutes=10), description="scheduler: pause before it, doubled each time"
+    )
+    time_limit: PositiveDuration | None = Field(
+        default=None, description="scheduler: a run that takes longer is ended"
     )
 
     @field_validator("by")

@@ -36,6 +36,14 @@ def show_braces(text: str) -> str:
     return text.replace(_OPEN, "{").replace(_CLOSE, "}")
 
 
+def needed_names(text: str) -> list[str]:
+    """The variables without a default that a project file names, each once, in their order."""
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    found = _TOKEN.finditer("\n".join(lines))
+    names = (match["name"] for match in found if match["default"] is None)
+    return list(dict.fromkeys(name for name in names if name))
+
+
 @dataclass(slots=True)
 class Environment:
     """Where variables come from, and what was wrong with them. `.env` is read when first needed.

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from crmetrics import state
 from crmetrics.config import JobConfig
+from crmetrics.config.cron import parse_cron
 from crmetrics.engine.locks import alone
 from crmetrics.engine.running import RunReport, reported_period, require_known_job, run
-from crmetrics.errors import ExitCode
+from crmetrics.errors import ExitCode, UsageError
 from crmetrics.periods import Period
+from crmetrics.schedule import last_firing, next_firing
 from crmetrics.warehouse.load import open_for_load
 
 if TYPE_CHECKING:
@@ -84,6 +86,29 @@ def due_periods(project: Project, job: JobConfig, now: datetime) -> list[Period]
     return [*missed, last]
 
 
+def next_due(project: Project, name: str) -> datetime | None:
+    """When the job's schedule fires next; None when it has fired since the job last delivered
+    without being asked for a day: it is due now.
+
+    Raises UsageError for a job without a schedule.
+    """
+    job = require_known_job(project, name)
+    if job.schedule is None:
+        raise UsageError(
+            f"job {name!r} has no `schedule:`, so it is never due. Add one, or run it."
+        )
+    cron, zone, now = parse_cron(job.schedule), project.calendar.zone, project.now()
+    fired = last_firing(cron, zone, now)
+    delivered = [
+        found.run_at
+        for found in _reported(project, job)
+        if not found.is_dated and found.exit_code in DELIVERED
+    ]
+    if fired is not None and (not delivered or max(delivered) < fired):
+        return None
+    return next_firing(cron, zone, now)
+
+
 def _reported(project: Project, job: JobConfig) -> list[state.ReportedPeriod]:
     if not project.engine_settings.path.exists():
         return []
@@ -93,7 +118,13 @@ def _reported(project: Project, job: JobConfig) -> list[state.ReportedPeriod]:
 
 def _lock(project: Project, name: str, wait_s: float | None) -> AbstractContextManager[None]:
     wait_s = project.engine_settings.lock_timeout_s if wait_s is None else wait_s
-    return alone(lock_directory(project), f"job-{name}", f"job {name!r}", wait_s=wait_s)
+    return alone(
+        lock_directory(project),
+        f"job-{name}",
+        f"job {name!r}",
+        wait_s=wait_s,
+        advice="Start it again later, or wait longer with --wait.",
+    )
 
 
 def lock_directory(project: Project) -> Path:

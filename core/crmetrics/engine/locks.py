@@ -13,11 +13,11 @@ from crmetrics.errors import JobBusyError
 
 
 @contextmanager
-def alone(directory: Path, name: str, what: str, *, wait_s: float) -> Iterator[None]:
+def alone(directory: Path, name: str, what: str, *, wait_s: float, advice: str) -> Iterator[None]:
     """Hold the lock `name` of a project while the block runs.
 
     directory: where the locks of the project lie. what: what is locked, as the message says it
-    (`job 'weekly'`). wait_s: how long to wait for another process.
+    (`job 'weekly'`); advice: what to do about it. wait_s: how long to wait for another process.
     Raises JobBusyError, with the holder, when it is still at it.
     """
     import filelock
@@ -34,8 +34,7 @@ def alone(directory: Path, name: str, what: str, *, wait_s: float) -> Iterator[N
                 holder.unlink(missing_ok=True)
     except filelock.Timeout:
         raise JobBusyError(
-            f"{what} is already running{_told(holder)}; waited {wait_s:g} s. "
-            "Start it again later, or wait longer with --wait."
+            f"{what} is already running{_told(holder)}; waited {wait_s:g} s. {advice}"
         ) from None
 
 

@@ -278,6 +278,12 @@ class Project:
 
         return run_due(self, job, wait_s=wait_s, progress=progress)
 
+    def next_due(self, job: str) -> datetime | None:
+        """When the job's schedule fires next; None = it is due now."""
+        from crmetrics.engine.due import next_due
+
+        return next_due(self, job)
+
     # --- sessions --------------------------------------------------------------------------------
 
     def clock(self, as_of: datetime | str | None = None) -> Clock:

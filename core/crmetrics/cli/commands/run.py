@@ -53,6 +53,12 @@ _MOST_URGENT_FIRST = (
     help="goals: exit with 6 when a goal is off track or a guardrail is broken.",
 )
 @click.option(
+    "--if-due",
+    is_flag=True,
+    help="Leave at once when the job's `schedule:` has not fired since it last delivered; for "
+    "schedulers that start too often.",
+)
+@click.option(
     "--wait",
     "wait_s",
     metavar="SECONDS",
@@ -69,6 +75,7 @@ def run(
     dry_run: bool,
     resend: bool,
     fail_on: str | None,
+    if_due: bool,
     wait_s: float | None,
     as_json: bool,
 ) -> None:
@@ -91,7 +98,11 @@ def run(
 
     stopping.install()
     done = []
+    if if_due and day is not None:
+        raise UsageError("--if-due asks the schedule, --date names a day; use one of them.")
     for name in _chosen(session, jobs):
+        if if_due and not _is_due(session, name):
+            continue
         for job_run in _run_job(session, name, _Wanted(day, dry_run, resend, wait_s)):
             done.append(job_run)
             if not as_json:
@@ -112,6 +123,14 @@ def _chosen(session: Session, jobs: tuple[str, ...]) -> list[str]:
     if not known:
         raise UsageError("crmetrics.yaml has no jobs. Add one under `jobs:`.")
     return list(dict.fromkeys(jobs or known))
+
+
+def _is_due(session: Session, name: str) -> bool:
+    following = session.project.next_due(name)
+    if following is not None:
+        local = following.astimezone(session.project.calendar.zone)
+        session.console.note(f"{name} is not due before {local:%Y-%m-%d %H:%M %Z}.")
+    return following is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,126 @@
+"""A GitHub Actions workflow per job.
+
+GitHub's cron knows UTC only and is often late, so the workflow is started at the UTC times of every
+offset that the zone has, and `--if-due` leaves at once when the job's own time has not come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from crmetrics.config.cron import Cron
+from crmetrics.schedule.export.place import ExportedJob, Place
+
+_YEARS_AHEAD = 2
+_WEEK = 7
+
+
+def files(jobs: Sequence[ExportedJob], place: Place) -> Mapping[str, str]:
+    """`.github/workflows/UNIT.yml` per job."""
+    import yaml
+
+    found = {}
+    for job in jobs:
+        unit = place.unit(job.name)
+        text = yaml.safe_dump(_workflow(job, place, unit), sort_keys=False, width=100)
+        # "on" is a boolean to YAML 1.1, which quotes it; GitHub takes both.
+        found[f".github/workflows/{unit}.yml"] = _HEAD + text
+    return found
+
+
+_HEAD = """\
+# The warehouse is kept between runs in the cache of the repository. The variables below are secrets
+# of the repository: Settings, Secrets and variables, Actions.
+"""
+
+
+def _workflow(job: ExportedJob, place: Place, unit: str) -> dict[str, object]:
+    zone = ZoneInfo(place.zone)
+    pin = f"crmetrics=={place.version}" if place.version else "crmetrics"
+    minutes = job.job.time_limit.total_seconds() // 60 if job.job.time_limit else 60
+    cache = {
+        "path": ".crmetrics",
+        "key": f"{unit}-${{{{ github.run_id }}}}",
+        "restore-keys": f"{unit}-",
+    }
+    run: dict[str, object] = {"run": f"crmetrics run {job.name} --if-due --wait 600"}
+    if place.variables:
+        run["env"] = {name: f"${{{{ secrets.{name} }}}}" for name in place.variables}
+    return {
+        "name": f"crmetrics {job.name}",
+        "on": {
+            "schedule": [{"cron": line} for line in utc_lines(job.job.cron, zone)],
+            "workflow_dispatch": {},
+        },
+        "concurrency": {"group": unit, "cancel-in-progress": False},
+        "jobs": {
+            "run": {
+                "runs-on": "ubuntu-latest",
+                "timeout-minutes": int(max(minutes, 1)),
+                "steps": [
+                    {"uses": "actions/checkout@v4"},
+                    {"uses": "actions/setup-python@v5", "with": {"python-version": "3.12"}},
+                    {"uses": "actions/cache/restore@v4", "with": cache},
+                    {"run": f"pip install {pin}"},
+                    run,
+                    {
+                        "uses": "actions/cache/save@v4",
+                        "if": "always()",
+                        "with": {"path": cache["path"], "key": cache["key"]},
+                    },
+                ],
+            }
+        },
+    }
+
+
+def utc_lines(cron: Cron, zone: ZoneInfo, now: datetime | None = None) -> list[str]:
+    """Cron lines in UTC that cover the schedule at every offset which the zone has in the next two
+    years; they may fire at further times, never too late."""
+    clocks: dict[tuple[str, str, str], dict[int, set[int]]] = {}
+    for offset in _offsets(zone, now or datetime.now(UTC)):
+        ahead = int(offset.total_seconds() // 60)
+        for clock in (hour * 60 + minute for hour in cron.hours for minute in cron.minutes):
+            shift, rest = divmod(clock - ahead, 24 * 60)
+            hour, minute = divmod(rest, 60)
+            clocks.setdefault(_days(cron, shift), {}).setdefault(minute, set()).add(hour)
+    return [
+        f"{_listed(minutes, 60)} {_listed(hours, 24)} {' '.join(days)}"
+        for days, by_minute in sorted(clocks.items())
+        for hours, minutes in _same_hours(by_minute).items()
+    ]
+
+
+def _same_hours(by_minute: Mapping[int, set[int]]) -> Mapping[frozenset[int], set[int]]:
+    """Hours -> the minutes that have just these hours."""
+    found: dict[frozenset[int], set[int]] = {}
+    for minute, hours in sorted(by_minute.items()):
+        found.setdefault(frozenset(hours), set()).add(minute)
+    return found
+
+
+def _offsets(zone: ZoneInfo, now: datetime) -> list[timedelta]:
+    days = (now + timedelta(days=number) for number in range(366 * _YEARS_AHEAD))
+    found = {moment.astimezone(zone).utcoffset() or timedelta() for moment in days}
+    return sorted(found)
+
+
+def _days(cron: Cron, shift: int) -> tuple[str, str, str]:
+    """Day, month and weekday of times that lie `shift` days later in UTC. A day of the month cannot
+    be moved in cron's language: then every day is tried."""
+    if shift == 0:
+        return (
+            _listed(cron.days, 31),
+            _listed(cron.months, 12),
+            _listed(cron.weekdays, _WEEK),
+        )
+    if len(cron.days) == 31 and len(cron.months) == 12:
+        moved = {(day + shift) % _WEEK for day in cron.weekdays}
+        return "*", "*", _listed(moved, _WEEK)
+    return "*", "*", "*"
+
+
+def _listed(numbers: set[int] | frozenset[int], all_of_them: int) -> str:
+    return "*" if len(numbers) == all_of_them else ",".join(map(str, sorted(numbers)))

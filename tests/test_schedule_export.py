@@ -1,0 +1,221 @@
+"""Files for other schedulers: they parse where they go, and start the job when it is due."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+import yaml
+from croniter import croniter
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from crmetrics.config.cron import parse_cron
+from crmetrics.config.variables import needed_names
+from crmetrics.schedule import ScheduledJob, firings
+from crmetrics.schedule.export import FORMATS, ExportedJob, Place, export
+from crmetrics.schedule.export.github import utc_lines
+from crmetrics.schedule.export.systemd import calendar
+
+PLACE = Place(
+    project="Söhne & Co {{x}} 100 %",
+    directory='/srv/our crm/50%"$x',
+    program=("/opt/crmetrics/bin/crmetrics",),
+    zone="Europe/Berlin",
+    variables=("SF_CLIENT_SECRET", "SLACK_WEBHOOK_URL"),
+    version="1.2.3",
+)
+COMMAND = [*PLACE.program, "-C", PLACE.directory, "run", "weekly"]
+
+
+def exported(
+    name: str = "weekly", schedule: str = "0 8 * * MON", text: str = "", **settings: object
+) -> ExportedJob:
+    job = ScheduledJob(name, parse_cron(schedule), **settings)  # type: ignore[arg-type]
+    return ExportedJob(job, schedule, text)
+
+
+def files(form: str, *jobs: ExportedJob) -> Mapping[str, str]:
+    return export(form, jobs or (exported(),), PLACE)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_every_format_names_every_job_and_no_line_is_torn(form: str) -> None:
+    hostile = exported("nightly", "*/5 2 * * *", text='line\none {{x}} %d "quoted" # no')
+    text = "\n".join(files(form, exported(), hostile).values())
+    assert "weekly" in text
+    assert "nightly" in text
+
+
+# --- cron ------------------------------------------------------------------------------------
+
+
+def test_a_crontab_line_is_the_schedule_and_the_command() -> None:
+    (text,) = files("cron", exported(text="Monday's\n50 %")).values()
+    (line,) = [line for line in text.splitlines() if line[0] not in "#C"]
+    assert line.startswith("0 8 * * MON ")
+    # What cron hands to the shell: up to an unescaped %, with \% made %.
+    command = re.split(r"(?<!\\)%", line.removeprefix("0 8 * * MON "))[0].replace(r"\%", "%")
+    assert shlex.split(command)[: len(COMMAND)] == COMMAND
+    assert "CRON_TZ=Europe/Berlin\n" in text
+
+
+# --- systemd ---------------------------------------------------------------------------------
+
+
+def test_units_pass_the_verification_of_systemd(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    place = Place(PLACE.project, "/tmp", ("/bin/true",), PLACE.zone)
+    job = exported(jitter=timedelta(minutes=5), time_limit=timedelta(minutes=30))
+    for name, text in export("systemd", [job], place).items():
+        (tmp_path / name).write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *map(str, sorted(tmp_path.iterdir()))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    said = [line for line in done.stderr.splitlines() if "crmetrics-" in line]
+    assert (done.returncode, said) == (0, [])
+
+
+def test_a_command_line_of_systemd_is_read_back_as_it_was_meant() -> None:
+    found = files("systemd")
+    service = found["crmetrics-sohne-co-x-100-weekly.service"]
+    (line,) = [line for line in service.splitlines() if line.startswith("ExecStart=")]
+    words = line.removeprefix("ExecStart=").replace("%%", "%").replace("$$", "$")
+    assert shlex.split(words)[: len(COMMAND)] == COMMAND
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("0 8 * * MON", ["Mon *-*-* 08:00:00"]),
+        ("*/30 9-11 * 2 *", ["*-02-* 09,10,11:00,30:00"]),
+        ("15 6 1 * *", ["*-*-01 06:15:00"]),
+        ("0 0 1 * FRI", ["*-*-01 00:00:00", "Fri *-*-* 00:00:00"]),
+        ("0 7 * * 1-5", ["Mon,Tue,Wed,Thu,Fri *-*-* 07:00:00"]),
+    ],
+)
+def test_a_schedule_becomes_calendar_expressions(schedule: str, expected: list[str]) -> None:
+    assert calendar(parse_cron(schedule)) == expected
+
+
+@pytest.mark.parametrize(
+    "schedule", ["0 8 * * MON", "*/30 9-11 * 2 *", "0 0 1 * FRI", "5 4 31 * *"]
+)
+def test_systemd_elapses_when_the_schedule_fires(schedule: str) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    cron, berlin = parse_cron(schedule), ZoneInfo("Europe/Berlin")
+    start = datetime(2027, 1, 10, tzinfo=UTC)
+    said = subprocess.run(
+        ["systemd-analyze", "calendar", "--iterations=200",
+         f"--base-time={start:%Y-%m-%d %H:%M:%S} UTC",
+         *(f"{line} Europe/Berlin" for line in calendar(cron))],
+        capture_output=True, text=True, check=True, env={"TZ": "UTC", "PATH": "/usr/bin:/bin"},
+    ).stdout  # fmt: skip
+    stamps = re.findall(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?= UTC)", said)
+    elapsed = {datetime.fromisoformat(stamp).replace(tzinfo=UTC) for stamp in stamps}
+    until = start + timedelta(days=60)
+    expected = set(firings(cron, berlin, start, until))
+    assert {instant for instant in elapsed if start < instant <= until} == expected
+
+
+# --- GitHub ----------------------------------------------------------------------------------
+
+
+def test_a_workflow_runs_what_is_due_with_its_secrets() -> None:
+    found = files("github")
+    (name,) = found
+    assert name == ".github/workflows/crmetrics-sohne-co-x-100-weekly.yml"
+    workflow = yaml.safe_load(found[name])
+    assert workflow["on"]["schedule"] == [{"cron": "0 6,7 * * 1"}]
+    (step,) = [step for step in workflow["jobs"]["run"]["steps"] if "env" in step]
+    assert shlex.split(step["run"])[:4] == ["crmetrics", "run", "weekly", "--if-due"]
+    assert step["env"]["SF_CLIENT_SECRET"] == "${{ secrets.SF_CLIENT_SECRET }}"
+
+
+@given(
+    st.sampled_from(["0 8 * * MON", "30 0 * * 1-5", "15 23 1 * *", "0 0 1 1 *", "*/20 4 * * *",
+                     "10 1 1 * FRI", "0 12 31 * *"]),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata",
+                     "Pacific/Auckland", "Pacific/Honolulu"]),
+    st.datetimes(datetime(2026, 1, 1), datetime(2027, 6, 1)),
+)  # fmt: skip
+def test_utc_lines_fire_at_every_time_of_the_schedule(
+    schedule: str, zone_name: str, after: datetime
+) -> None:
+    cron, zone = parse_cron(schedule), ZoneInfo(zone_name)
+    start = after.replace(tzinfo=UTC)
+    lines = utc_lines(cron, zone, datetime(2026, 1, 1, tzinfo=UTC))
+    found = next(firings(cron, zone, start))
+    # What a clock change skips is made up for by the next line.
+    assume(
+        found.astimezone(zone).minute in cron.minutes and found.astimezone(zone).hour in cron.hours
+    )
+    assert any(croniter.match(line, found.replace(tzinfo=None)) for line in lines)
+    assert len(lines) <= 4
+
+
+# --- Airflow ---------------------------------------------------------------------------------
+
+
+def test_the_dag_file_is_python_that_names_schedule_zone_and_command() -> None:
+    job = exported(text='say "hi"\nand \\n', retries=3, time_limit=timedelta(hours=1))
+    (text,) = files("airflow", job).values()
+    calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    named = {ast.unparse(call.func): call for call in calls}
+    assert ast.literal_eval(named["CronTriggerTimetable"].args[0]) == "0 8 * * MON"
+    words = {word.arg: word.value for word in named["BashOperator"].keywords}
+    command = ast.literal_eval(words["bash_command"])
+    assert (
+        shlex.split(command.removeprefix("{% raw %}").removesuffix("{% endraw %}"))[:5] == COMMAND
+    )
+    dag = {word.arg: word.value for word in named["DAG"].keywords}
+    assert ast.literal_eval(dag["description"]) == 'say "hi"\nand \\n'
+    assert ast.literal_eval(words["retries"]) == 3
+
+
+def test_airflow_itself_imports_the_dags(tmp_path: Path) -> None:
+    models = pytest.importorskip("airflow.models", reason="Airflow is not installed")
+    for name, text in files("airflow").items():
+        (tmp_path / name).write_text(text)
+    bag = models.DagBag(tmp_path, include_examples=False)
+    assert bag.import_errors == {}
+    assert list(bag.dags) == ["crmetrics-sohne-co-x-100-weekly"]
+
+
+# --- Kubernetes ------------------------------------------------------------------------------
+
+
+def test_a_cron_job_keeps_zone_grace_and_limits() -> None:
+    job = exported(misfire_grace=timedelta(hours=1), time_limit=timedelta(minutes=30), retries=1)
+    (text,) = files("kubernetes", job, exported("x" * 60)).values()
+    volume, first, second = yaml.safe_load_all(text)
+    spec = first["spec"]
+    assert (spec["schedule"], spec["timeZone"]) == ("0 8 * * MON", "Europe/Berlin")
+    assert spec["concurrencyPolicy"] == "Forbid"
+    assert spec["startingDeadlineSeconds"] == 3600
+    inner = spec["jobTemplate"]["spec"]
+    assert (inner["backoffLimit"], inner["activeDeadlineSeconds"]) == (1, 1800)
+    (container,) = inner["template"]["spec"]["containers"]
+    assert container["command"][-4:] == ["run", "weekly", "--wait", "3600"]
+    assert container["image"] == "crmetrics:1.2.3"
+    assert volume["metadata"]["name"] == "crmetrics-sohne-co-x-100"
+    assert len(second["metadata"]["name"]) <= 52
+
+
+# --- variables -------------------------------------------------------------------------------
+
+
+def test_variables_without_a_default_are_needed_once_each() -> None:
+    text = "a: ${A}\n# ${COMMENTED}\nb: {c: ${B}, d: ${A}}\ne: ${C:-x} $${D}\n"
+    assert needed_names(text) == ["A", "B"]
