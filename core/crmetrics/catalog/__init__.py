@@ -15,6 +15,7 @@ from crmetrics.catalog.definition import (
     Vector,
     WindowSpec,
 )
+from crmetrics.catalog.identities import Identity
 from crmetrics.catalog.registry import Catalog, ReadCatalog, load_catalog, read_catalog
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Catalog",
     "Condition",
     "DerivedDimension",
+    "Identity",
     "Input",
     "Kpi",
     "Latest",

@@ -23,6 +23,7 @@ from crmetrics.catalog.definition import (
     WindowSpec,
 )
 from crmetrics.catalog.fields import Fields
+from crmetrics.catalog.identities import Identity, read_identity
 from crmetrics.catalog.inheriting import inherited, shape_of
 from crmetrics.config.tree import Listing, Node, Scalar, Section, find, to_data
 from crmetrics.errors import Finding, did_you_mean
@@ -30,7 +31,9 @@ from crmetrics.periods import GRAINS
 from crmetrics.results import UNITS
 
 _ID = re.compile(r"[a-z][a-z0-9_]*")
-_FILE_KEYS = ("pack", "title", "about", "version", "uses", "dimensions", "vectors", "kpis")
+_FILE_KEYS = (
+    "pack", "title", "about", "version", "uses", "dimensions", "vectors", "identities", "kpis",
+)  # fmt: skip
 _MEASURE_KEYS = (
     "from", "shape", "time", "span", "where", "value", "numerator", "denominator", "n",
     "coverage", "currency", "rate_day", "inputs", "window", "matures_after", "needs", "optional",
@@ -61,6 +64,7 @@ class DefinitionFile:
     kpis: list[Kpi] = field(default_factory=list)
     dimensions: list[DerivedDimension] = field(default_factory=list)
     vectors: list[Vector] = field(default_factory=list)
+    identities: list[Identity] = field(default_factory=list)
     uses: tuple[str, ...] = ()
     title: str = ""
     about: str = ""
@@ -96,6 +100,12 @@ def read_definitions(root: Section, pack: str, findings: list[Finding]) -> Defin
     vectors = top.below("vectors")
     for name, fields in (vectors.sections() if vectors else {}).items():
         result.vectors.append(_vector(name, pack, fields))
+    identities = top.below("identities")
+    for name, fields in (identities.sections() if identities else {}).items():
+        fields.path = f"identities.{name}"
+        identity = read_identity(name, pack, fields, _inputs(fields))
+        if identity is not None:
+            result.identities.append(identity)
     return result
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from crmetrics.catalog.definition import DerivedDimension, Kpi, Measure, Model, Vector
 from crmetrics.catalog.general import GENERAL_DIMENSIONS
+from crmetrics.catalog.identities import Identity, unknown_kpis
 from crmetrics.catalog.reading import DefinitionFile, read_definitions
 from crmetrics.config.variables import Environment
 from crmetrics.config.yaml_reader import read_document
@@ -22,7 +23,8 @@ class Catalog:
 
     kpis: id -> KPI, the enabled ones. models: name -> SQL model. dimensions: name -> the derived
     dimensions of that name (for different relations). others: KPIs that are not enabled and only
-    serve as inputs. disabled: those of them that the project file leaves out.
+    serve as inputs. disabled: those of them that the project file leaves out. identities: name ->
+    what must hold between KPIs, for those that are enabled.
     """
 
     kpis: Mapping[str, Kpi] = field(default_factory=dict)
@@ -31,6 +33,7 @@ class Catalog:
     vectors: Mapping[str, Vector] = field(default_factory=dict)
     others: Mapping[str, Kpi] = field(default_factory=dict)
     disabled: frozenset[str] = frozenset()
+    identities: Mapping[str, Identity] = field(default_factory=dict)
 
     def input(self, name: str) -> tuple[Kpi, str]:
         """The KPI and variant that an input names; it need not be enabled."""
@@ -122,11 +125,17 @@ def read_catalog(
         builder.add(pack)
     if project is not None and project.is_dir():
         builder.add(MetricPack("project", project))
+    builder.require_known_identities()
     known = set(builder.kpis)
     hidden = {*disable}
     builder.add_companions(list(companions), settings or {})
     enabled = {name: kpi for name, kpi in builder.kpis.items() if name in known - hidden}
     others = {name: kpi for name, kpi in builder.kpis.items() if name not in enabled}
+    identities = {
+        name: identity
+        for name, identity in builder.identities.items()
+        if all(kpi.partition(".")[0] in enabled for kpi in identity.kpis)
+    }
     return ReadCatalog(
         Catalog(
             enabled,
@@ -135,6 +144,7 @@ def read_catalog(
             builder.vectors,
             others,
             frozenset(hidden & known),
+            identities,
         ),
         tuple(builder.findings),
         frozenset(builder.faulty),
@@ -177,6 +187,7 @@ class _Builder:
         self.models: dict[str, Model] = {}
         self.dimensions: dict[str, tuple[DerivedDimension, ...]] = dict(GENERAL_DIMENSIONS)
         self.vectors: dict[str, Vector] = {}
+        self.identities: dict[str, Identity] = {}
         self.uses: dict[str, None] = {}
         self.faulty: set[str] = set()
         self.is_whole = True
@@ -222,6 +233,8 @@ class _Builder:
             self.dimensions[dimension.name] = (dimension, *others)
         self.uses |= dict.fromkeys(content.uses)
         self.vectors |= {vector.name: vector for vector in content.vectors}
+        for identity in content.identities:
+            self._identity(identity, shown)
 
     def _clash(self, kpi: Kpi, known: Kpi, shown: str) -> None:
         self.findings.append(
@@ -244,6 +257,25 @@ class _Builder:
                 did_you_mean(kpi.overrides, self.kpis) or "Remove `overrides:`.",
             )
         )
+
+    def require_known_identities(self) -> None:
+        packs = dict.fromkeys(identity.pack for identity in self.identities.values())
+        for pack in packs:
+            self.findings += unknown_kpis(self.identities.values(), self.kpis, pack=pack)
+
+    def _identity(self, identity: Identity, shown: str) -> None:
+        known = self.identities.setdefault(identity.name, identity)
+        if known is not identity:
+            self.findings.append(
+                Finding(
+                    f"identities.{identity.name}: pack {known.pack!r} states this identity "
+                    "already.",
+                    shown,
+                    identity.place.line,
+                    identity.place.column,
+                    "Give it another name.",
+                )
+            )
 
     def _model(self, model: Model) -> None:
         known = self.models.get(model.name)

@@ -86,6 +86,10 @@ def _job_summary(run: JobRun) -> dict[str, Any]:
         shown["notes"] = redact_leaves(list(run.report.notes))
         if run.report.blocked:
             shown["blocked"] = run.report.blocked
+        shown["identities"] = {
+            "checked": list(run.report.identities),
+            "broken": redact_leaves([breach.text for breach in run.report.breaches]),
+        }
         shown["deliveries"] = [_delivery(outcome) for outcome in run.report.outcomes]
         shown["results"] = list(export.rows(run.report.results))
     return shown

@@ -127,6 +127,8 @@ class Assembler:
         own = _dims(child)
         terms = [f"{name}.slice = k.slice"]
         terms += [f"{name}.{d} is not distinct from k.{d}" for d in dims if d in own]
+        # Of an input that is split further (always-by), a formula that is not reads the total.
+        terms += [f"{name}.{d} is null" for d in own if d not in dims]
         return f"left join {name} on " + " and ".join(terms)
 
     def _formula_over(self, part: Part) -> str:

@@ -218,10 +218,10 @@ def _groups_of(
 
 def _names(measure: Measure) -> set[str]:
     """The inputs that a formula uses; a variant may use fewer than its default."""
-    texts = (measure.value, measure.numerator, measure.denominator, measure.n)
     found: set[str] = set()
-    for sql in filter(None, texts):
-        found |= {name.partition(".")[0] for name in columns(parse(sql))}
+    for key in ("value", "numerator", "denominator", "n"):
+        if sql := getattr(measure, key):
+            found |= {name.partition(".")[0] for name in columns(parse(sql, measure.place(key)))}
     return found
 
 

@@ -194,7 +194,7 @@ class GoalConfig(Options):
         return due
 
 
-Doubt = Literal["partial", "stale", "low_coverage"]
+Doubt = Literal["partial", "stale", "low_coverage", "broken_identity"]
 """What can be wrong with the data behind a report; it is marked, and on demand kept back."""
 
 
@@ -222,7 +222,7 @@ class JobSection(Options):
     block_on: Annotated[tuple[Doubt, ...], Unique] = Field(
         default=(),
         description="what keeps the numbers back instead of only marking them: partial (a source "
-        "failed, data are missing), stale, low_coverage",
+        "failed, data are missing), stale, low_coverage, broken_identity",
     )
     catch_up: Annotated[CountOrZero, Field(le=1000)] = Field(
         default=10, description="how many missed periods a run without --date reports as well"

@@ -15,6 +15,7 @@ from crmetrics.deliver.wording import (
     coverage_words,
     goal_words,
     guardrail_words,
+    is_contradicted,
     status_words,
     value_text,
 )
@@ -153,7 +154,7 @@ def _change(row: Row, unit: str, earlier: str = "previous_value", change: str = 
 
 def _tone(row: Row, unit: str, traits: KpiTraits, min_coverage: float) -> Tone:
     """Good or bad by the direction of the change; never from a value that is not to be trusted."""
-    if row["status"] in _UNAVAILABLE:
+    if row["status"] in _UNAVAILABLE or is_contradicted(row["flags"]):
         return "warning"
     share = coverage_share(row["coverage"])
     if share is not None and share < min_coverage:

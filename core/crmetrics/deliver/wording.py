@@ -124,7 +124,14 @@ def status_words(status: str, flags: Collection[str], n: int | None) -> str:
     found = [_STATUS_WORDS[name] for name in (status, *flags) if name in _STATUS_WORDS]
     if "low_sample" in flags:
         found.append("small sample" + (f" (n = {n:,})" if n is not None else ""))
+    if is_contradicted(flags):
+        found.append("contradicts other figures, see the notes")
     return "; ".join(dict.fromkeys(found))
+
+
+def is_contradicted(flags: Collection[str]) -> bool:
+    """Whether an identity with other KPIs is broken (rule Q5)."""
+    return any(flag.startswith("broken_identity") for flag in flags)
 
 
 def coverage_share(coverage: Mapping[str, float]) -> float | None:

@@ -19,6 +19,7 @@ from crmetrics.compiler.slices import Clock, SliceBook
 from crmetrics.datasets import Dataset
 from crmetrics.engine.effective import Settings
 from crmetrics.engine.given import GivenRelation, with_given_periods
+from crmetrics.engine.identities import checkable
 from crmetrics.engine.projecting import with_projections
 from crmetrics.engine.relations import Relations
 from crmetrics.errors import ConfigError, Finding, QueryError, UsageError
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 class Question:
     """What is asked: KPIs for periods, in groups.
 
-    groupings: sets of dimensions; () is the total. compare: `previous`, `year_ago`.
+    groupings: sets of dimensions; () is the total. compare: `previous`, `year_ago`. identities:
+    names of those whose sides are computed with it.
     """
 
     kpis: tuple[str, ...]
@@ -45,6 +47,7 @@ class Question:
     groupings: tuple[Grouping, ...] = ((),)
     where: str = ""
     compare: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
 
 
 @dataclass
@@ -52,7 +55,8 @@ class Answerer:
     """Answers questions over one compute session.
 
     supplied: what definitions find there; by default what the warehouse holds. given: relations
-    that the engine fills itself.
+    that the engine fills itself. additive: KPI and variant -> whether its groups add up to the
+    total, of those answered so far.
     """
 
     catalog: Catalog
@@ -65,6 +69,7 @@ class Answerer:
     given: Mapping[str, GivenRelation] = field(default_factory=dict)
     relations: Relations = field(init=False)
     schema: Schema = field(init=False)
+    additive: dict[tuple[str, str], bool] = field(default_factory=dict)
     _first_days: dict[tuple[str, str], date | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -82,6 +87,10 @@ class Answerer:
         requests = [
             Requested(*self.catalog.resolve(name), question.groupings) for name in question.kpis
         ]
+        for name in question.identities:
+            identity = self.catalog.identities[name]
+            groupings = checkable(identity, question)
+            requests.append(Requested(identity.as_kpi, "", groupings))
         book = SliceBook.of(question.periods, self.clock, question.compare)
         return self._compiler(book, question.where).compile(requests)
 
@@ -241,6 +250,9 @@ class Answerer:
                 self.session.execute(statement.sql)
             except QueryError as exc:
                 raise self._explained(exc, program, statement.sql) from exc
+        for item in program.labelled:
+            name = (item.kpi, item.variant)
+            self.additive[name] = item.is_additive and self.additive.get(name, True)
         return shaped(self.session.arrow(program.answer), self.clock.as_of, run_id)
 
     def _explained(self, exc: QueryError, program: Program, sql: str) -> Exception:

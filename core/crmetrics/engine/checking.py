@@ -58,8 +58,9 @@ def _project(project: Project) -> Iterator[CheckResult]:
 
 
 def _bindings(project: Project, wrong: Collection[str]) -> tuple[list[Finding], int]:
-    """Every KPI and variant is compiled and bound over empty tables; what is wrong, and how many
-    are right. wrong: files whose definitions were looked at one by one already."""
+    """Every KPI, variant and identity is compiled and bound over empty tables; what is wrong, and
+    how many KPIs and variants are right. wrong: files whose definitions were looked at one by one
+    already."""
     period = project.calendar.last_complete(project.now(), "month")
     found: list[Finding] = []
     count = 0
@@ -76,6 +77,13 @@ def _bindings(project: Project, wrong: Collection[str]) -> tuple[list[Finding], 
                     count += 1
                 except CrmetricsError as exc:
                     found += exc.findings or [Finding(f"{name}: {exc}")]
+        for name, identity in project.catalog.identities.items():
+            if identity.pack == "project" and wrong:
+                continue
+            try:
+                bind(answerer, Question((), (period,), identities=(name,)))
+            except CrmetricsError as exc:
+                found += exc.findings or [Finding(f"identity {name}: {exc}")]
     return found, count
 
 

@@ -14,6 +14,7 @@ from crmetrics.config.settings import setting_value
 from crmetrics.deliver import Series, Threshold, has_changed
 from crmetrics.engine.answer import Answerer, Question, groupings_of
 from crmetrics.engine.goal_rows import measured_goals
+from crmetrics.engine.identities import Checked, answered
 from crmetrics.goals import Goal, GoalVerdict, Judgement, KpiTraits, judge, kpi_name, kpi_traits
 from crmetrics.periods import Calendar, Period
 
@@ -41,13 +42,15 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Computed:
-    """What a run of a job found out. results: rows of the reported period, judged."""
+    """What a run of a job found out. results: rows of the reported period, judged. checked: what
+    was computed, and the identities looked at."""
 
     results: pa.Table
     series: Mapping[str, Series]
     verdicts: tuple[GoalVerdict, ...]
     traits: Mapping[str, KpiTraits]
     as_of: datetime
+    checked: Checked
     earlier: tuple[Earlier, ...] = ()
 
 
@@ -59,18 +62,19 @@ def compute(project: Project, job: JobConfig, period: Period, run_id: str) -> Co
     )
     goals = [goal for goal in project.config.goals if goal.kpi in job.kpis]
     with project.answerer([*past, period]) as answerer:
-        results = answerer.answer(asked, run_id=run_id)
+        checked = answered(answerer, asked, run_id=run_id, with_companions=True)
         trend = answerer.answer(Question(job.kpis, (*past, period), ((),), job.where or ""))
         measured = measured_goals(answerer, goals, job.grain, job.where or "")
         traits = kpi_traits(project.catalog.kpis.values())
         as_of = answerer.clock.as_of
-        judgement = _judged(project, results, goals, traits, as_of, measured)
+        judgement = _judged(project, checked.results, goals, traits, as_of, measured)
         return Computed(
             judgement.results,
             _series(trend),
             judgement.verdicts,
             traits,
             as_of,
+            checked,
             tuple(_earlier(project, job, asked, answerer, past, goals, traits, run_id)),
         )
 

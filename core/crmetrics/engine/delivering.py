@@ -49,6 +49,16 @@ class Mailing:
         """True when a source failed, or a KPI of the job has no number for want of data."""
         return bool(self.loaded.failures) or is_incomplete(self.computed.results)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the reader must know of the loads and of the reported period."""
+        return self.notes_of(self.period)
+
+    def notes_of(self, period: Period) -> tuple[str, ...]:
+        breaches = self.computed.checked.breaches
+        broken = (each.text for each in breaches if each.period_start == period.start)
+        return (*self.loaded.notes(), *broken)
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -157,7 +167,7 @@ def _message(
         currency=project.config.reporting.currency,
         where=job.where or "",
         is_partial=is_partial,
-        notes=tuple(mailing.loaded.notes()),
+        notes=mailing.notes_of(part.period),
         min_coverage=float(setting_value(settings, "min_coverage")),
         created_at=mailing.started,
     )

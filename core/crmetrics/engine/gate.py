@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from crmetrics.deliver import coverage_share
+from crmetrics.engine.identities import FLAG
 from crmetrics.engine.loading import SyncReport
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def why_blocked(
         low = _low_coverage(results, min_coverage)
         if low:
             reasons.append(f"too few rows could be used for {_listed(low)}")
+    if "broken_identity" in block_on:
+        broken = _kpis_flagged(results, FLAG)
+        if broken:
+            reasons.append(f"figures contradict each other: {_listed(broken)}")
     return f"kept back by the quality gate: {'; '.join(reasons)}" if reasons else ""
 
 
@@ -51,6 +56,12 @@ def _kpis(results: pa.Table, states: Collection[str]) -> list[str]:
             row["kpi"] for row in rows if set(states) & {row["status"], *(row["flags"] or ())}
         )
     )
+
+
+def _kpis_flagged(results: pa.Table, prefix: str) -> list[str]:
+    rows = results.select(["kpi", "flags"]).to_pylist()
+    found = (r["kpi"] for r in rows if any(f.startswith(prefix) for f in r["flags"] or ()))
+    return list(dict.fromkeys(found))
 
 
 def _low_coverage(results: pa.Table, min_coverage: float) -> list[str]:

@@ -56,6 +56,7 @@ def with_given_periods(
         if not relation:
             tables.append(ask(asked))
             continue
+        asked = replace(asked, identities=())
         rows = answerer.given[relation].rows(answerer)
         answerer.relations.fill(relation, rows)
         results = ask(_for_periods_of(asked, rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -16,6 +17,7 @@ from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.asking import Asked, question_of
 from crmetrics.engine.effective import Settings
 from crmetrics.engine.goal_rows import GoalRows
+from crmetrics.engine.identities import Checked, answered
 from crmetrics.engine.naming import look_up
 from crmetrics.errors import ConfigError
 from crmetrics.loader import PluginRegistry, load_plugins
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from crmetrics.warehouse.compute import ComputeSession
 
 By = Sequence[str] | Sequence[Sequence[str]]
+
+log = logging.getLogger(__name__)
 
 
 class Project:
@@ -173,10 +177,10 @@ class Project:
                     # One session where everything is loaded: opening the file again costs as much
                     # as a small answer.
                     if set(self.config.sources) <= set(answerer.session.inventory.sources):
-                        return answerer.answer(question)
+                        return _told(answered(answerer, question))
             self.ensure_loaded()
             with self.answerer(question.periods, as_of) as answerer:
-                return answerer.answer(question)
+                return _told(answered(answerer, question))
 
     def explain(
         self,
@@ -354,3 +358,10 @@ class Project:
 
     def question(self, asked: Asked) -> Question:
         return question_of(asked, self.clock(asked.as_of), self.catalog)
+
+
+def _told(checked: Checked) -> pa.Table:
+    """The rows of an answer; what is broken is logged, beside the flags of the rows."""
+    for breach in checked.breaches:
+        log.warning("%s", breach.text)
+    return checked.results

@@ -52,7 +52,8 @@ def with_projections(
     tables = [ask(replace(question, kpis=plain))] if plain else []
     for name in question.kpis:
         if name not in plain:
-            rows = _projected(replace(question, kpis=(name,), compare=()), clock, ask)
+            own = replace(question, kpis=(name,), compare=(), identities=())
+            rows = _projected(own, clock, ask)
             tables.append(pa.Table.from_pylist(rows, schema=result_schema()))
     return pa.concat_tables(tables)
 

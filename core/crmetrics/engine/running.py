@@ -14,6 +14,7 @@ from crmetrics.deliver import Outcome
 from crmetrics.engine.checking import require_job
 from crmetrics.engine.computing import compute
 from crmetrics.engine.delivering import Mailing, deliver_all
+from crmetrics.engine.identities import Breach
 from crmetrics.engine.loading import SyncReport, sync
 from crmetrics.engine.planning import needs_of, supplies_of
 from crmetrics.errors import ExitCode, UsageError, did_you_mean
@@ -34,7 +35,8 @@ class RunReport:
 
     results: the rows of the reported period. outcomes: one per sink, then those of earlier periods
     whose figures have changed. sync: what was loaded. blocked: why the quality gate kept the
-    numbers back; empty = it did not.
+    numbers back; empty = it did not. identities: the names of those that were checked; breaches:
+    where one does not hold.
     exit_code: 7 kept back, 3 a source failed, 5 a sink failed, 4 delivered on partial data, else 0.
     """
 
@@ -50,6 +52,8 @@ class RunReport:
     notes: tuple[str, ...] = ()
     titles: Mapping[str, str] = field(default_factory=dict)
     blocked: str = ""
+    identities: tuple[str, ...] = ()
+    breaches: tuple[Breach, ...] = ()
 
     @property
     def previews(self) -> Mapping[str, str]:
@@ -190,9 +194,11 @@ def _delivered(project: Project, job: JobConfig, mailing: Mailing, *, is_dated: 
         outcomes=sent.outcomes,
         verdicts=computed.verdicts,
         sync=loaded,
-        notes=tuple(loaded.notes()),
+        notes=mailing.notes,
         titles={name: trait.title for name, trait in computed.traits.items()},
         blocked=sent.blocked,
+        identities=computed.checked.identities,
+        breaches=computed.checked.breaches,
     )
     if not mailing.dry_run:
         _finish(project, report)
@@ -261,4 +267,8 @@ def summary(report: RunReport) -> dict[str, Any]:
             for outcome in report.outcomes
         ],
         "notes": list(report.notes),
+        "identities": {
+            "checked": list(report.identities),
+            "broken": [breach.text for breach in report.breaches],
+        },
     }
