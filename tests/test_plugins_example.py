@@ -67,6 +67,7 @@ def test_the_folder_works_as_it_is_when_it_is_copied(registry: PluginRegistry) -
     own = {plugin.name: plugin for plugin in registry.plugins if not plugin.is_builtin}
     assert {name: plugin.error for name, plugin in own.items()} == {
         "markdown_digest": "",
+        "otel_runs": "",
         "phone_log": "",
         "team_metrics": "",
     }

@@ -37,6 +37,8 @@ class ExitCode:
     GOALS = 6
     QUALITY = 7
     BUSY = 8
+    INTERRUPTED = 130
+    TERMINATED = 143
 
 
 @dataclass(frozen=True, slots=True)

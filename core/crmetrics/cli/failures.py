@@ -8,12 +8,6 @@ from crmetrics.cli.console import Console
 from crmetrics.errors import CrmetricsError, ExitCode, Finding
 from crmetrics.stopping import Terminated
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells count it."""
-
-TERMINATED = 143
-"""Exit code after SIGTERM, as shells count it."""
-
 
 def report(error: BaseException, console: Console) -> int:
     """Say on standard error what went wrong; returns the exit code."""
@@ -25,10 +19,10 @@ def report(error: BaseException, console: Console) -> int:
         code = error.exit_code
     elif isinstance(error, Terminated) or isinstance(error.__cause__, Terminated):
         console.error("Terminated.")
-        code = TERMINATED
+        code = ExitCode.TERMINATED
     elif isinstance(error, (click.Abort, KeyboardInterrupt, EOFError)):
         console.error("Interrupted.")
-        code = INTERRUPTED
+        code = ExitCode.INTERRUPTED
     else:
         _report_unexpected(error, console)
         code = ExitCode.INTERNAL

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from crmetrics import log, state
+from crmetrics import log, state, stopping
 from crmetrics.config import JobConfig
 from crmetrics.deliver import Outcome
 from crmetrics.engine.checking import require_job
@@ -17,10 +17,11 @@ from crmetrics.engine.delivering import Mailing, deliver_all
 from crmetrics.engine.identities import Breach
 from crmetrics.engine.loading import SyncReport, sync
 from crmetrics.engine.planning import needs_of, supplies_of
-from crmetrics.errors import ExitCode, UsageError, did_you_mean
+from crmetrics.errors import CrmetricsError, ExitCode, UsageError, did_you_mean
 from crmetrics.goals import GoalVerdict
 from crmetrics.message import Message
 from crmetrics.periods import Calendar, Period
+from crmetrics.secrets import redact
 from crmetrics.warehouse.load import open_for_load
 
 if TYPE_CHECKING:
@@ -84,12 +85,35 @@ def run(
     is_dated = day is not None
     period = period or reported_period(project.calendar, job, day, started)
     run_id = state.new_run_id(started)
+    asked = _Asked(run_id, period, is_dated, started, dry_run, resend)
     token = log.run_id.set(run_id)
     try:
-        asked = _Asked(run_id, period, is_dated, started, dry_run, resend)
         return _run(project, job, asked, loaded, progress)
+    except BaseException as error:
+        _tell_failure(project, asked, name, error)
+        raise
     finally:
         log.run_id.reset(token)
+
+
+def _tell_failure(project: Project, asked: _Asked, job: str, error: BaseException) -> None:
+    """Observers hear of every run that began how it ended."""
+    kinds: tuple[tuple[type[BaseException], int], ...] = (
+        (stopping.Terminated, ExitCode.TERMINATED),
+        (KeyboardInterrupt, ExitCode.INTERRUPTED),
+    )
+    code = error.exit_code if isinstance(error, CrmetricsError) else ExitCode.INTERNAL
+    code = next((ended for kind, ended in kinds if isinstance(error, kind)), code)
+    told = {
+        "run_id": asked.run_id,
+        "job": job,
+        "period": [asked.period.start.isoformat(), asked.period.end.isoformat()],
+        "exit_code": code,
+        "error": redact(str(error) or type(error).__name__),
+    }
+    project.registry.notify(
+        "crmetrics_run_finished", run_id=asked.run_id, job=job, exit_code=code, summary=told
+    )
 
 
 @dataclass(frozen=True, slots=True)
