@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from simulators.salesforce import SalesforceSimulator, long_id
+from simulators.salesforce.moods import too_wide
 from simulators.salesforce_client import Client, V, some_accounts
 
 
@@ -200,6 +201,20 @@ def test_a_long_address_is_answered_by_the_edge_in_html(client: Client) -> None:
     answer = client.query(f"SELECT {fields} FROM Account")
     assert answer.status_code == 431
     assert answer.headers["Content-Type"].startswith("text/html")
+
+
+def test_a_query_over_too_much_time_is_refused_when_told_so(
+    salesforce: SalesforceSimulator, client: Client
+) -> None:
+    salesforce.rest.checks.append(too_wide(timedelta(days=2)))
+    narrow = (
+        "WHERE SystemModstamp >= 2026-01-05T00:00:00Z AND SystemModstamp < 2026-01-06T00:00:00Z"
+    )
+    assert client.query(f"SELECT Id FROM Account {narrow}").status_code == 200
+    wide = narrow.replace("01-06", "01-08")
+    assert client.refusal(f"SELECT Id FROM Account {wide}")[1] == "QUERY_TIMEOUT"
+    assert client.refusal("SELECT Id FROM Account")[1] == "QUERY_TIMEOUT"
+    assert client.query("SELECT COUNT() FROM Account").status_code == 200
 
 
 def test_hidden_fields_and_objects_are_not_there(

@@ -129,21 +129,18 @@ class Org:
         sobject = self.objects[name]
         at = stamp or self.now()
         identity = values.pop("Id", None) or self.new_id(name)
-        record: dict[str, Any] = dict.fromkeys(sobject.fields)
+        record = dict(sobject.blank())
         record["Id"] = identity
-        for field, value in (("CreatedDate", at), ("LastModifiedDate", at),
-                             ("SystemModstamp", at), ("IsDeleted", False)):  # fmt: skip
+        for field in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
             if field in record:
-                record[field] = value
-        for field in ("CreatedById", "LastModifiedById"):
-            if field in record and name != "User":
-                record[field] = self.user
-        unknown = set(values) - set(record)
-        if unknown:
-            raise KeyError(f"{name} has no field {', '.join(sorted(unknown))}")
-        for field, made in sobject.fields.items():
-            if made.kind == "boolean" and record[field] is None:
-                record[field] = False
+                record[field] = at
+        if name != "User" and "CreatedById" in record:
+            record["CreatedById"] = self.user
+            if "LastModifiedById" in record:
+                record["LastModifiedById"] = self.user
+        if not values.keys() <= record.keys():
+            unknown = ", ".join(sorted(values.keys() - record.keys()))
+            raise KeyError(f"{name} has no field {unknown}")
         record.update(values)
         sobject.records[identity] = record
         self._owner[identity] = name

@@ -105,6 +105,16 @@ class SObject:
     is_bulk: bool = True
     is_replicateable: bool = True
     records: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _blank: dict[str, Any] = field(default_factory=dict)
+
+    def blank(self) -> Mapping[str, Any]:
+        """A record without values: all null, switches off."""
+        if len(self._blank) != len(self.fields):
+            self._blank = {
+                name: False if made.kind == "boolean" else None
+                for name, made in self.fields.items()
+            }
+        return self._blank
 
     def field_named(self, name: str) -> Field | None:
         """The field of this name, whatever its case."""

@@ -56,6 +56,13 @@ class SalesforceSimulator(Service):
         token = f"00D000000000001!simulatedSession{self.tokens.issued + 1:04d}"
         return self.tokens.issue(token=token, scopes=scopes, calls=calls)
 
+    def refuse(
+        self, code: str, message: str, status: int = 400, *,
+        on: str = "", times: int | None = 1, skip: int = 0,
+    ) -> None:  # fmt: skip
+        """A fault: answer chosen calls with this error."""
+        self.faults.give(Refusal(code, message, status).answer(), on=on, times=times, skip=skip)
+
     def noted(self, selection: Selection) -> None:
         """Remember what a query asks for."""
         self.selected |= selection.seen
