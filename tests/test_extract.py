@@ -389,3 +389,78 @@ def test_covers_from_of_the_project_file_is_kept(session: LoadSession) -> None:
     source = leads(giving(), options=SourceOptions(datasets={"leads": own}))
     run(session, source, {"leads": ()})
     assert session.inventory()["leads"].covers_from == own.covers_from
+
+
+# --- what a connector is told and may tell -----------------------------------------------------
+
+
+def accounts_of(*ids: str) -> Reading:
+    def read(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        yield pa.RecordBatch.from_pydict({"id": list(ids)})
+
+    return read
+
+
+def test_stored_records_that_the_source_no_longer_has_are_marked_deleted(
+    session: LoadSession,
+) -> None:
+    supplies = [Supply("accounts", ("id", "updated_at"), incremental=True, deletes=True)]
+    readings = {"accounts": accounts_of("a", "b", "c", "d")}
+    connector = Scripted(readings, supplies)
+    run(session, connector, {"accounts": ["id"]})
+
+    def only_ids(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        request.retain(pa.array(["a"]))
+        request.retain(pa.array(["c", "z"]))
+        yield from accounts_of("e")(request)
+
+    connector.readings = {"accounts": only_ids}
+    (report,) = run(session, connector, {"accounts": ["id"]}, now=NOON + MINUTE)
+    assert report.deleted == 3
+    rows = session.rows("select id, is_deleted from crm.accounts order by id")
+    assert rows == [("a", False), ("b", True), ("c", False), ("d", True), ("e", True)]
+
+
+def test_an_empty_list_of_ids_marks_everything(session: LoadSession) -> None:
+    supplies = [Supply("accounts", ("id", "updated_at"), incremental=True, deletes=True)]
+    connector = Scripted({"accounts": accounts_of("a")}, supplies)
+    run(session, connector, {"accounts": ["id"]})
+
+    def nothing(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        request.retain(pa.array([], pa.string()))
+        yield from ()
+
+    connector.readings = {"accounts": nothing}
+    run(session, connector, {"accounts": ["id"]}, now=NOON + MINUTE)
+    assert session.rows("select is_deleted from crm.accounts") == [(True,)]
+
+
+def test_a_connector_is_told_all_reads_before_the_first(session: LoadSession) -> None:
+    told: list[list[str]] = []
+
+    class Prepared(Scripted):
+        def prepare(self, requests: Sequence[ReadRequest]) -> None:
+            assert not self.asked
+            told.append([request.dataset.name for request in requests])
+
+    supplies = [Supply(name, ("id",)) for name in ("accounts", "contacts")]
+    connector = Prepared({name: accounts_of("1") for name in ("accounts", "contacts")}, supplies)
+    run(session, connector, {"accounts": ["id"], "contacts": ["id"], "leads": ["id"]})
+    assert told == [["accounts", "contacts"]]
+
+
+def test_own_fields_and_the_users_mapping_give_the_wanted_columns(session: LoadSession) -> None:
+    fields = {"id": "Id", "industry": "Industry", "segment": "Size", "country": "Home.Country"}
+
+    def read(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        assert set(request.fields_of(fields)) == {"Id", "Tier", "Home.Country"}
+        raw = {"Id": ["a"], "Tier": ["gold"], "Home.Country": ["DE"], "Other": [1]}
+        yield request.derive(pa.RecordBatch.from_pydict(raw), fields)
+
+    options = SourceOptions(
+        datasets={"accounts": DatasetOptions(columns={"segment": "upper(Tier)"})}
+    )
+    supplies = [Supply("accounts", ("id", "segment", "country", "industry"))]
+    connector = Scripted({"accounts": read}, supplies, options)
+    run(session, connector, {"accounts": ["segment", "country"]})
+    assert session.rows("select id, segment, country from crm.accounts") == [("a", "GOLD", "DE")]

@@ -51,6 +51,7 @@ from crmetrics.message import (
 from crmetrics.options import DatasetOptions, Options, SourceOptions
 from crmetrics.secrets import Secret, redact
 from crmetrics.sink import CheckResult, Delivery, Receipt, Settled, Sink, SinkContext
+from crmetrics.storage import SourceStorage
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,6 +69,7 @@ __all__ = [
     "Dataset",
     "DatasetOptions",
     "Delivery",
+    "Estimate",
     "Finding",
     "KpiLine",
     "Message",
@@ -84,6 +86,7 @@ __all__ = [
     "SinkError",
     "SourceError",
     "SourceOptions",
+    "SourceStorage",
     "Supply",
     "Tone",
     "UnknownOutcomeError",
@@ -124,11 +127,21 @@ class Supply:
 
 
 @dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a read would cost. calls: requests against the service's allowance. basis: on what the
+    number rests, in a few words (`200,000 rows by bulk`)."""
+
+    calls: int
+    basis: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectorContext:
     """What a connector knows about the project that it serves.
 
     timezone: zone of instants that carry none. currency: reporting currency.
-    project_dir: relative paths of the config are relative to it.
+    project_dir: relative paths of the config are relative to it. storage: what must survive a run
+    that is killed (tokens that rotate, jobs to resume); the state of a dataset belongs elsewhere.
     """
 
     source: str
@@ -136,6 +149,7 @@ class ConnectorContext:
     timezone: str = "UTC"
     currency: str = "USD"
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
+    storage: SourceStorage = field(default_factory=SourceStorage)
 
 
 class ReadRequest(Protocol):
@@ -168,6 +182,10 @@ class ReadRequest(Protocol):
     @property
     def until(self) -> datetime | None:
         """Upper bound (exclusive) of the change time; None = no bound."""
+
+    @property
+    def started(self) -> datetime:
+        """When the run began; the present of everything that the connector decides."""
 
     @property
     def is_full(self) -> bool:
@@ -211,6 +229,11 @@ class ReadRequest(Protocol):
     def delete(self, ids: Sequence[str], *, at: datetime | None = None) -> None:
         """Mark records deleted that the source no longer has."""
 
+    def retain(self, ids: pa.Array[Any]) -> None:
+        """Ids that the source still has: once called, stored records with none of all the ids given
+        in this read are marked deleted. For sources that do not tell what was removed; call it with
+        all ids, in portions."""
+
     def notice(self, message: str) -> None:
         """Tell the user something that is no error; it is shown and kept with the sync."""
 
@@ -238,6 +261,19 @@ class Connector(ABC):
     def check(self) -> Iterable[CheckResult]:
         """Look at credentials, files, permissions and quota; report everything, raise nothing."""
         return ()
+
+    def estimate(
+        self, dataset: str, columns: Sequence[str], *, rows: int | None, is_incremental: bool
+    ) -> Estimate | None:
+        """What reading these columns would cost, for `crmetrics plan`; no network.
+
+        rows: records held of it since the last read; None = never read. None = it costs nothing."""
+        return None
+
+    def prepare(self, requests: Sequence[ReadRequest]) -> None:
+        """Told all reads of a run before the first one: a chance to start slow jobs side by side.
+
+        Failures wait for `read`, which meets them again; nothing is raised here."""
 
     @abstractmethod
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:

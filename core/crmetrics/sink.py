@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One line of `crmetrics check`: what was looked at, whether it is fine, and the fix if not."""
+    """One line of `crmetrics check`: what was looked at, whether it is fine, and the fix if not.
+
+    lacks: what the source cannot give because of it: dataset -> canonical columns, none = the whole
+    dataset. crmetrics adds the KPIs that this puts out of reach.
+    """
 
     subject: str
     state: Literal["ok", "warning", "error"]
     message: str
     fix: str = ""
+    lacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

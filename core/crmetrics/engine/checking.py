@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from crmetrics.config import CONFIG_FILE
 from crmetrics.engine.answer import Question
 from crmetrics.engine.naming import Named
+from crmetrics.engine.reach import told_with_kpis
 from crmetrics.engine.validating import bind, bound_findings, everything, whole
 from crmetrics.errors import ConfigError, CrmetricsError, Finding
 from crmetrics.plugin import CheckResult
@@ -114,7 +115,7 @@ def _sources(project: Project) -> Iterator[CheckResult]:
             continue
         finally:
             connector.close()
-        for item in results:
+        for item in told_with_kpis(project, name, results):
             yield CheckResult(f"source {name}: {item.subject}", item.state, item.message, item.fix)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crmetrics import extract
 from crmetrics.errors import Finding, SourceError, UsageError, did_you_mean
 from crmetrics.planner import plan_reads
-from crmetrics.plugin import Connector, ConnectorContext, Supply
+from crmetrics.plugin import Connector, ConnectorContext, SourceStorage, Supply
 from crmetrics.warehouse.compute import open_for_compute
 from crmetrics.warehouse.intake import LoadReport
 from crmetrics.warehouse.load import LoadSession, open_for_load
@@ -98,6 +98,7 @@ def connectors(project: Project, names: Sequence[str] = ()) -> Iterator[tuple[st
             timezone=source.options.timezone or project.config.reporting.timezone,
             currency=project.config.reporting.currency,
             datasets=project.registry.datasets,
+            storage=SourceStorage(project.config.directory / ".crmetrics" / "sources" / name),
         )
         yield name, kind(source.options, context)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from crmetrics.compiler.needs import Supplied
@@ -11,7 +11,9 @@ from crmetrics.engine.answer import Answerer, Question, groupings_of
 from crmetrics.engine.given import GivenRelation, periods_of
 from crmetrics.errors import UsageError, did_you_mean
 from crmetrics.planner import Plan, plan_reads
-from crmetrics.plugin import Supply
+from crmetrics.plugin import Estimate, Supply
+from crmetrics.warehouse.compute import open_for_compute
+from crmetrics.warehouse.inventory import DatasetHoldings
 from crmetrics.warehouse.placeholders import words
 
 if TYPE_CHECKING:
@@ -32,13 +34,20 @@ class OutOfReach:
 class JobPlan:
     """What would be read, from where, and what cannot be computed from it.
 
-    kpis: what was planned for. connectors: source -> connector name.
+    kpis: what was planned for. connectors: source -> connector name. estimates: (source, dataset)
+    -> what the read would cost, where it costs calls.
     """
 
     kpis: tuple[str, ...]
     plan: Plan
     out_of_reach: tuple[OutOfReach, ...]
     connectors: Mapping[str, str]
+    estimates: Mapping[tuple[str, str], Estimate] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> int:
+        """Estimated calls of all reads."""
+        return sum(estimate.calls for estimate in self.estimates.values())
 
 
 def plan_job(project: Project, job: str | None) -> JobPlan:
@@ -48,7 +57,43 @@ def plan_job(project: Project, job: str | None) -> JobPlan:
     needs, gaps = needs_of(project, kpis, groupings, supplies)
     plan = plan_reads(needs, supplies, project.registry.datasets)
     connectors = {name: source.connector for name, source in project.config.sources.items()}
-    return JobPlan(tuple(kpis), plan, tuple(gaps), connectors)
+    estimates = _estimates(project, plan, supplies)
+    return JobPlan(tuple(kpis), plan, tuple(gaps), connectors, estimates)
+
+
+def _estimates(
+    project: Project, plan: Plan, supplies: Mapping[str, Sequence[Supply]]
+) -> dict[tuple[str, str], Estimate]:
+    """What each read would cost, by what the warehouse holds of it."""
+    from crmetrics.engine.loading import connectors
+
+    held: Mapping[str, DatasetHoldings] = {}
+    if project.engine_settings.path.exists():
+        view = project.view(project.clock(), ())
+        datasets = project.registry.datasets
+        with open_for_compute(project.engine_settings, datasets, view) as session:
+            held = session.inventory
+    found = {}
+    for name, connector in connectors(project, plan.sources):
+        incremental = {supply.dataset for supply in supplies[name] if supply.incremental}
+        try:
+            for read in plan.reads:
+                if read.source != name:
+                    continue
+                known = held[read.dataset].by_source.get(name) if held else None
+                estimate = connector.estimate(
+                    read.dataset,
+                    read.columns,
+                    rows=None if known is None else known.rows,
+                    is_incremental=read.dataset in incremental
+                    and known is not None
+                    and set(read.columns) <= known.columns | {"id"},
+                )
+                if estimate is not None:
+                    found[name, read.dataset] = estimate
+        finally:
+            connector.close()
+    return found
 
 
 def _asked(project: Project, job: str | None) -> tuple[Sequence[str], Iterable[tuple[str, ...]]]:

@@ -53,14 +53,25 @@ def sync(
     """
     reader = _Reader(session, connector, source, options, now, run_id, full)
     reports = []
-    for name, columns in requests.items():
-        report = reader.read(datasets[name], columns, progress)
+    planned = [reader.plan(datasets[name], columns) for name, columns in requests.items()]
+    connector.prepare([read.request for read in planned if reader.supplies(read.request.dataset)])
+    for read in planned:
+        name = read.request.dataset.name
+        report = reader.read(read, progress)
         reports.append(report)
         if observer is not None and not report.failed:
             observer.crmetrics_dataset_loaded(
                 run_id=run_id, source=source, dataset=name, report=report
             )
     return reports
+
+
+@dataclass(frozen=True)
+class _PlannedRead:
+    """One read, decided; it is loaded when its turn comes."""
+
+    request: Request
+    mapper: FieldMapper
 
 
 @dataclass
@@ -85,9 +96,11 @@ class _Reader:
     def timezone(self) -> str:
         return self.options.timezone or self.connector.context.timezone
 
-    def read(
-        self, dataset: Dataset, columns: Sequence[str], progress: Progress | None
-    ) -> LoadReport:
+    def supplies(self, dataset: Dataset) -> bool:
+        return dataset.name in self._supplies
+
+    def plan(self, dataset: Dataset, columns: Sequence[str]) -> _PlannedRead:
+        """How far back to read which columns."""
         name = dataset.name
         former = self.session.state(self.source, name)
         supply = self._supplies.get(name, Supply(name, ()))
@@ -113,18 +126,22 @@ class _Reader:
             watermark=watermark,
         )
         mapper = FieldMapper(dataset, self.timezone)
+        state = former.state
         request = Request(
-            dataset,
-            intake,
-            mapper,
-            mapping=mapping,
-            since=since,
-            until=until,
-            state=former.state,
+            dataset, intake, mapper, mapping=mapping, since=since, until=until, state=state
         )
+        return _PlannedRead(request, mapper)
+
+    def read(self, planned: _PlannedRead, progress: Progress | None) -> LoadReport:
+        request, name = planned.request, planned.request.dataset.name
         tell = None if progress is None else lambda rows: progress(self.source, name, rows)
         return self.session.try_load(
-            name, self.source, self._batches(request), intake, mapper=mapper, progress=tell
+            name,
+            self.source,
+            self._batches(request),
+            request.intake,
+            mapper=planned.mapper,
+            progress=tell,
         )
 
     def _batches(self, request: Request) -> Iterator[pa.RecordBatch]:

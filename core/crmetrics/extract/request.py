@@ -47,6 +47,10 @@ class Request:
         return self.intake.columns
 
     @property
+    def started(self) -> datetime:
+        return self.intake.started
+
+    @property
     def is_full(self) -> bool:
         return self.intake.is_full
 
@@ -102,6 +106,9 @@ class Request:
 
     def delete(self, ids: Sequence[str], *, at: datetime | None = None) -> None:
         self.intake.delete(ids, at=at)
+
+    def retain(self, ids: pa.Array[Any]) -> None:
+        self.intake.retain(ids)
 
     def notice(self, message: str) -> None:
         self.intake.notice(message)

@@ -74,6 +74,13 @@ class CollectingRequest(Request):
         return self.intake.deletions
 
     @property
+    def retained(self) -> list[str] | None:
+        """All ids that the source was said to have still; None = it was not said."""
+        if self.intake.retained is None:
+            return None
+        return [name for ids in self.intake.retained for name in ids.to_pylist()]
+
+    @property
     def notices(self) -> Sequence[str]:
         return self.intake.notices
 

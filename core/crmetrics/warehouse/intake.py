@@ -39,7 +39,8 @@ class Intake:
     columns: the canonical columns that the read covers, the key among them. started: instant of the
     read. timezone: zone of instants without one. is_full: the user asked for everything again.
     replaces: the rows of the read are all that the source has; others leave the dataset.
-    may_replace: the same, unless the connector works with parts or keeps a state.
+    may_replace: the same, unless the connector works with parts or keeps a state. retained: arrays
+    of the ids that the source still has; None = it was not asked.
     """
 
     columns: tuple[str, ...]
@@ -58,6 +59,7 @@ class Intake:
     rejections: list[Rejection] = field(default_factory=list)
     rejected: int = 0
     deletions: list[Deletion] = field(default_factory=list)
+    retained: list[Any] | None = None
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -85,6 +87,9 @@ class Intake:
     def delete(self, ids: Sequence[str], *, at: datetime | None = None) -> None:
         if ids:
             self.deletions.append(Deletion(tuple(ids), at))
+
+    def retain(self, ids: Any) -> None:
+        self.retained = [*(self.retained or ()), ids]
 
     def notice(self, message: str) -> None:
         if message not in self.notices:

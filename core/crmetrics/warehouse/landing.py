@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from crmetrics.datasets import Dataset
 from crmetrics.errors import SourceError, WarehouseError
@@ -224,15 +225,21 @@ class Landing:
 
         A record that changed after the reported instant is back, and stays.
         """
-        import pyarrow as pa
-
-        if not self._intake.deletions:
+        if not self._tells_deletions:
             return 0
         if self._dataset.key != ("id",) or "is_deleted" not in self._dataset:
             raise SourceError(
                 f"the connector deleted records of {self._dataset.name} by id, which has no "
                 "deletion mark. Read it whole, or in parts, instead."
             )
+        return self._mark_told(target) + self._mark_absent(target)
+
+    def _mark_told(self, target: Target) -> int:
+        """Those that the source named as deleted."""
+        import pyarrow as pa
+
+        if not self._intake.deletions:
+            return 0
         gone = pa.table(
             {
                 "id": [name for deletion in self._intake.deletions for name in deletion.ids],
@@ -242,23 +249,47 @@ class Landing:
                 ),
             }
         )
-        self._connection.register(_GONE, gone)
+        return self._mark(
+            target,
+            gone,
+            f"""update {target.table} t
+            set is_deleted = true, updated_at = greatest(t.updated_at, gone.gone_at)
+            from (select id, max(gone_at) as gone_at from {_GONE} group by id) gone
+            where t.{target.is_ours} and t.id = gone.id and not t.is_deleted
+            and (gone_at is null or t.updated_at is null or t.updated_at <= gone_at)""",
+        )
+
+    def _mark_absent(self, target: Target) -> int:
+        """Those that are not among the ids that the source still has."""
+        import pyarrow as pa
+
+        if self._intake.retained is None:
+            return 0
+        kept = pa.table({"id": pa.chunked_array(self._intake.retained, pa.string())})
+        return self._mark(
+            target,
+            kept,
+            f"""update {target.table} t set is_deleted = true
+            where t.{target.is_ours} and not t.is_deleted
+            and not exists (select 1 from {_GONE} kept where kept.id = t.id)""",
+        )
+
+    def _mark(self, target: Target, ids: Any, statement: str) -> int:
+        self._connection.register(_GONE, ids)
         try:
-            return target.execute(
-                f"""update {target.table} t
-                set is_deleted = true, updated_at = greatest(t.updated_at, gone.gone_at)
-                from (select id, max(gone_at) as gone_at from {_GONE} group by id) gone
-                where t.{target.is_ours} and t.id = gone.id and not t.is_deleted
-                and (gone_at is null or t.updated_at is null or t.updated_at <= gone_at)"""
-            )
+            return target.execute(statement)
         finally:
             self._connection.unregister(_GONE)
 
     # --- the record --------------------------------------------------------------------------
 
+    @property
+    def _tells_deletions(self) -> bool:
+        return bool(self._intake.deletions) or self._intake.retained is not None
+
     def _covered(self) -> set[str]:
         """The columns that stay true from now on."""
-        return {*self._intake.columns, *(["is_deleted"] if self._intake.deletions else [])}
+        return {*self._intake.columns, *(["is_deleted"] if self._tells_deletions else [])}
 
     def _delivered(self) -> set[str]:
         """The columns that this source has filled, this load included."""
@@ -266,7 +297,7 @@ class Landing:
         came = set(self._arrivals.delivered)
         if not came and (is_first or self._intake.is_whole):
             came = set(self._intake.columns)  # no row, so no column was missing
-        if self._intake.deletions:
+        if self._tells_deletions:
             came.add("is_deleted")
         return came if self._intake.is_whole else came | self._filled
 

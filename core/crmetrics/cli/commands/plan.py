@@ -32,17 +32,32 @@ def plan(session: Session, job: str | None, as_json: bool) -> None:
 
 
 def _print(found: JobPlan, console: Console) -> None:
+    # Only services count calls; a column of blanks would tell nothing.
+    counted = ["calls"] if found.estimates else []
     rows = [
-        (read.source, found.connectors[read.source], read.dataset, ", ".join(read.columns))
+        (
+            read.source,
+            found.connectors[read.source],
+            read.dataset,
+            *(_calls(found, read.source, read.dataset) for _ in counted),
+            ", ".join(read.columns),
+        )
         for read in found.plan.reads
     ]
-    show(make_table(["source", "connector", "dataset", "columns"], rows), console)
+    show(make_table(["source", "connector", "dataset", *counted, "columns"], rows), console)
+    if found.estimates:
+        console.print(f"\nAbout {found.calls:,} calls in all.")
     missing = found.out_of_reach
     console.print(f"\n{len(found.kpis)} KPIs asked for, {len(missing)} out of reach.")
     if missing:
         console.print()
         lines = [(gap.kpi, gap.status.replace("_", " "), gap.what) for gap in missing]
         show(make_table(["out of reach", "why", "what"], lines), console)
+
+
+def _calls(found: JobPlan, source: str, dataset: str) -> str:
+    estimate = found.estimates.get((source, dataset))
+    return "" if estimate is None else f"{estimate.calls:,} ({estimate.basis})"
 
 
 def _document(found: JobPlan) -> dict[str, Any]:
@@ -54,6 +69,11 @@ def _document(found: JobPlan) -> dict[str, Any]:
                 "connector": found.connectors[read.source],
                 "dataset": read.dataset,
                 "columns": list(read.columns),
+                "estimated_calls": (
+                    found.estimates[read.source, read.dataset].calls
+                    if (read.source, read.dataset) in found.estimates
+                    else None
+                ),
             }
             for read in found.plan.reads
         ],
