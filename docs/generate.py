@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/: datasets, KPIs, settings, hooks and commands.
+"""Writes the generated pages of docs/: datasets, KPIs, settings, sinks, hooks and commands.
 
 python docs/generate.py            rewrite them
 python docs/generate.py --check    exit with 1 when one of them is out of date
@@ -202,6 +202,38 @@ def _plain(value: object) -> object:
     return value
 
 
+# --- sinks -----------------------------------------------------------------------------------
+
+
+def sinks() -> str:
+    lines = [
+        NOTE + "# Sinks",
+        "",
+        "Where results go. Each entry under `sinks:` of the project file names a sink and its keys; "
+        "a job lists the entries it delivers to. How deliveries are repeated, settled and kept "
+        "back is in [operator.md](operator.md).",
+    ]
+    for name, sink in sorted(load_plugins(DOCS, ()).sinks.items()):
+        module = sys.modules[sink.__module__.partition(".")[0]]
+        lines += ["", f"## {name}", "", (inspect.getdoc(sink) or "").strip(), ""]
+        _, _, example = (inspect.getdoc(module) or "").partition("\n\n")
+        if example:
+            lines += ["```yaml", example.strip(), "```", ""]
+        lines += ["| Key | Default | Meaning |", "| --- | --- | --- |"]
+        for key, option in sink.Config.model_fields.items():
+            given = option.get_default(call_default_factory=True)
+            default = "required" if option.is_required() else _default(given)
+            lines.append(f"| `{key}` | {default} | {_cell(option.description or '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return "unset"
+    shown = str(value).lower() if isinstance(value, bool) else str(_plain(value))
+    return f"`{shown}`" if shown else "empty"
+
+
 def hooks() -> str:
     lines = [
         NOTE + "# Hooks",
@@ -228,6 +260,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "datasets.md": datasets,
     "kpis.md": kpis,
     "settings.md": settings,
+    "sinks.md": sinks,
     "hooks.md": hooks,
     "cli.md": commands,
 }

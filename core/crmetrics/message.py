@@ -129,6 +129,11 @@ class KpiLine:
         """`goal_status` as it is said; empty without a judged goal."""
         return GOAL_WORDS.get(self.goal_status, "")
 
+    @property
+    def goal_words_before(self) -> str:
+        """How the goal stood in the report before, as it is said; empty when not known."""
+        return GOAL_WORDS.get(self.goal_before or "", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Restated:
@@ -195,6 +200,22 @@ def _figure(line: KpiLine) -> str:
     return f"{line.title} {line.value_text}" + (
         f" ({line.change_text})" if line.change_text else ""
     )
+
+
+def as_restatement(message: Message, restated: Sequence[Restated]) -> Message:
+    """The report as a correction of one that cannot be replaced: it says so in the title, and what
+    read differently before anything else."""
+    if not restated:
+        return message
+    title = f"Restated: {message.title}"
+    changes = tuple(restatement_text(one) for one in restated)
+    headline = compose_headline(title, message.kpis, is_partial=message.is_partial)
+    return replace(message, title=title, headline=headline, notes=(*changes, *message.notes))
+
+
+def restatement_text(one: Restated) -> str:
+    """`Win rate was 40.0 %, is now 41.2 %`"""
+    return f"{one.title} was {one.before}, is now {one.after}"
 
 
 # --- chat ------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pluggy
 
-from crmetrics import export, http
+from crmetrics import chart, chat, export, http
 from crmetrics.datasets import Column, ColumnType, Dataset
 from crmetrics.errors import (
     ConfigError,
@@ -47,6 +47,7 @@ from crmetrics.message import (
     Tone,
     by_urgency,
     for_chat,
+    restatement_text,
 )
 from crmetrics.options import DatasetOptions, Options, SourceOptions
 from crmetrics.secrets import Secret, redact
@@ -92,12 +93,15 @@ __all__ = [
     "UnknownOutcomeError",
     "UsageError",
     "by_urgency",
+    "chart",
+    "chat",
     "did_you_mean",
     "export",
     "for_chat",
     "hookimpl",
     "http",
     "redact",
+    "restatement_text",
 ]
 
 API_VERSION = 1

@@ -2,6 +2,7 @@
 
 sinks:
   team: {sink: slack, webhook_url: ${SLACK_WEBHOOK_URL}}
+  bot: {sink: slack, token: ${SLACK_BOT_TOKEN}, channel: C0123456789}
 """
 
 from __future__ import annotations

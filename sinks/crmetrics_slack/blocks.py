@@ -7,10 +7,11 @@ one line each, and each time the text says how many.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from crmetrics.plugin import Breakdown, KpiLine, Message, SegmentLine, Tone, by_urgency
+from crmetrics.plugin import Breakdown, KpiLine, Message, SegmentLine, Tone, by_urgency, chart
 from crmetrics_slack.text import cut, escaped, inert, size
 
 Block = dict[str, Any]
@@ -42,11 +43,34 @@ _STATES: dict[Tone, str] = {
 }
 
 
-def payload(message: Message) -> dict[str, Any]:
-    """The JSON body of a webhook post: a full sentence as fallback, and the blocks."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a message is laid out.
+
+    mentions: owner of a goal -> the id of the user or user group that is to be told of a change.
+    has_thread: groups, and KPIs that find no room, go to replies instead of the message itself.
+    has_sparks: courses are drawn with characters. picture: a block that shows them instead.
+    """
+
+    mentions: Mapping[str, str] = field(default_factory=dict)
+    has_thread: bool = False
+    has_sparks: bool = True
+    picture: Block | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """The blocks of a message, and the KPIs that found no room for more than a line."""
+
+    blocks: list[Block]
+    folded: Sequence[KpiLine] = ()
+
+
+def payload(message: Message, look: Look | None = None) -> dict[str, Any]:
+    """The JSON body of a post: a full sentence as fallback, and the blocks."""
     return {
         "text": cut(escaped(message.headline), MAX_FALLBACK),
-        "blocks": blocks(message),
+        "blocks": laid_out(message, look or Look()).blocks,
         "mrkdwn": False,
         "unfurl_links": False,
         "unfurl_media": False,
@@ -54,24 +78,30 @@ def payload(message: Message) -> dict[str, Any]:
 
 
 def blocks(message: Message) -> list[Block]:
-    """Header, one section per KPI (the most urgent first), notes, footer."""
+    """The blocks of a message that stands alone."""
+    return laid_out(message, Look()).blocks
+
+
+def laid_out(message: Message, look: Look) -> Laid:
+    """Header, one section per KPI (the most urgent first), picture, notes, footer."""
     lines = by_urgency(message.kpis)
-    frame = _header(message), _closing(message)
-    in_full = min(len(lines), MAX_BLOCKS - _BESIDE_KPIS)
+    frame = _header(message), _closing(message, look)
+    in_full = min(len(lines), MAX_BLOCKS - _BESIDE_KPIS - (look.picture is not None))
     built: list[Block] = []
     sections: list[Block] = []
-    for groups in _GROUPS_TRIED:
-        sections = [_kpi_section(line, groups) for line in lines[:in_full]]
+    for groups in (0,) if look.has_thread else _GROUPS_TRIED:
+        sections = [kpi_section(line, look, groups) for line in lines[:in_full]]
         built = _joined(frame, sections, lines[in_full:])
-        if _fits(built):
-            return built
-    while in_full > 0 and not _fits(built):
+        if fits(built):
+            return Laid(built, lines[in_full:])
+    while in_full > 0 and not fits(built):
         in_full -= 1
         built = _joined(frame, sections[:in_full], lines[in_full:])
-    return built
+    return Laid(built, lines[in_full:])
 
 
-def _fits(built: Sequence[Block]) -> bool:
+def fits(built: Sequence[Block]) -> bool:
+    """Whether Slack takes so many blocks of that size."""
     total = size(json.dumps(built, ensure_ascii=False))
     return len(built) <= MAX_BLOCKS and total <= MAX_TOTAL
 
@@ -84,11 +114,11 @@ def _joined(
     return [header, *sections, *folded, *closing]
 
 
-def _closing(message: Message) -> list[Block]:
-    built: list[Block] = []
+def _closing(message: Message, look: Look) -> list[Block]:
+    built: list[Block] = [] if look.picture is None else [look.picture]
     if message.notes:
         notes = "\n".join(f"• {inert(note)}" for note in message.notes)
-        built.append({"type": "section", "text": _mrkdwn(notes, _MAX_NOTES)})
+        built.append({"type": "section", "text": mrkdwn(notes, _MAX_NOTES)})
     if message.footer:
         built.append(_footer(message.footer))
     return built
@@ -107,24 +137,14 @@ def _header(message: Message) -> Block:
     }
 
 
-def _kpi_section(line: KpiLine, groups: int) -> Block:
-    parts = [f"{_MARKS[line.tone]} *{inert(line.title)}*  {inert(line.value_text)}"]
-    if line.status_text and line.status_text != line.value_text:
-        parts.append(inert(line.status_text))
-    if line.change_text:
-        parts.append(inert(line.change_text))
-    if line.goal_text:
-        parts.append(f"Goal: {inert(line.goal_text)}")
-    if line.guardrail_text:
-        parts.append(f"Guardrails: {inert(line.guardrail_text)}")
-    if line.coverage_text:
-        parts.append(f"⚠ {inert(line.coverage_text)}")
-    parts += [
-        f"Largest part of the change: {inert(driver.label)} {inert(driver.value_text)}"
-        for driver in (breakdown.driver for breakdown in line.breakdowns)
-        if driver is not None
-    ]
-    section: Block = {"type": "section", "text": _mrkdwn("\n".join(parts), MAX_SECTION)}
+def kpi_section(line: KpiLine, look: Look, groups: int) -> Block:
+    """One KPI: value, change in words, goal, guardrails, marks; its groups as fields."""
+    section: Block = {
+        "type": "section",
+        "text": mrkdwn("\n".join(_kpi_texts(line, look)), MAX_SECTION),
+    }
+    if look.has_thread:
+        return section
     fields = [_breakdown_text(breakdown, groups) for breakdown in line.breakdowns]
     if len(fields) > MAX_FIELDS:
         left_out = len(fields) - MAX_FIELDS + 1
@@ -132,6 +152,39 @@ def _kpi_section(line: KpiLine, groups: int) -> Block:
     if fields:
         section["fields"] = [_plain_text(field, MAX_FIELD) for field in fields]
     return section
+
+
+def _kpi_texts(line: KpiLine, look: Look) -> list[str]:
+    parts = [f"{_MARKS[line.tone]} *{inert(line.title)}*  {inert(line.value_text)}"]
+    if line.status_text and line.status_text != line.value_text:
+        parts.append(inert(line.status_text))
+    if line.change_text:
+        parts.append(inert(line.change_text))
+    if line.goal_text:
+        parts.append(f"Goal: {inert(line.goal_text)}{_call(line, look)}")
+    if line.guardrail_text:
+        parts.append(f"Guardrails: {inert(line.guardrail_text)}")
+    if line.coverage_text:
+        parts.append(f"⚠ {inert(line.coverage_text)}")
+    if look.has_sparks and (course := chart.spark_text(line.series)):
+        parts.append(course)
+    return parts + [
+        f"Largest part of the change: {inert(driver.label)} {inert(driver.value_text)}"
+        for driver in (breakdown.driver for breakdown in line.breakdowns)
+        if driver is not None
+    ]
+
+
+def _call(line: KpiLine, look: Look) -> str:
+    """Who is told, and why now: only when the goal came into trouble or out of it."""
+    if not line.calls_owner:
+        return ""
+    before = line.goal_words_before
+    words = f" (was {before})" if before else ""
+    told = look.mentions.get(line.goal_owner)
+    if told is None:
+        return words
+    return f"{words} <!subteam^{told}>" if told.startswith("S") else f"{words} <@{told}>"
 
 
 def _breakdown_text(breakdown: Breakdown, groups: int) -> str:
@@ -178,7 +231,7 @@ def _folded(lines: Sequence[KpiLine]) -> Block:
             parts.append(f"and {count - index} without their values")
             break
         parts.append(text)
-    return {"type": "section", "text": _mrkdwn("\n".join(parts), _MAX_FOLDED)}
+    return {"type": "section", "text": mrkdwn("\n".join(parts), _MAX_FOLDED)}
 
 
 def _footer(lines: Iterable[str]) -> Block:
@@ -186,10 +239,11 @@ def _footer(lines: Iterable[str]) -> Block:
     if len(texts) > MAX_ELEMENTS:
         left_out = len(texts) - MAX_ELEMENTS + 1
         texts = [*texts[: MAX_ELEMENTS - 1], f"{left_out} more lines"]
-    return {"type": "context", "elements": [_mrkdwn(text, MAX_SECTION) for text in texts]}
+    return {"type": "context", "elements": [mrkdwn(text, MAX_SECTION) for text in texts]}
 
 
-def _mrkdwn(text: str, limit: int) -> Block:
+def mrkdwn(text: str, limit: int) -> Block:
+    """A text object with markup of ours; data in it must be `inert`."""
     # verbatim: Slack neither links names nor parses mentions in it.
     return {"type": "mrkdwn", "text": cut(text, limit), "verbatim": True}
 

@@ -1,105 +1,169 @@
-"""Post the report of a job to a Slack channel through an incoming webhook."""
+"""The report of a job in a Slack channel: through an incoming webhook, or as a bot."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from crmetrics.plugin import (
-    CheckResult,
-    ConfigError,
-    Delivery,
-    Options,
-    Receipt,
-    Secret,
-    Sink,
-    SinkError,
-    UnknownOutcomeError,
-    for_chat,
-    http,
-    redact,
-)
+from crmetrics.plugin import CheckResult, Delivery, Receipt, Secret, Settled, chart, chat, http
 from crmetrics_slack.answers import meaning_of
-from crmetrics_slack.blocks import payload
+from crmetrics_slack.api import POST_BUDGET, Json, Refused, SlackApi, judged
+from crmetrics_slack.blocks import Look, payload
+from crmetrics_slack.bot import Bot, Report, Thread, find
+from crmetrics_slack.threads import restatement
 
-_LONGEST_WAIT_S = 60.0
-_CONNECT_S = 10.0
-_ANSWER_BYTES = 1_000
-_SHOWN_CHARACTERS = 4
-_LEAST_SECRET = 16  # a shorter path is no Slack secret, and may be a common word
+_API = "https://slack.com/api/"
+_PER_CHANNEL_S = 1.0
+_FILE_ID = "(given by Slack)"
 
 
-class SlackOptions(Options):
-    """Which channel, through which webhook, and what may be said there."""
+class SlackOptions(chat.ChatOptions):
+    """Which channel, by which way, and what may be said there."""
 
-    webhook_url: Secret = Field(description="incoming webhook; the whole address is a secret")
+    webhook_url: Secret | None = Field(
+        default=None, description="incoming webhook; the whole address is a secret"
+    )
+    token: Secret | None = Field(
+        default=None,
+        description="bot token (xoxb-...) with chat:write, in place of webhook_url; files:write "
+        "and files:read for charts, channels:history to find a message again",
+    )
+    channel: str | None = Field(
+        default=None, description="with token: id of the channel (C...), or #name"
+    )
     base_url: str | None = Field(
         default=None,
-        description="scheme and host in place of those of webhook_url: a proxy, a test server",
+        description="scheme and host in place of Slack's: a proxy, a test server",
     )
-    allow_people: bool = Field(
-        default=False, description="show figures per owner or user in the channel"
+    charts: bool = Field(default=True, description="with token: a picture of the KPIs' courses")
+    on_rerun: Literal["update", "thread", "new", "skip"] = Field(
+        default="update",
+        description="a report that has changed since it was posted: update the message and say in "
+        "its thread which figures changed, post it into the thread, post it anew, or leave it. A "
+        "webhook cannot update: it posts a correction when figures changed, unless skip",
     )
-    timeout: float = Field(default=30.0, gt=0, le=300, description="seconds to wait for Slack")
+    mentions: dict[str, str] = Field(
+        default_factory=dict,
+        description="owner of a goal: id of the user (U...) or user group (S...) who is mentioned "
+        "when the goal comes into trouble or out of it",
+    )
 
     @field_validator("webhook_url")
     @classmethod
-    def _safe_webhook(cls, webhook_url: Secret) -> Secret:
-        _require_safe(webhook_url.reveal())
+    def _safe_webhook(cls, webhook_url: Secret | None) -> Secret | None:
+        if webhook_url is not None:
+            chat.require_safe(webhook_url.reveal())
         return webhook_url
 
     @field_validator("base_url")
     @classmethod
     def _safe_base(cls, base_url: str | None) -> str | None:
         if base_url is not None:
-            _require_safe(base_url)
+            chat.require_safe(base_url)
         return base_url
 
+    @field_validator("mentions")
+    @classmethod
+    def _ids(cls, mentions: dict[str, str]) -> dict[str, str]:
+        for told in mentions.values():
+            if not (told[:1] in ("U", "W", "S") and told.isalnum() and told.isascii()):
+                raise ValueError("expected ids such as U0123ABCD of a user, S0123ABCD of a group")
+        return mentions
 
-def _require_safe(url: str) -> None:
-    try:
-        http.require_safe(url)
-    except ConfigError as exc:
-        raise ValueError(str(exc)) from None
+    @model_validator(mode="after")
+    def _one_way(self) -> SlackOptions:
+        if (self.webhook_url is None) == (self.token is None):
+            raise ValueError("expected webhook_url, or token with channel: one of the two")
+        if self.token is not None and not self.channel:
+            raise ValueError("token needs channel: the id of the channel (C...), or #name")
+        if self.token is None and self.channel:
+            raise ValueError("channel goes with token; a webhook has its own channel")
+        return self
 
 
-class SlackSink(Sink):
-    """One message per job and period. Slack cannot replace it, so it is never sent again."""
+class SlackSink(chat.ChatSink):
+    """One message per job, period, channel and definition; a bot keeps it up to date."""
 
     name = "slack"
     Config = SlackOptions
-    is_idempotent = False
     config: SlackOptions
 
     def __init__(self, config: SlackOptions, context: Any) -> None:
         super().__init__(config, context)
-        path = urlsplit(config.webhook_url.reveal()).path
-        for part in (path, path.rpartition("/")[2]):
-            if len(part) >= _LEAST_SECRET:
-                Secret(part)  # remembered, so that `redact` takes it out of any message
+        self._webhook: chat.Webhook | None = None
+        if config.webhook_url is not None:
+            self._webhook = chat.Webhook(config.webhook_url, config.base_url)
 
     def destination(self, delivery: Delivery) -> str:
-        url = self.config.webhook_url.reveal()
-        token = urlsplit(url).path.rpartition("/")[2]
-        ending = f" …{token[-_SHOWN_CHARACTERS:]}" if len(token) >= _LEAST_SECRET else ""
-        return f"{http.origin(url)} webhook{ending}"
+        if self._webhook is not None:
+            return self._webhook.destination
+        return f"{http.origin(self._api_url)} {self.config.channel}"
+
+    def why_not_again(self, delivery: Delivery) -> str:
+        if self.config.on_rerun == "skip":
+            return "it is left as it is (on_rerun: skip)"
+        return super().why_not_again(delivery) if self._webhook is not None else ""
+
+    def settle(self, delivery: Delivery) -> Settled:
+        if self._webhook is not None:
+            return Settled("unknown")
+        with self._opened() as (api, _):
+            return find(api, delivery, self.config.channel or "", self.destination(delivery))
 
     def check(self) -> Iterable[CheckResult]:
-        message = "the webhook is set; whether it works shows only a message to the channel"
-        return [CheckResult(f"sink {self.context.name}", "ok", message)]
+        subject = f"sink {self.context.name}"
+        if self._webhook is not None:
+            message = "the webhook is set; whether it works shows only a message to the channel"
+            return [CheckResult(subject, "ok", message)]
+        return self._check_token(subject)
 
     def preview(self, delivery: Delivery) -> str:
-        return json.dumps(self._payload(delivery), ensure_ascii=False, indent=2)
+        if self._webhook is not None:
+            return _shown(self._webhook_payload(delivery))
+        return _shown(self._calls(delivery))
 
     def write(self, delivery: Delivery) -> Receipt:
-        body = self.preview(delivery).encode("utf-8")
-        with self.open_session() as session:
-            self._post(session, body)
+        if self._webhook is not None:
+            return self._post(self._webhook, delivery)
+        with self._opened() as (api, files):
+            bot = Bot(
+                api,
+                files,
+                delivery,
+                self._report(delivery),
+                channel=self.config.channel or "",
+                destination=self.destination(delivery),
+                repeats=self.repeats_unknown,
+                failed=self.failed,
+                sleep=self.sleep,
+            )
+            return bot.deliver(self.config.on_rerun)
+
+    # --- by webhook --------------------------------------------------------------------------
+
+    def _webhook_payload(self, delivery: Delivery) -> Json:
+        return payload(self.report(delivery), Look(mentions=self.config.mentions))
+
+    def _post(self, webhook: chat.Webhook, delivery: Delivery) -> Receipt:
+        """Send once; returns only when Slack said `ok`."""
+        body = _shown(self._webhook_payload(delivery)).encode("utf-8")
+        answer = webhook.post(self, body)
+        if answer.status != 200 or answer.text != "ok":
+            if 200 <= answer.status < 300:
+                raise self.unknown(
+                    f"Slack answered {answer.status} with {answer.shown!r}, expected 200 with 'ok'."
+                )
+            raise self.failed(
+                f"Slack answered {answer.status} with {answer.shown!r}: "
+                f"{meaning_of(answer.status, answer.text)}"
+            )
         return Receipt(
             destination=self.destination(delivery),
             rows=len(delivery.message.kpis),
@@ -107,56 +171,86 @@ class SlackSink(Sink):
             details={"bytes": len(body)},
         )
 
-    def open_session(self) -> http.Session:
-        """The session that a delivery is sent with."""
-        timeouts = http.Timeouts(min(_CONNECT_S, self.config.timeout), self.config.timeout)
-        return http.Session(timeouts=timeouts, retries=http.Retries(longest_wait_s=_LONGEST_WAIT_S))
-
-    def _payload(self, delivery: Delivery) -> dict[str, Any]:
-        return payload(for_chat(delivery.message, allow_people=self.config.allow_people))
-
-    def _post(self, session: http.Session, body: bytes) -> None:
-        """Send once; returns only when Slack said `ok`."""
-        headers = {"Content-Type": "application/json; charset=utf-8"}
-        try:
-            with session.request("POST", self._address, headers=headers, body=body) as response:
-                status, answer = response.status, _start_of(response)
-                wait = response.headers.get("Retry-After", "")
-        except http.HttpError as exc:
-            if exc.is_outcome_unknown:
-                raise self._unknown(str(exc)) from None
-            raise self._failed(f"{exc} Nothing was posted; run again later.") from None
-        if status == 200 and answer == "ok":
-            return
-        shown = redact(answer) or "an empty body"
-        if 200 <= status < 300 or status >= 500:
-            raise self._unknown(f"Slack answered {status} with {shown!r}, expected 200 with 'ok'.")
-        if status == 429:
-            asked = f" for {wait} s" if wait.isdigit() else ""
-            raise self._failed(f"Slack asks to wait{asked} (429). Nothing was posted; run again.")
-        raise self._failed(f"Slack answered {status} with {shown!r}: {meaning_of(status, answer)}")
+    # --- as a bot ----------------------------------------------------------------------------
 
     @property
-    def _address(self) -> str:
-        url = self.config.webhook_url.reveal()
+    def _api_url(self) -> str:
         base = self.config.base_url
-        if base is None or http.origin(base) == http.origin(url):
-            return url
-        parts, target = urlsplit(url), urlsplit(base)
-        path = target.path.rstrip("/") + parts.path
-        return urlunsplit((target.scheme, target.netloc, path, parts.query, ""))
+        if base is None:
+            return _API
+        path = urlsplit(base).path.rstrip("/")
+        return base if path.endswith("/api") else f"{base.rstrip('/')}/api/"
 
-    def _failed(self, reason: str) -> SinkError:
-        return SinkError(f"sink {self.context.name}: {reason}")
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[SlackApi, http.Session]]:
+        """Slack for this token, and a session without it for what must not get it."""
+        assert self.config.token is not None
+        with self.open_api() as session, self.open_session() as files:
+            yield SlackApi(session, failed=self.failed, unknown=self.unknown), files
 
-    def _unknown(self, reason: str) -> UnknownOutcomeError:
-        return UnknownOutcomeError(
-            f"sink {self.context.name}: {reason} The message may have been posted all the same: "
-            "look into the channel. It is not sent again, because posting twice is worse."
+    def open_api(self) -> http.Session:
+        """The session that carries the token."""
+        assert self.config.token is not None
+        return http.Session(
+            self._api_url,
+            tokens=http.fixed(self.config.token),
+            judge=judged,
+            budgets={POST_BUDGET: http.Budget(1, _PER_CHANNEL_S)},
+            **self.session_options(),
         )
 
+    def sleep(self, seconds: float) -> None:
+        """Wait for Slack to finish with a file."""
+        time.sleep(seconds)
 
-def _start_of(response: http.Response) -> str:
-    """The first bytes of an answer: Slack's are a word, others may be a page."""
-    first = next(response.stream(_ANSWER_BYTES), b"")
-    return " ".join(first[:_ANSWER_BYTES].decode("utf-8", errors="replace").split())[:200]
+    def _report(self, delivery: Delivery) -> Report:
+        return Report.of(
+            self.shown(delivery.message), self.config.mentions, has_chart=self.config.charts
+        )
+
+    def _calls(self, delivery: Delivery) -> list[Json]:
+        """What the bot would call; ids that only Slack can give are left out."""
+        report, before = self._report(delivery), Thread.kept(delivery.previous)
+        is_update = bool(before.ts) and self.config.on_rerun == "update"
+        method = "chat.update" if is_update else "chat.postMessage"
+        head: Json = {"channel": before.channel or self.config.channel}
+        if is_update:
+            head["ts"] = before.ts
+        calls: list[Json] = []
+        if report.picture is not None:
+            calls.append({"method": "files.getUploadURLExternal", "body": report.picture.request})
+        file_id = _FILE_ID if report.picture is not None else ""
+        calls.append({"method": method, "body": {**head, **report.parent(file_id)}})
+        for number, reply in enumerate(report.replies, start=1):
+            known = before.parts.get(str(number)) if is_update else None
+            method = "chat.update" if known else "chat.postMessage"
+            place = {"ts": known} if known else {"thread_ts": before.ts or _FILE_ID}
+            calls.append({"method": method, "body": {"channel": head["channel"], **place, **reply}})
+        if is_update and delivery.restated:
+            place = {"channel": head["channel"], "thread_ts": before.ts}
+            body = {**place, **restatement(delivery.restated)}
+            calls.append({"method": "chat.postMessage", "body": body})
+        return calls
+
+    def _check_token(self, subject: str) -> Iterator[CheckResult]:
+        try:
+            with self._opened() as (api, _):
+                answer = api.call("auth.test", form={})
+        except Refused as exc:
+            yield CheckResult(subject, "error", str(exc), "Set the token of an installed app.")
+            return
+        except Exception as exc:  # noqa: BLE001 - a check reports everything
+            yield CheckResult(subject, "error", str(exc), "Check the network and base_url.")
+            return
+        who = f"{answer.get('user', 'the bot')} in {answer.get('team', 'the workspace')}"
+        message = f"the token works ({who}); whether {self.config.channel} takes a message shows "
+        yield CheckResult(subject, "ok", f"{message}only a message")
+        if self.config.charts and not chart.is_installed():
+            fix = "pip install 'crmetrics[charts]', or set charts: false."
+            yield CheckResult(
+                subject, "warning", "charts are drawn as text: resvg is not installed", fix
+            )
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)

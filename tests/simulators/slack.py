@@ -148,6 +148,8 @@ def block_faults(blocks: Any) -> list[str]:
         faults.append(f"/blocks: {len(blocks)} items, at most 50")
     if units(json.dumps(blocks, ensure_ascii=False)) > _MAX_BLOCKS_TOTAL:
         faults.append("/blocks: msg_blocks_too_long")
+    if sum(block.get("type") == "table" for block in blocks) > 1:
+        faults.append("/blocks: only_one_table_allowed")
     ids = [block["block_id"] for block in blocks if "block_id" in block]
     if len(ids) != len(set(ids)):
         faults.append("/blocks: block_id is not unique")
@@ -208,6 +210,25 @@ def _image(block: dict[str, Any], place: str) -> list[str]:
     return faults
 
 
+def _table(block: dict[str, Any], place: str) -> list[str]:
+    rows = block.get("rows") or []
+    faults = [] if 1 <= len(rows) <= 100 else [f"{place}/rows: {len(rows)} items, at most 100"]
+    if len(block.get("column_settings", [])) > 20:
+        faults.append(f"{place}/column_settings: at most 20")
+    total = 0
+    for number, row in enumerate(rows):
+        if not 1 <= len(row) <= 20:
+            faults.append(f"{place}/rows/{number}: {len(row)} cells, at most 20")
+        for index, cell in enumerate(row):
+            spot = f"{place}/rows/{number}/{index}"
+            if cell.get("type") not in ("raw_text", "rich_text"):
+                faults.append(f"{spot}: unsupported type")
+            if cell.get("type") == "raw_text" and not cell.get("text"):
+                faults.append(f"{spot}/text: must not be empty")
+            total += units(cell.get("text") or "")
+    return [*faults, *([f"{place}: too many characters"] if total > 10_000 else [])]
+
+
 def _divider(block: dict[str, Any], place: str) -> list[str]:
     return []
 
@@ -218,6 +239,7 @@ _CHECKS: dict[Any, Callable[[dict[str, Any], str], list[str]]] = {
     "context": _context,
     "image": _image,
     "divider": _divider,
+    "table": _table,
 }
 
 

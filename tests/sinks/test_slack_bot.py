@@ -1,0 +1,598 @@
+"""The sink `slack` as a bot, against a local workspace with Slack's rules."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+
+from crmetrics.message import Breakdown, KpiLine, SegmentLine
+from crmetrics.plugin import (
+    Delivery,
+    Receipt,
+    Restated,
+    Secret,
+    SinkContext,
+    SinkError,
+    UnknownOutcomeError,
+    http,
+)
+from crmetrics_slack.api import POST_BUDGET, judged
+from crmetrics_slack.sink import SlackOptions, SlackSink
+from result_rows import breakdown, delivery, line, message
+from simulators.service import Clock
+from simulators.slack import block_faults, everything_seen, tokens
+from simulators.slack_workspace import SlackWorkspace
+
+
+class PatientSlackSink(SlackSink):
+    """The sink with a clock that does not keep the tests waiting."""
+
+    clock: Clock
+    read_s = 5.0
+
+    def session_options(self) -> dict[str, Any]:
+        return {
+            "timeouts": http.Timeouts(5.0, self.read_s),
+            "retries": http.Retries(attempts=3, longest_wait_s=60.0),
+            "sleep": self.clock.sleep,
+            "now": self.clock,
+        }
+
+    def open_api(self) -> http.Session:
+        assert self.config.token is not None
+        budget = http.Budget(1, 1.0, clock=lambda: self.clock().timestamp())
+        return http.Session(
+            self._api_url,
+            tokens=http.fixed(self.config.token),
+            judge=judged,
+            budgets={POST_BUDGET: budget},
+            **self.session_options(),
+        )
+
+    def sleep(self, seconds: float) -> None:
+        self.clock.sleep(seconds)
+
+
+@pytest.fixture
+def slack() -> Iterator[SlackWorkspace]:
+    with SlackWorkspace() as workspace:
+        yield workspace
+
+
+def make_sink(slack: SlackWorkspace, token: str = "", **options: Any) -> PatientSlackSink:
+    values: dict[str, Any] = {
+        "token": Secret(token or slack.bot()),
+        "channel": "C0GENERAL",
+        "base_url": slack.base_url,
+        **options,
+    }
+    sink = PatientSlackSink(SlackOptions(**values), SinkContext("team", Path()))
+    sink.clock = slack.clock
+    return sink
+
+
+@pytest.fixture
+def sink(slack: SlackWorkspace) -> PatientSlackSink:
+    return make_sink(slack)
+
+
+COURSE = {"series": (0.3, None, 0.35, 0.4), "series_labels": ("W02", "W03", "W04", "W05")}
+
+
+def grouped(*names: str, **parts: Any) -> KpiLine:
+    return line(breakdowns=(breakdown(*names),), **parts)
+
+
+def report(*lines: KpiLine, **parts: Any) -> Delivery:
+    return delivery(report=message(*lines), **parts)
+
+
+def again(receipt: Receipt, given: Delivery, *changes: Restated) -> Delivery:
+    """The delivery as a later run has it, which knows what was delivered."""
+    return replace(given, previous=asdict(receipt), restated=changes, run_id="run-2")
+
+
+def texts(messages: list[dict[str, Any]]) -> str:
+    return "\n".join(everything_seen(one) for one in messages)
+
+
+# --- posting ----------------------------------------------------------------------------------
+
+
+def test_a_report_is_one_message_with_its_groups_in_the_thread(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    receipt = sink.write(report(grouped("East", "West"), grouped("East", title="Won amount")))
+    [posted] = slack.general.parents
+    assert receipt.reference == posted["ts"]
+    assert receipt.details["channel"] == "C0GENERAL"
+    assert "East" not in texts([posted])
+    [reply] = slack.general.replies(posted["ts"])
+    [table] = [block for block in reply["blocks"] if block["type"] == "table"]
+    assert [[cell["text"] for cell in row] for row in table["rows"]] == [
+        ["owner.team", "Win rate", "Won amount"],
+        ["East", "40.0 %", "40.0 %"],
+        ["West", "40.0 %", "-"],
+    ]
+
+
+def test_the_message_says_what_it_is_about_to_machines_too(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    sink.write(report())
+    payload = slack.general.messages[0]["metadata"]["event_payload"]
+    assert (payload["key"], payload["part"]) == ("key-1", "0")
+
+
+def test_the_preview_is_what_is_called(sink: PatientSlackSink, slack: SlackWorkspace) -> None:
+    given = report(grouped("East"))
+    calls = json.loads(sink.preview(given))
+    assert slack.calls == []
+    sink.write(given)
+    for call, posted in zip(calls, slack.general.messages, strict=True):
+        assert call["method"] == "chat.postMessage"
+        assert {"blocks": posted["blocks"], "text": posted["text"]}.items() <= call["body"].items()
+
+
+def test_messages_to_a_channel_keep_a_second_between_them(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    slack.burst = 1
+    lines = [line(breakdowns=(breakdown("x", dimension=f"d{n}"),)) for n in range(4)]
+    sink.write(report(*lines))
+    assert len(slack.general.messages) == 5
+    assert slack.count("postMessage") == 5
+    assert sum(slack.clock.slept) >= 4
+
+
+def test_a_refusal_for_speed_is_waited_for_as_long_as_asked(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    body = b'{"ok":false,"error":"ratelimited"}'
+    slack.faults.answer(429, body, {"Retry-After": "17"}, on="postMessage")
+    before = slack.clock()
+    sink.write(report())
+    assert len(slack.general.messages) == 1
+    assert (slack.clock() - before).total_seconds() >= 17
+
+
+# --- refusals ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"token": "xoxb-wrong-token-0000"}, "the token is not accepted"),
+        ({"channel": "C0NOWHERE"}, "does not see that channel"),
+        ({"channel": "C0PRIVATE"}, "invite the bot"),
+        ({"channel": "C0CLOSED1"}, "is archived"),
+    ],
+)
+def test_a_refusal_with_status_200_is_a_failure_with_its_meaning(
+    slack: SlackWorkspace, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(SinkError, match=words) as caught:
+        make_sink(slack, **options).write(report())
+    assert not isinstance(caught.value, UnknownOutcomeError)
+    assert slack.general.messages == []
+
+
+def test_a_missing_scope_is_named(slack: SlackWorkspace) -> None:
+    sink = make_sink(slack, slack.bot("files:write"))
+    with pytest.raises(SinkError, match="lacks the scope chat:write"):
+        sink.write(report())
+
+
+@pytest.mark.parametrize("error", ["internal_error", "fatal_error", "service_unavailable"])
+def test_an_error_after_which_it_may_be_there_is_an_unknown_outcome(
+    sink: PatientSlackSink, slack: SlackWorkspace, error: str
+) -> None:
+    slack.faults.answer(200, json.dumps({"ok": False, "error": error}).encode(), on="postMessage")
+    with pytest.raises(UnknownOutcomeError, match="may have been posted"):
+        sink.write(report())
+    assert slack.count("postMessage") == 1
+
+
+def test_a_cut_line_is_an_unknown_outcome_and_is_not_repeated(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    slack.faults.hang_up(on="postMessage", acts=True)
+    with pytest.raises(UnknownOutcomeError):
+        sink.write(report())
+    assert len(slack.general.messages) == 1
+
+
+def test_the_token_is_in_no_error_log_or_preview(
+    slack: SlackWorkspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = slack.bot()
+    sink = make_sink(slack, token)
+    slack.faults.answer(200, f'{{"ok":false,"error":"{token}"}}'.encode(), on="postMessage")
+    with caplog.at_level(logging.DEBUG), pytest.raises(SinkError) as caught:
+        sink.write(report())
+    shown = "".join(traceback.format_exception(caught.value)) + caplog.text
+    shown += repr(sink.config) + sink.preview(report()) + sink.destination(report())
+    assert token not in shown
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"token": Secret("xoxb-1")},
+        {"token": Secret("xoxb-1"), "channel": "C1", "webhook_url": Secret("https://x.test/y")},
+        {"webhook_url": Secret("https://x.test/y"), "channel": "C1"},
+        {"token": Secret("xoxb-1"), "channel": "C1", "mentions": {"@vp": "<!channel>"}},
+    ],
+)
+def test_options_that_contradict_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        SlackOptions(**options)
+
+
+def test_check_looks_at_the_token_and_posts_nothing(slack: SlackWorkspace) -> None:
+    [found, *_] = make_sink(slack).check()
+    assert (found.state, slack.general.messages) == ("ok", [])
+    [refused, *_] = make_sink(slack, token="xoxb-wrong-token-0000").check()
+    assert refused.state == "error"
+    assert "not accepted" in refused.message
+
+
+# --- the picture ------------------------------------------------------------------------------
+
+
+def image_of(posted: dict[str, Any]) -> dict[str, Any] | None:
+    return next((block for block in posted["blocks"] if block["type"] == "image"), None)
+
+
+def test_the_courses_come_as_a_picture(sink: PatientSlackSink, slack: SlackWorkspace) -> None:
+    slack.slow_files = 2
+    sink.write(report(line(**COURSE)))
+    [file] = slack.files.values()
+    assert file.body is not None
+    assert file.body.startswith(b"\x89PNG")
+    [posted] = slack.general.parents
+    image = image_of(posted)
+    assert image is not None
+    assert image["slack_file"] == {"id": file.id}
+    assert "Win rate 40.0 %" in image["alt_text"]
+    assert slack.clock.slept[:2] == [0.5, 1.0]
+    assert "▁" not in texts([posted])
+
+
+def test_the_upload_address_gets_no_token(sink: PatientSlackSink, slack: SlackWorkspace) -> None:
+    sink.write(report(line(**COURSE)))
+    [upload] = slack.seen("/upload/")
+    assert "authorization" not in upload.headers
+
+
+@pytest.mark.parametrize("what", ["off", "scope", "storing", "for ever", "charts: false"])
+def test_without_a_picture_the_course_is_text(slack: SlackWorkspace, what: str) -> None:
+    options: dict[str, Any] = {"charts": False} if what == "charts: false" else {}
+    token = slack.bot("chat:write") if what == "scope" else ""
+    if what == "off":
+        slack.uploads = "off"
+    elif what == "storing":
+        slack.faults.answer(500, on="/upload/", times=None)
+    elif what == "for ever":
+        slack.slow_files = 1000
+    make_sink(slack, token, **options).write(report(line(**COURSE)))
+    [posted] = slack.general.parents
+    assert image_of(posted) is None
+    assert "▁·▄█" in texts([posted])
+
+
+def test_a_file_that_is_not_ready_when_posted_is_waited_for(slack: SlackWorkspace) -> None:
+    sink = make_sink(slack, slack.bot("chat:write", "files:write"))  # cannot ask for the file
+    slack.slow_files = 2
+    sink.write(report(line(**COURSE)))
+    assert image_of(slack.general.parents[0]) is not None
+    assert slack.count("postMessage") == 3
+
+
+def test_a_file_that_is_never_ready_does_not_cost_the_message(slack: SlackWorkspace) -> None:
+    sink = make_sink(slack, slack.bot("chat:write", "files:write"))
+    slack.slow_files = 1000
+    receipt = sink.write(report(line(**COURSE)))
+    [posted] = slack.general.parents
+    assert image_of(posted) is None
+    assert receipt.details["file"] == ""
+
+
+# --- again ------------------------------------------------------------------------------------
+
+BEFORE = report(grouped("East"))
+AFTER = report(grouped("East", value=0.43, value_text="43.0 %"))
+CHANGE = Restated("Win rate", "40.0 %", "43.0 %")
+
+
+def test_a_rerun_updates_the_message_in_place(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    receipt = sink.write(BEFORE)
+    second = sink.write(again(receipt, AFTER))
+    [posted] = slack.general.parents
+    assert "43.0 %" in texts([posted])
+    assert len(slack.general.messages) == 2
+    assert second.reference == receipt.reference
+
+
+def test_a_restatement_updates_and_says_in_the_thread_what_changed(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    receipt = sink.write(BEFORE)
+    second = sink.write(again(receipt, AFTER, CHANGE))
+    [posted] = slack.general.parents
+    last = slack.general.replies(posted["ts"])[-1]
+    assert "Win rate was 40.0 %, is now 43.0 %" in texts([last])
+    sink.write(again(second, AFTER, CHANGE))
+    assert len(slack.general.messages) == 3
+
+
+@pytest.mark.parametrize(("on_rerun", "parents", "replies"), [("thread", 1, 3), ("new", 2, 1)])
+def test_a_rerun_does_what_is_configured(
+    slack: SlackWorkspace, on_rerun: str, parents: int, replies: int
+) -> None:
+    sink = make_sink(slack, on_rerun=on_rerun)
+    receipt = sink.write(BEFORE)
+    sink.write(again(receipt, AFTER))
+    assert len(slack.general.parents) == parents
+    assert len(slack.general.replies(receipt.reference)) == replies
+    assert "40.0 %" in texts(slack.general.parents[:1])
+
+
+def test_a_rerun_can_be_left_out(slack: SlackWorkspace) -> None:
+    sink = make_sink(slack, on_rerun="skip")
+    assert sink.why_not_again(AFTER) == "it is left as it is (on_rerun: skip)"
+    assert make_sink(slack).why_not_again(AFTER) == ""
+
+
+def test_replies_that_are_no_longer_wanted_go_and_new_ones_come(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    both = line(breakdowns=(breakdown("East"), breakdown("web", dimension="lead_source")))
+    receipt = sink.write(report(both))
+    assert len(slack.general.messages) == 3
+    receipt = sink.write(again(receipt, AFTER))
+    assert len(slack.general.messages) == 2
+    sink.write(again(receipt, report(both)))
+    assert len(slack.general.messages) == 3
+
+
+def test_a_message_that_is_gone_is_an_error_with_the_way_out(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    receipt = sink.write(BEFORE)
+    slack.general.messages.clear()
+    with pytest.raises(SinkError, match="--resend"):
+        sink.write(again(receipt, AFTER))
+
+
+def test_where_editing_is_forbidden_the_thread_tells(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    receipt = sink.write(BEFORE)
+    slack.edit_window_open = False
+    sink.write(again(receipt, AFTER, CHANGE))
+    assert "is now 43.0 %" in texts(slack.general.replies(receipt.reference)[-1:])
+
+
+# --- cut short --------------------------------------------------------------------------------
+
+
+def kill_at(sink: PatientSlackSink, given: Delivery, step: int) -> Receipt | None:
+    """Deliver, but die when the sink keeps for the `step`-th time; what it kept before that."""
+    kept: list[Receipt] = []
+
+    def keep(receipt: Receipt) -> None:
+        if len(kept) + 1 == step:
+            raise KeyboardInterrupt
+        kept.append(receipt)
+
+    with pytest.raises(KeyboardInterrupt):
+        sink.write(replace(given, keep=keep))
+    return kept[-1] if kept else None
+
+
+def resumed(sink: PatientSlackSink, given: Delivery, kept: Receipt | None) -> Receipt | None:
+    """What the next run does: ask, then finish, or leave it by policy."""
+    given = replace(given, previous=asdict(kept) if kept else {})
+    settled = sink.settle(given)
+    if settled.state == "unknown":
+        return sink.write(given) if sink.repeats_unknown else None
+    before = asdict(settled.receipt) if settled.receipt else {}
+    return sink.write(replace(given, previous=before, is_resumed=bool(before)))
+
+
+TWO_REPLIES = report(line(breakdowns=(breakdown("East"), breakdown("web", dimension="channel"))))
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_a_delivery_killed_at_any_step_is_finished_once(
+    sink: PatientSlackSink, slack: SlackWorkspace, step: int
+) -> None:
+    kept = kill_at(sink, TWO_REPLIES, step)
+    assert resumed(sink, TWO_REPLIES, kept) is not None
+    assert len(slack.general.parents) == 1
+    assert len(slack.general.messages) == 3
+    parts = [one["metadata"]["event_payload"]["part"] for one in slack.general.messages]
+    assert sorted(parts) == ["0", "1", "2"]
+
+
+def test_a_lost_answer_is_settled_by_looking_into_the_channel(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    slack.faults.hang_up(on="postMessage", acts=True)
+    with pytest.raises(UnknownOutcomeError):
+        sink.write(TWO_REPLIES)
+    resumed(sink, TWO_REPLIES, None)
+    assert len(slack.general.messages) == 3
+
+
+def test_what_never_arrived_is_posted(sink: PatientSlackSink, slack: SlackWorkspace) -> None:
+    slack.faults.hang_up(on="postMessage")
+    with pytest.raises(UnknownOutcomeError):
+        sink.write(TWO_REPLIES)
+    assert sink.settle(TWO_REPLIES).state == "absent"
+    resumed(sink, TWO_REPLIES, None)
+    assert len(slack.general.messages) == 3
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("at_most_once", 1), ("at_least_once", 2)])
+def test_without_the_scope_to_look_the_policy_decides(
+    slack: SlackWorkspace, policy: str, expected: int
+) -> None:
+    sink = make_sink(slack, slack.bot("chat:write"), on_unknown=policy)
+    slack.faults.hang_up(on="postMessage", acts=True)
+    with pytest.raises(UnknownOutcomeError):
+        sink.write(report())
+    resumed(sink, report(), None)
+    assert len(slack.general.messages) == expected
+
+
+@pytest.mark.parametrize(("policy", "expected"), [("at_most_once", 1), ("at_least_once", 2)])
+def test_a_reply_of_unknown_end_follows_the_policy_too(
+    slack: SlackWorkspace, policy: str, expected: int
+) -> None:
+    sink = make_sink(slack, slack.bot("chat:write"), on_unknown=policy)
+    kept = kill_at(sink, BEFORE, 3)  # the reply is posted, and not yet noted
+    assert kept is not None
+    assert kept.details["sending"] == "1"
+    resumed(sink, BEFORE, kept)
+    assert len(slack.general.replies(kept.reference)) == expected
+
+
+def test_another_report_in_the_channel_is_not_taken_for_this_one(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    for number in range(3):
+        sink.write(report(key=f"other-{number}"))
+    assert sink.settle(report()).state == "absent"
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def test_the_owner_is_mentioned_only_when_the_goal_changes_its_state(
+    slack: SlackWorkspace,
+) -> None:
+    sink = make_sink(slack, mentions={"@vp-sales": "U0VPSALES"})
+    goal = {"goal_text": "60 %, off track", "goal_status": "off_track", "goal_owner": "@vp-sales"}
+    sink.write(report(line(goal_before="on_track", **goal)))
+    sink.write(report(line(goal_before="off_track", **goal)))
+    first, second = slack.general.parents
+    assert tokens(first) == ["<@U0VPSALES>"]
+    assert "(was on track)" in texts([first])
+    assert tokens(second) == []
+
+
+HOSTILE = ["<!channel>", "@here", "A&B <x>", "*_~`b`~_*", "", "日本 🚀", "a\nb", "&lt;!here&gt;"]
+
+
+@pytest.mark.parametrize("takes_tables", [True, False])
+def test_names_of_groups_are_inert_in_tables_and_code(
+    sink: PatientSlackSink, slack: SlackWorkspace, takes_tables: bool
+) -> None:
+    slack.takes_tables = takes_tables
+    sink.write(report(grouped(*HOSTILE)))
+    [parent, reply] = slack.general.messages
+    assert tokens(parent) == tokens(reply) == []
+    shown = texts([reply]).replace("\n", " ")
+    assert all(name.replace("\n", " ") in shown for name in HOSTILE)
+    assert any(block["type"] == "table" for block in reply["blocks"]) is takes_tables
+
+
+def test_a_table_too_large_is_folded_and_says_by_how_much(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    segments = tuple(
+        SegmentLine({"owner.team": f"Team {n} " + "x" * 60}, 0.4, "40.0 %", n=10)
+        for n in range(300)
+    )
+    wide = Breakdown(("owner.team",), segments, further=7)
+    sink.write(report(*[line(f"KPI {n}", breakdowns=(wide,)) for n in range(25)]))
+    reply = slack.general.messages[-1]
+    [table] = [block for block in reply["blocks"] if block["type"] == "table"]
+    assert len(table["rows"][0]) == 20
+    shown = texts([reply])
+    left_out = 300 - (len(table["rows"]) - 1) + 7
+    assert f"{left_out} groups more" in shown
+    assert "6 more KPIs" in shown
+    assert block_faults(reply["blocks"]) == []
+
+
+def test_kpis_that_find_no_room_stand_in_the_thread(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    sink.write(report(*[line(f"KPI {n}", goal_text="g" * 900) for n in range(60)]))
+    [parent] = slack.general.parents
+    replies = slack.general.replies(parent["ts"])
+    sections = [
+        block["text"]["text"]
+        for one in (parent, *replies)
+        for block in one["blocks"]
+        if block["type"] == "section"
+    ]
+    assert all(any(f"*KPI {n}*" in text for text in sections) for n in range(60))
+
+
+def test_figures_per_owner_stay_out_of_the_thread(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    people = replace(breakdown("005-ANN", dimension="owner_id"), detail="person")
+    sink.write(report(line(breakdowns=(people,))))
+    shown = texts(slack.general.messages)
+    assert "005-ANN" not in shown
+    assert "figures by owner_id are not shown in chat" in shown
+
+
+# --- the simulator ----------------------------------------------------------------------------
+
+
+def test_the_official_client_works_against_the_simulator(
+    slack: SlackWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    client = WebClient(token=slack.bot(), base_url=f"{slack.base_url}/api/")
+    posted = client.chat_postMessage(channel="#general", text="hello")
+    assert posted["channel"] == "C0GENERAL"
+    client.chat_update(channel="C0GENERAL", ts=posted["ts"], text="bye")
+    assert slack.general.messages[0]["text"] == "bye"
+    offer = client.files_getUploadURLExternal(filename="a.png", length=3)
+    assert offer["upload_url"].startswith(slack.base_url)
+    with pytest.raises(SlackApiError, match="is_archived"):
+        client.chat_postMessage(channel="C0CLOSED1", text="hello")
+    with pytest.raises(SlackApiError, match="invalid_blocks"):
+        client.chat_postMessage(
+            channel="C0GENERAL", text="x", blocks=[{"type": "image", "image_url": "https://x"}]
+        )
+    uploaded = client.files_upload_v2(filename="a.png", content=b"png")
+    assert uploaded["ok"]
+
+
+def test_the_simulator_keeps_the_rules_of_slack(slack: SlackWorkspace) -> None:
+    client = WebClient(token=slack.bot("chat:write"), base_url=f"{slack.base_url}/api/")
+    with pytest.raises(SlackApiError) as caught:
+        client.conversations_history(channel="C0GENERAL")
+    assert caught.value.response["needed"] == "channels:history"
+    slack.burst = 1
+    client.chat_postMessage(channel="C0GENERAL", text="one")
+    with pytest.raises(SlackApiError) as caught:
+        client.chat_postMessage(channel="C0GENERAL", text="two")
+    assert caught.value.response.headers["Retry-After"] == "1"
+    with pytest.raises(SlackApiError, match="message_not_found"):
+        client.chat_update(channel="C0GENERAL", ts="1.5", text="x")
+    with pytest.raises(SlackApiError, match="no_text"):
+        slack.burst = 5
+        slack.clock.advance(5)
+        client.api_call("chat.postMessage", json={"channel": "C0GENERAL", "text": ""})
