@@ -75,6 +75,16 @@ def test_json_is_one_summary_and_nothing_else(call: Call, project: Path) -> None
     assert [(d["sink"], d["status"]) for d in job["deliveries"]] == [("reports", "delivered")]
 
 
+def test_the_end_of_a_run_is_one_line_of_the_log(call: Call, project: Path) -> None:
+    told = run(call, project, "monthly", "--json", "--log-format", "json")
+    *_, last = [json.loads(line) for line in told.stderr.splitlines()]
+    (job,) = summary(told)["jobs"]
+    assert (last["run_id"], last["job"], last["exit_code"]) == (job["run_id"], "monthly", "0")
+    assert (last["period_start"], last["delivered"]) == ("2024-01-01", 1)
+    loading = [json.loads(line) for line in told.stderr.splitlines() if "records" in line]
+    assert job["run_id"] in {line["run_id"] for line in loading}
+
+
 def test_a_dry_run_prints_exactly_what_would_be_sent_and_sends_nothing(
     call: Call, project: Path
 ) -> None:

@@ -53,6 +53,25 @@ def print_run(run: JobRun, session: Session) -> None:
     print_deliveries(run.report.outcomes, console, period=run.report.message.period_label)
 
 
+def note_end(run: JobRun, console: Console) -> None:
+    """One line of standard error: which run of which period ended how."""
+    report = run.report
+    if report is None:
+        return
+    sent = sum(outcome.status == "delivered" for outcome in report.outcomes)
+    console.note(
+        f"{run.job} {report.message.period_label}: {report.results.num_rows} rows, {sent} of "
+        f"{len(report.outcomes)} delivered, exit code {report.exit_code}, run {report.run_id}",
+        job=run.job,
+        run_id=report.run_id,
+        period_start=report.period.start.isoformat(),
+        period_end=report.period.end.isoformat(),
+        rows=report.results.num_rows,
+        delivered=sent,
+        exit_code=str(int(report.exit_code)),
+    )
+
+
 def print_deliveries(outcomes: Sequence[Outcome], console: Console, *, period: str = "") -> None:
     """One line per sink; of a dry run, what it would have sent. period: the label of the reported
     period; what is about another one says so."""

@@ -94,7 +94,7 @@ def run(
     143 after SIGTERM, 130 after Ctrl-C; what is being sent is sent whole first.
     """
     from crmetrics import stopping
-    from crmetrics.cli.run_report import print_run, summary
+    from crmetrics.cli.run_report import note_end, print_run, summary
 
     stopping.install()
     done = []
@@ -107,6 +107,7 @@ def run(
             done.append(job_run)
             if not as_json:
                 print_run(job_run, session)
+            note_end(job_run, session.console)
     code = exit_code(done, fails_on_goals=fail_on == "goals")
     if as_json:
         document = summary(done, code, dry_run=dry_run)
