@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlglot import exp
-
 from crmetrics.compiler import expressions
 from crmetrics.compiler.expressions import failure
 from crmetrics.compiler.fact import quoted
@@ -190,26 +188,21 @@ class Assembler:
         if not sql:
             return ""
         place = part.measure.place(key)
-        tree = expressions.parse(sql, place)
-
-        def step(node: exp.Expression) -> exp.Expression:
-            if not isinstance(node, exp.Column):
-                return node
-            names = [piece.name for piece in node.parts]
+        columns = {}
+        for column in expressions.columns(sql, place):
+            names = column.split(".")
             child = part.inputs.get(names[0])
             field = names[1] if len(names) == 2 else "value"
             if child is None or field not in _FIELDS or len(names) > 2:
                 raise failure(
-                    f"{part.label}: {'.'.join(names)!r} is no input.",
+                    f"{part.label}: {column!r} is no input.",
                     place,
                     did_you_mean(names[0], part.inputs) or f"Inputs: {', '.join(part.inputs)}.",
                 )
-            column = f"p{child.number}.{field}"
+            columns[column] = f"p{child.number}.{field}"
             if field in ("n",) or (field == "value" and self.is_additive(child)):
-                column = f"coalesce({column}, 0)"
-            return expressions.parse(column)
-
-        return expressions.text(tree.transform(step))
+                columns[column] = f"coalesce(p{child.number}.{field}, 0)"
+        return expressions.substituted(sql, columns, place)
 
 
 def _dims(part: Part) -> list[str]:
@@ -336,14 +329,10 @@ def _conditions(
 ) -> Iterator[tuple[str, str]]:
     """Name and condition of each entry of `status_when` or `flag_when`, over the row `name`."""
     for label, sql in getattr(part.measure, key).items():
-        tree = expressions.parse(render(sql), part.measure.place(key))
-
-        def step(node: exp.Expression) -> exp.Expression:
-            if isinstance(node, exp.Column):
-                return expressions.parse(f"{name}.{node.name}")
-            return node
-
-        yield label, expressions.text(tree.transform(step))
+        text, place = render(sql), part.measure.place(key)
+        columns = expressions.columns(text, place)
+        others = {column: f"{name}.{column.rpartition('.')[2]}" for column in columns}
+        yield label, expressions.substituted(text, others, place)
 
 
 def segment_sql(row: str, dimensions: Sequence[str]) -> str:

@@ -1,74 +1,58 @@
-"""SQL expressions of definitions, taken apart: columns, aggregates and their filters.
+"""SQL expressions of definitions: what they read, what they aggregate, and other columns in them.
 
-Parsing is by sqlglot, so that a definition can only hold expressions, never statements. An
-expression over a fact is split into its aggregates, which are computed in the shared scan, and the
-arithmetic around them, which is computed on the aggregated rows.
+Every answer is a function of the text alone. It is taken from `memory` where it is known, so that
+asking an unchanged definition again neither imports sqlglot nor parses anything.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from sqlglot import exp, parse_one
-from sqlglot.errors import SqlglotError
-
 from crmetrics.catalog import NOWHERE, Condition, Place
+from crmetrics.compiler.memory import MEMORY
 from crmetrics.errors import ConfigError, Finding
-
-_FORBIDDEN = (
-    exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy, exp.Command, exp.Create, exp.Drop,
-    exp.Attach, exp.Set, exp.Use, exp.Pragma,
-)  # fmt: skip
-_ROWLESS = (exp.Count, exp.CountIf, exp.LogicalOr, exp.LogicalAnd, exp.Min, exp.Max)
 
 
 def failure(message: str, place: Place, hint: str = "") -> ConfigError:
     return ConfigError(findings=[Finding(message, place.file, place.line, place.column, hint)])
 
 
-@lru_cache(maxsize=4096)
-def _parsed(sql: str) -> exp.Expression:
-    return parse_one(f"select {sql}", read="duckdb").expressions[0]  # type: ignore[no-any-return]
+def _recall(name: str, place: Place, *arguments: str) -> Any:
+    """The result of a function of `trees`; ConfigError with the place when a text is unusable."""
+    known = MEMORY.get(name, arguments)
+    if known is not None:
+        return known
+    from crmetrics.compiler import trees
 
-
-def parse(sql: str, place: Place = NOWHERE) -> exp.Expression:
-    """One scalar expression; ConfigError with the place when it is none."""
     try:
-        tree = _parsed(sql).copy()
-    except SqlglotError as exc:
-        first = str(exc).splitlines()[0].split(". Line")[0]
-        raise failure(f"this is no SQL expression: {sql!r} ({first}).", place) from exc
-    if isinstance(tree, exp.Alias) or any(tree.find_all(*_FORBIDDEN, exp.Select)):
-        raise failure(f"expected one expression without a query or an alias, found {sql!r}.", place)
-    return tree
+        found = getattr(trees, name)(*arguments)
+    except trees.UnusableError as exc:
+        raise failure(exc.message, place, exc.hint) from exc
+    MEMORY.put(name, arguments, found)
+    return found
 
 
-def text(tree: exp.Expression) -> str:
-    return tree.sql(dialect="duckdb", normalize_functions="lower")
+def text(sql: str, place: Place = NOWHERE) -> str:
+    """The expression in one form, without comments."""
+    return str(_recall("read", place, sql)[0])
 
 
-def columns(tree: exp.Expression) -> set[str]:
-    """Names of the columns an expression reads; `ref.column` for a column along a key."""
-    return {_column_name(column) for column in tree.find_all(exp.Column)}
+def flattened(sql: str, place: Place = NOWHERE) -> str:
+    """The same with `ref.column` as the one identifier "ref.column", as the fact exposes it."""
+    return str(_recall("read", place, sql)[1])
 
 
-def _column_name(column: exp.Column) -> str:
-    parts = [part.name for part in column.parts]
-    return ".".join(parts)
+def columns(sql: str, place: Place = NOWHERE) -> list[str]:
+    """Names of the columns an expression reads, in their order; `ref.column` along a key."""
+    return list(_recall("read", place, sql)[2])
 
 
-def flatten(tree: exp.Expression) -> exp.Expression:
-    """`ref.column` becomes the one identifier "ref.column", as the fact exposes it."""
-
-    def step(node: exp.Expression) -> exp.Expression:
-        if isinstance(node, exp.Column) and len(node.parts) > 1:
-            return exp.column(exp.to_identifier(_column_name(node), quoted=True))
-        return node
-
-    return tree.transform(step)
+def substituted(sql: str, others: Mapping[str, str], place: Place = NOWHERE) -> str:
+    """The expression with other SQL in place of these columns."""
+    pairs = [part for pair in others.items() for part in pair]
+    return str(_recall("substitute", place, sql, *pairs))
 
 
 def conjunction(terms: Iterable[str]) -> str:
@@ -112,84 +96,39 @@ class Split:
     is_additive: bool
 
 
-def _count(condition: str, argument: str = "*") -> str:
-    return f"count({argument})" + (f" filter (where {condition})" if condition else "")
-
-
 def split(sql: str, condition: str, place: Place = NOWHERE) -> Split:
     """Take an aggregate expression apart; `condition` is added to the filter of each aggregate.
 
     Raises ConfigError when the expression has no aggregate, or a column outside of one.
     """
-    tree = flatten(parse(sql, place))
-    found: list[Aggregate] = []
-    read: set[str] = set()
-    conditional = columns(parse(condition)) if condition else set()
-
-    def step(node: exp.Expression) -> exp.Expression:
-        inner = node.this if isinstance(node, exp.Filter) else node
-        if not isinstance(inner, exp.AggFunc):
-            return node
-        aggregate = _aggregate(node, condition)
-        read.update(columns(node))
-        read.update(conditional)
-        if aggregate not in found:
-            found.append(aggregate)
-        return exp.column(f"__{found.index(aggregate)}__")
-
-    outer = tree.transform(step)
-    if not found:
-        raise failure(f"expected an aggregate such as count(*) or sum(x), found {sql!r}.", place)
-    loose = sorted(name for name in columns(outer) if not name.startswith("__"))
-    if loose:
-        raise failure(
-            f"column {loose[0]!r} stands outside of an aggregate in {sql!r}.",
-            place,
-            "Put it into sum(), max() or the like.",
-        )
-    shape = text(outer)
-    for number in range(len(found)):
-        shape = shape.replace(f"__{number}__", f"{{{number}}}")
-    return Split(
-        shape,
-        tuple(found),
-        frozenset(read),
-        len(found) == 1 and shape == "{0}" and found[0].is_additive,
+    outer, parts, names, is_additive = _recall("split", place, sql, condition)
+    found = tuple(
+        Aggregate(own, both, total, used, tuple(inputs), *flags)
+        for own, both, total, used, inputs, *flags in parts
     )
+    return Split(outer, found, frozenset(names), is_additive)
 
 
-def _aggregate(node: exp.Expression, condition: str) -> Aggregate:
-    own = ""
-    inner = node
-    if isinstance(node, exp.Filter):
-        inner = node.this
-        own = text(node.expression.this)
-    both = conjunction([condition, own]) if own != condition else condition
-    bare = text(inner)
-    argument = _argument(inner)
-    is_distinct = inner.find(exp.Distinct) is not None
-    is_rowless = isinstance(inner, _ROWLESS) and not isinstance(inner, exp.Count)
-    used = None
-    if argument is not None and not is_distinct and not is_rowless:
-        used = _count(both, text(argument))
-    return Aggregate(
-        sql=bare + (f" filter (where {both})" if both else ""),
-        condition=both,
-        total=_count(both),
-        used=used,
-        inputs=tuple(sorted(columns(argument))) if argument is not None else (),
-        is_additive=isinstance(inner, (exp.Count, exp.CountIf, exp.Sum)),
-        is_distinct=is_distinct,
-    )
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What one aggregate is: its kind (`count`, `sum`, `min`, `max`, `avg`, else empty), its
+    argument (empty = none or `*`) and the condition of its filter.
+
+    columns: all that it reads; inner: without those of the filter.
+    """
+
+    kind: str
+    is_distinct: bool
+    argument: str
+    condition: str
+    columns: tuple[str, ...]
+    inner: tuple[str, ...]
 
 
-def _argument(inner: exp.Expression) -> exp.Expression | None:
-    argument = inner.this
-    if isinstance(argument, exp.Distinct):
-        return argument.expressions[0] if argument.expressions else None
-    if argument is None or isinstance(argument, exp.Star):
-        return None
-    return argument if isinstance(argument, exp.Expression) else None
+def shape_of(sql: str) -> Shape:
+    """What the one aggregate of `sql` is."""
+    kind, is_distinct, argument, condition, names, inner = _recall("aggregate", NOWHERE, sql)
+    return Shape(kind, is_distinct, argument, condition, tuple(names), tuple(inner))
 
 
 def check_model(sql: str, file: str) -> None:
@@ -197,18 +136,14 @@ def check_model(sql: str, file: str) -> None:
 
     The session is read-only and locked down as well; this gives the error its file and line.
     """
+    if MEMORY.get("check_model", (sql,)) is not None:
+        return
+    from crmetrics.compiler import trees
+
     try:
-        tree = parse_one(sql, read="duckdb")
-    except SqlglotError as exc:
-        errors = getattr(exc, "errors", None) or [{}]
-        line, column = errors[0].get("line", 1), errors[0].get("col", 1)
-        what = errors[0].get("description", str(exc))
-        raise failure(f"this is no SQL: {what}.", Place(file, line, column)) from exc
-    if not isinstance(tree, exp.Query) or any(tree.find_all(*_FORBIDDEN)):
-        raise failure("expected one SELECT statement.", Place(file, 1, 1))
-
-
-_CONDITIONS = (exp.Predicate, exp.Connector, exp.Not, exp.Boolean, exp.Func, exp.Case)
+        MEMORY.put("check_model", (sql,), trees.check_model(sql))
+    except trees.UnusableError as exc:
+        raise failure(exc.message, Place(file, exc.line, exc.column)) from exc
 
 
 def check_condition(sql: str, column_type: Callable[[str], str], place: Place) -> None:
@@ -216,10 +151,7 @@ def check_condition(sql: str, column_type: Callable[[str], str], place: Place) -
 
     column_type: SQL type of a column by its name (`owner.team`), empty when unknown.
     """
-    tree = parse(sql, place).unnest()
-    if isinstance(tree, exp.Column):
-        if column_type(_column_name(tree)) in ("", "BOOLEAN"):
-            return
-    elif isinstance(tree, _CONDITIONS):
+    kind, name = _recall("condition_kind", place, sql)
+    if kind == "condition" or (kind == "column" and column_type(name) in ("", "BOOLEAN")):
         return
     raise failure(f"expected a condition that is true or false, found {sql!r}.", place)

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from sqlglot import exp
-
 from crmetrics.catalog import NOWHERE, DerivedDimension, Place
 from crmetrics.compiler import expressions
 from crmetrics.compiler.expressions import failure
@@ -176,16 +174,8 @@ class Fact:
 
     def expression(self, sql: str, place: Place) -> str:
         """An expression with its columns qualified, for use inside the fact itself."""
-        tree = expressions.parse(sql, place)
-        names = [".".join(p.name for p in column.parts) for column in tree.find_all(exp.Column)]
-        columns = self._columns_sql(dict.fromkeys(names), place)
-
-        def step(node: exp.Expression) -> exp.Expression:
-            if isinstance(node, exp.Column):
-                return expressions.parse(columns[".".join(part.name for part in node.parts)])
-            return node
-
-        return expressions.text(tree.transform(step))
+        names = expressions.columns(sql, place)
+        return expressions.substituted(sql, self._columns_sql(names, place), place)
 
     def column_type(self, name: str) -> str:
         """SQL type of a column by its name or path; empty when there is none of that name."""

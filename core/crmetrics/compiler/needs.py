@@ -170,7 +170,7 @@ class Needs:
         texts += [("where", term.sql) for term in expressions.active(measure.where, settings)]
         for key, sql in texts:
             if sql:
-                for name in expressions.columns(expressions.parse(sql, measure.place(key))):
+                for name in expressions.columns(sql, measure.place(key)):
                     self._column(measure.relation, name)
 
     def _column(self, relation_name: str, name: str) -> None:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from sqlglot import exp
-
 from crmetrics.compiler import expressions
 from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.frames import WINDOW_COLUMNS
@@ -35,24 +33,18 @@ def do_overlap(windows: Iterable[Window]) -> bool:
 def parts_of(sql: str, alias: str) -> tuple[Mapping[str, str], str] | None:
     """How an aggregate is added up from days: name -> aggregate of a day, and the aggregate over
     these; None when it cannot be."""
-    tree = expressions.parse(sql)
-    if expressions.columns(tree) & set(WINDOW_COLUMNS) or tree.find(exp.Distinct) is not None:
+    shape = expressions.shape_of(sql)
+    if {*shape.columns} & {*WINDOW_COLUMNS} or shape.is_distinct:
         return None
-    inner = tree.this if isinstance(tree, exp.Filter) else tree
-    if isinstance(inner, exp.Count):
+    if shape.kind == "count":
         return {alias: sql}, f"sum({alias})::bigint"
-    if isinstance(inner, exp.Sum):
-        return {alias: sql}, f"sum({alias})"
-    if isinstance(inner, (exp.Min, exp.Max)):
-        return {alias: sql}, f"{'min' if isinstance(inner, exp.Min) else 'max'}({alias})"
-    if isinstance(inner, exp.Avg):
-        under = ""
-        if isinstance(tree, exp.Filter):
-            under = f" filter (where {expressions.text(tree.expression.this)})"
-        argument = expressions.text(inner.this)
+    if shape.kind in ("sum", "min", "max"):
+        return {alias: sql}, f"{shape.kind}({alias})"
+    if shape.kind == "avg":
+        under = f" filter (where {shape.condition})" if shape.condition else ""
         parts = {
-            f"{alias}_sum": f"sum({argument}){under}",
-            f"{alias}_count": f"count({argument}){under}",
+            f"{alias}_sum": f"sum({shape.argument}){under}",
+            f"{alias}_count": f"count({shape.argument}){under}",
         }
         return parts, f"sum({alias}_sum)::double / nullif(sum({alias}_count), 0)"
     return None

@@ -13,7 +13,7 @@ from typing import Any
 
 from crmetrics.catalog import NOWHERE, PLAIN, Catalog, Input, Kpi, Measure, Place, WindowSpec
 from crmetrics.catalog.inheriting import inherited, shape_of
-from crmetrics.compiler.expressions import columns, parse
+from crmetrics.compiler.expressions import columns
 from crmetrics.compiler.rowset import Grouping, Operand
 from crmetrics.compiler.slices import SliceBook, window_of
 
@@ -221,7 +221,7 @@ def _names(measure: Measure) -> set[str]:
     found: set[str] = set()
     for key in ("value", "numerator", "denominator", "n"):
         if sql := getattr(measure, key):
-            found |= {name.partition(".")[0] for name in columns(parse(sql, measure.place(key)))}
+            found |= {name.partition(".")[0] for name in columns(sql, measure.place(key))}
     return found
 
 

@@ -401,7 +401,7 @@ def _is_rate(part: Part, unit: str) -> bool:
     if unit != "percent" or part.operand is None or not measure.is_ratio or measure.value:
         return False
     return all(
-        expressions.text(expressions.parse(sql)).lower().startswith("count(")
+        expressions.text(sql).lower().startswith("count(")
         for sql in (measure.numerator, measure.denominator)
     )
 

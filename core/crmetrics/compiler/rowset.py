@@ -236,7 +236,7 @@ class RowSet:
 
     def _condition(self, operand: Operand) -> str:
         terms = [
-            expressions.text(expressions.flatten(expressions.parse(term.sql, place)))
+            expressions.flattened(term.sql, place)
             for place in (operand.measure.place("where"),)
             for term in expressions.active(operand.measure.where, operand.settings)
         ]

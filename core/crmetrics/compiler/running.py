@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlglot import exp
-
 from crmetrics.compiler import expressions
 from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.frames import WINDOW_COLUMNS
@@ -26,18 +24,14 @@ def can_run(aggregates: Sequence[str], relation: Relation, *, has_rates: bool) -
 
 
 def _is_exact(sql: str, relation: Relation, *, has_rates: bool) -> bool:
-    tree = expressions.parse(sql)
-    names = expressions.columns(tree)
-    if names & set(WINDOW_COLUMNS) or (has_rates and any(_is_converted(n) for n in names)):
+    shape = expressions.shape_of(sql)
+    names = {*shape.columns}
+    if names & {*WINDOW_COLUMNS} or (has_rates and any(_is_converted(n) for n in names)):
         return False
-    inner = tree.this if isinstance(tree, exp.Filter) else tree
-    if inner.find(exp.Distinct) is not None:
+    if shape.is_distinct or shape.kind not in ("count", "sum"):
         return False
-    if isinstance(inner, exp.Count):
-        return True
-    if not isinstance(inner, exp.Sum):
-        return False
-    return all(_type(name, relation).startswith(_EXACT) for name in expressions.columns(inner))
+    is_count = shape.kind == "count"
+    return is_count or all(_type(name, relation).startswith(_EXACT) for name in shape.inner)
 
 
 def _is_converted(name: str) -> bool:
@@ -52,17 +46,13 @@ def _type(name: str, relation: Relation) -> str:
 def change_of(sql: str) -> str:
     """The aggregate over changes: `sum(x)` becomes `sum(x * change)`, `count(x)` the changes of
     rows where x is there."""
-    tree = expressions.parse(sql)
-    condition = tree.expression.this if isinstance(tree, exp.Filter) else None
-    inner = tree.this if isinstance(tree, exp.Filter) else tree
-    argument = inner.this
-    terms = [expressions.text(condition)] if condition is not None else []
-    if isinstance(inner, exp.Count):
+    shape = expressions.shape_of(sql)
+    terms = [shape.condition]
+    if shape.kind == "count":
         summed = "change"
-        if argument is not None and not isinstance(argument, exp.Star):
-            terms.append(f"{expressions.text(argument)} is not null")
+        terms.append(f"{shape.argument} is not null" if shape.argument else "")
     else:
-        summed = f"({expressions.text(argument)}) * change"
+        summed = f"({shape.argument}) * change"
     where = expressions.conjunction(terms)
     return f"sum({summed})" + (f" filter (where {where})" if where else "")
 

@@ -78,7 +78,7 @@ def _columns(
     for item in items:
         where = f"metrics.settings: {setting}.{dataset.name}"
         try:
-            names = expressions.columns(expressions.parse(item))
+            names = expressions.columns(item)
         except ConfigError as exc:
             findings += [Finding(f"{where}: {found.message}") for found in exc.findings]
             continue
@@ -108,4 +108,4 @@ def _filled(text: str, dataset: Dataset, items: Sequence[str], item: str) -> str
 
 def _sql(item: str) -> str:
     """The expression as parsed, so that a comment in it cannot swallow what follows."""
-    return expressions.text(expressions.parse(item))
+    return expressions.text(item)

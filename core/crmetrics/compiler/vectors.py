@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from sqlglot import exp
-
 from crmetrics.catalog import Vector
 from crmetrics.compiler import expressions
 from crmetrics.compiler.relations import virtual_base
@@ -96,15 +94,15 @@ class _Build:
     @property
     def _amounts(self) -> list[str]:
         """The columns that values read as `amount_rc`."""
-        read = map(expressions.parse, self._values.values())
-        names = sorted({name for tree in read for name in expressions.columns(tree)})
+        values = self._values.values()
+        names = sorted({name for value in values for name in expressions.columns(value)})
         return list(dict.fromkeys(filter(None, map(virtual_base, names))))
 
     def _is_rated(self, value: str) -> bool:
         """True when readings of the value differ by the day of their rates."""
         if not value or not self.conversion.has_rates:
             return False
-        return any(map(virtual_base, expressions.columns(expressions.parse(value))))
+        return any(map(virtual_base, expressions.columns(value)))
 
     def _active(self, day: str) -> str:
         start, end = self.vector.span
@@ -115,19 +113,14 @@ class _Build:
         `reading_rate_`: parsed once, filled in for every reading. is_plain: amounts are in the
         reporting currency already."""
         rate = _RATE if self._is_rated(value) else ""
-
-        def step(node: exp.Expression) -> exp.Expression:
-            base = virtual_base(node.name) if isinstance(node, exp.Column) else None
-            if base is None:
-                return node
-            if is_plain:
-                return exp.column(base)
-            return expressions.parse(
-                self.conversion.convert(base, self.vector.currency, rate), self.vector.place
-            )
-
-        tree = expressions.parse(value, self.vector.place).transform(step)
-        split = expressions.split(expressions.text(tree), self._active(_DAY), self.vector.place)
+        columns = {}
+        for name in expressions.columns(value, self.vector.place):
+            base = virtual_base(name)
+            if base is not None:
+                converted = self.conversion.convert(base, self.vector.currency, rate)
+                columns[name] = base if is_plain else converted
+        text = expressions.substituted(value, columns, self.vector.place)
+        split = expressions.split(text, self._active(_DAY), self.vector.place)
         return split.aggregates[0].sql
 
     # --- a list per entity ------------------------------------------------------------------------

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.catalog import Catalog
+from crmetrics.compiler.memory import remembering
 from crmetrics.compiler.slices import Clock
 from crmetrics.config import ProjectConfig, peek_plugins, read_config
 from crmetrics.engine.answer import Answerer, Question
@@ -336,7 +337,9 @@ class Project:
             if is_binding
             else open_for_compute(self.engine_settings, datasets, view)
         )
-        with opened as session:
+        # What a check finds out of every definition is more than a question should have to read.
+        remembered = nullcontext() if is_binding else remembering(self.directory)
+        with opened as session, remembered:
             run: Mapping[str, Any] = {
                 "as_of": clock.as_of,
                 "as_of_day": clock.as_of_day,

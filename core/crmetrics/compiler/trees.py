@@ -1,0 +1,205 @@
+"""What sqlglot says of SQL texts, as plain values; the only module that imports it.
+
+Every function here is a function of its arguments alone, so that `expressions` may keep the results
+between processes: importing sqlglot and parsing cost more than a small answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
+
+from crmetrics.compiler.expressions import conjunction
+
+_FORBIDDEN = (
+    exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy, exp.Command, exp.Create, exp.Drop,
+    exp.Attach, exp.Set, exp.Use, exp.Pragma,
+)  # fmt: skip
+_ROWLESS = (exp.Count, exp.CountIf, exp.LogicalOr, exp.LogicalAnd, exp.Min, exp.Max)
+_CONDITIONS = (exp.Predicate, exp.Connector, exp.Not, exp.Boolean, exp.Func, exp.Case)
+_KINDS: Mapping[str, type[exp.Expression]] = {
+    "count": exp.Count,
+    "sum": exp.Sum,
+    "min": exp.Min,
+    "max": exp.Max,
+    "avg": exp.Avg,
+}
+
+
+class UnusableError(Exception):
+    """A text that is not the SQL that was expected. line, column: in the text."""
+
+    def __init__(self, message: str, hint: str = "", line: int = 1, column: int = 1) -> None:
+        super().__init__(message)
+        self.message, self.hint, self.line, self.column = message, hint, line, column
+
+
+@lru_cache(maxsize=4096)
+def _parsed(sql: str) -> exp.Expression:
+    return parse_one(f"select {sql}", read="duckdb").expressions[0]  # type: ignore[no-any-return]
+
+
+def _parse(sql: str) -> exp.Expression:
+    try:
+        tree = _parsed(sql).copy()
+    except SqlglotError as exc:
+        first = str(exc).splitlines()[0].split(". Line")[0]
+        raise UnusableError(f"this is no SQL expression: {sql!r} ({first}).") from exc
+    if isinstance(tree, exp.Alias) or any(tree.find_all(*_FORBIDDEN, exp.Select)):
+        raise UnusableError(f"expected one expression without a query or an alias, found {sql!r}.")
+    return tree
+
+
+def _text(tree: exp.Expression) -> str:
+    return tree.sql(dialect="duckdb", normalize_functions="lower")
+
+
+def _columns(tree: exp.Expression) -> list[str]:
+    """The columns in the order in which they stand; `ref.column` for one along a key."""
+    names = (_column_name(column) for column in tree.find_all(exp.Column, bfs=False))
+    return list(dict.fromkeys(names))
+
+
+def _column_name(column: exp.Column) -> str:
+    return ".".join(part.name for part in column.parts)
+
+
+def _flatten(tree: exp.Expression) -> exp.Expression:
+    """`ref.column` becomes the one identifier "ref.column", as the fact exposes it."""
+
+    def step(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Column) and len(node.parts) > 1:
+            return exp.column(exp.to_identifier(_column_name(node), quoted=True))
+        return node
+
+    return tree.transform(step)
+
+
+def read(sql: str) -> list[Any]:
+    """Text, flattened text and columns of one scalar expression."""
+    tree = _parse(sql)
+    return [_text(tree), _text(_flatten(tree)), _columns(tree)]
+
+
+def substitute(sql: str, *columns: str) -> str:
+    """The expression with other SQL in place of its columns: name, SQL, name, SQL, ..."""
+    others = dict(zip(columns[::2], columns[1::2], strict=True))
+
+    def step(node: exp.Expression) -> exp.Expression:
+        if isinstance(node, exp.Column) and (name := _column_name(node)) in others:
+            return _parse(others[name])
+        return node
+
+    return _text(_parse(sql).transform(step))
+
+
+def condition_kind(sql: str) -> list[str]:
+    """`column` and its name; `condition`; or `other`."""
+    tree = _parse(sql).unnest()
+    if isinstance(tree, exp.Column):
+        return ["column", _column_name(tree)]
+    return ["condition" if isinstance(tree, _CONDITIONS) else "other", ""]
+
+
+def aggregate(sql: str) -> list[Any]:
+    """Kind, distinct, argument, condition, columns and columns of the argument of one aggregate.
+
+    The argument is empty when there is none or it is `*`.
+    """
+    tree = _parse(sql)
+    condition = _text(tree.expression.this) if isinstance(tree, exp.Filter) else ""
+    inner = tree.this if isinstance(tree, exp.Filter) else tree
+    kind = next((name for name, cls in _KINDS.items() if isinstance(inner, cls)), "")
+    is_bare = inner.this is None or isinstance(inner.this, exp.Star) or not kind
+    argument = "" if is_bare else _text(inner.this)
+    is_distinct = inner.find(exp.Distinct) is not None
+    return [kind, is_distinct, argument, condition, _columns(tree), _columns(inner)]
+
+
+def split(sql: str, condition: str) -> list[Any]:
+    """Take an aggregate expression apart: outer, aggregates, columns, additive."""
+    tree = _flatten(_parse(sql))
+    found: list[list[Any]] = []
+    seen: set[str] = set()
+    conditional = _columns(_parse(condition)) if condition else []
+
+    def step(node: exp.Expression) -> exp.Expression:
+        inner = node.this if isinstance(node, exp.Filter) else node
+        if not isinstance(inner, exp.AggFunc):
+            return node
+        part = _aggregate(node, condition)
+        seen.update(_columns(node), conditional)
+        if part not in found:
+            found.append(part)
+        return exp.column(f"__{found.index(part)}__")
+
+    outer = tree.transform(step)
+    if not found:
+        raise UnusableError(f"expected an aggregate such as count(*) or sum(x), found {sql!r}.")
+    loose = sorted(name for name in _columns(outer) if not name.startswith("__"))
+    if loose:
+        raise UnusableError(
+            f"column {loose[0]!r} stands outside of an aggregate in {sql!r}.",
+            "Put it into sum(), max() or the like.",
+        )
+    shape = _text(outer)
+    for number in range(len(found)):
+        shape = shape.replace(f"__{number}__", f"{{{number}}}")
+    is_additive = len(found) == 1 and shape == "{0}" and found[0][5]
+    return [shape, found, sorted(seen), is_additive]
+
+
+def _aggregate(node: exp.Expression, condition: str) -> list[Any]:
+    own = ""
+    inner = node
+    if isinstance(node, exp.Filter):
+        inner = node.this
+        own = _text(node.expression.this)
+    both = conjunction([condition, own]) if own != condition else condition
+    bare = _text(inner)
+    argument = _argument(inner)
+    is_distinct = inner.find(exp.Distinct) is not None
+    is_rowless = isinstance(inner, _ROWLESS) and not isinstance(inner, exp.Count)
+    used = None
+    if argument is not None and not is_distinct and not is_rowless:
+        used = _count(both, _text(argument))
+    return [
+        bare + (f" filter (where {both})" if both else ""),
+        both,
+        _count(both),
+        used,
+        sorted(_columns(argument)) if argument is not None else [],
+        isinstance(inner, (exp.Count, exp.CountIf, exp.Sum)),
+        is_distinct,
+    ]
+
+
+def _argument(inner: exp.Expression) -> exp.Expression | None:
+    argument = inner.this
+    if isinstance(argument, exp.Distinct):
+        return argument.expressions[0] if argument.expressions else None
+    if argument is None or isinstance(argument, exp.Star):
+        return None
+    return argument if isinstance(argument, exp.Expression) else None
+
+
+def _count(condition: str, argument: str = "*") -> str:
+    return f"count({argument})" + (f" filter (where {condition})" if condition else "")
+
+
+def check_model(sql: str) -> bool:
+    """Whether a model is one SELECT that neither writes, loads nor sets anything."""
+    try:
+        tree = parse_one(sql, read="duckdb")
+    except SqlglotError as exc:
+        errors = getattr(exc, "errors", None) or [{}]
+        what = errors[0].get("description", str(exc))
+        line, column = errors[0].get("line", 1), errors[0].get("col", 1)
+        raise UnusableError(f"this is no SQL: {what}.", "", line, column) from exc
+    if not isinstance(tree, exp.Query) or any(tree.find_all(*_FORBIDDEN)):
+        raise UnusableError("expected one SELECT statement.")
+    return True
