@@ -58,6 +58,7 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	$(PIP) install -e .
+	@$(BIN)/python -m compileall -q core connectors metrics sinks  # as pip does with a wheel
 	@touch $@
 
 # pip 23 cannot install a dependency group by name.

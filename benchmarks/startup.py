@@ -68,8 +68,10 @@ def install_plugins(site: Path) -> None:
 
 def cpu_seconds(arguments: Sequence[str], folder: Path, variables: Mapping[str, str]) -> float:
     """User and system time of one interpreter, its start included."""
+    # As pip installs it: with bytecode beside the sources. The first call writes it.
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     environment = {
-        **os.environ,
+        **inherited,
         "PYTHONPATH": str(folder),
         "XDG_CACHE_HOME": str(folder / "cache"),
         **variables,

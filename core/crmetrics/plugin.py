@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from importlib import resources
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -307,5 +307,5 @@ class MetricPack:
     def from_package(cls, package: str, *, title: str = "") -> MetricPack:
         """The pack that an installed import package holds; its name is the part after
         `crmetrics_`."""
-        path = Path(str(resources.files(package)))
+        path = Path(next(iter(import_module(package).__path__)))
         return cls(package.rpartition(".")[2].removeprefix("crmetrics_"), path, title)

@@ -15,26 +15,31 @@ because the exceptions of the layers below print the whole address.
 
 from __future__ import annotations
 
-from crmetrics.http import recording
-from crmetrics.http.addresses import origin, require_safe
-from crmetrics.http.budget import Budget
-from crmetrics.http.envelope import member
-from crmetrics.http.failures import HttpError, StatusError
-from crmetrics.http.paging import (
-    CursorPager,
-    LinkPager,
-    LocatorPager,
-    OffsetPager,
-    Page,
-    Pager,
-    Step,
-    pages,
-)
-from crmetrics.http.records import JsonRecords
-from crmetrics.http.response import Response
-from crmetrics.http.retries import Hitch, Judge, Retries, Timeouts, by_status
-from crmetrics.http.session import USER_AGENT, Session
-from crmetrics.http.tokens import Tokens, fixed
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crmetrics.http import recording
+    from crmetrics.http.addresses import origin, require_safe
+    from crmetrics.http.budget import Budget
+    from crmetrics.http.envelope import member
+    from crmetrics.http.failures import HttpError, StatusError
+    from crmetrics.http.paging import (
+        CursorPager,
+        LinkPager,
+        LocatorPager,
+        OffsetPager,
+        Page,
+        Pager,
+        Step,
+        pages,
+    )
+    from crmetrics.http.records import JsonRecords
+    from crmetrics.http.response import Response
+    from crmetrics.http.retries import Hitch, Judge, Retries, Timeouts, by_status
+    from crmetrics.http.session import USER_AGENT, Session
+    from crmetrics.http.tokens import Tokens, fixed
 
 __all__ = [
     "USER_AGENT",
@@ -64,3 +69,56 @@ __all__ = [
     "recording",
     "require_safe",
 ]
+
+_HOMES: Mapping[str, str] = {
+    name: module
+    for module, names in {
+        "crmetrics.http.addresses": (
+            "origin",
+            "require_safe",
+        ),
+        "crmetrics.http.budget": ("Budget",),
+        "crmetrics.http.envelope": ("member",),
+        "crmetrics.http.failures": (
+            "HttpError",
+            "StatusError",
+        ),
+        "crmetrics.http.paging": (
+            "CursorPager",
+            "LinkPager",
+            "LocatorPager",
+            "OffsetPager",
+            "Page",
+            "Pager",
+            "Step",
+            "pages",
+        ),
+        "crmetrics.http.records": ("JsonRecords",),
+        "crmetrics.http.response": ("Response",),
+        "crmetrics.http.retries": (
+            "Hitch",
+            "Judge",
+            "Retries",
+            "Timeouts",
+            "by_status",
+        ),
+        "crmetrics.http.session": (
+            "USER_AGENT",
+            "Session",
+        ),
+        "crmetrics.http.tokens": (
+            "Tokens",
+            "fixed",
+        ),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Each name on first use: a question to the warehouse needs none of them."""
+    if name == "recording":
+        return import_module("crmetrics.http.recording")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
