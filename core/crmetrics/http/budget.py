@@ -41,6 +41,14 @@ class Budget:
             self._recover(self._clock())
             return self._allowed
 
+    def limit(self, calls: int) -> None:
+        """From now on so many calls may start within the span: the service has told its limit."""
+        with self._lock:
+            if self._allowed is None or self._allowed == self.calls:
+                self._allowed = calls
+            self.calls = calls
+            self._allowed = min(self._allowed, calls)
+
     def book(self) -> tuple[float, float]:
         """Take the next free start: the instant, by the budget's clock, and the seconds until it.
 

@@ -1,0 +1,99 @@
+"""What is looked up once about an account: currency, owners, teams, pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from crmetrics_hubspot.api import HubSpotApi, MissingScopeError
+from crmetrics_hubspot.options import HubSpotOptions
+from crmetrics_hubspot.pipelines import Pipelines, read_pipelines
+from crmetrics_hubspot.properties import Properties
+
+_OWNERS_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerInfo:
+    """An owner. team: (id, name) of the primary team; user_id: of the person, also when left."""
+
+    id: str
+    user_id: str | None
+    team: tuple[str, str] | None
+    is_person: bool
+    is_archived: bool
+    email_domain: str
+    created_at: str | None
+    updated_at: str | None
+
+
+class Account:
+    """One account, looked up piece by piece when a dataset needs it."""
+
+    def __init__(self, api: HubSpotApi, config: HubSpotOptions) -> None:
+        self.api = api
+        self.config = config
+        self.properties = Properties(api)
+        self._pipelines: dict[str, Pipelines] = {}
+
+    @cached_property
+    def details(self) -> Mapping[str, Any]:
+        """Portal, currency and time zone."""
+        found: Mapping[str, Any] = self.api.json("account", "details")
+        return found
+
+    @property
+    def currency(self) -> str:
+        """The company currency."""
+        return str(self.details.get("companyCurrency") or "")
+
+    def pipelines(self, kind: str) -> Pipelines:
+        if kind not in self._pipelines:
+            self._pipelines[kind] = read_pipelines(self.api, kind)
+        return self._pipelines[kind]
+
+    # --- people --------------------------------------------------------------------------------
+
+    @cached_property
+    def owners(self) -> Sequence[OwnerInfo]:
+        """All owners, those who left too: closed deals keep them. Raises MissingScopeError."""
+        return [*self._owners(archived=False), *self._owners(archived=True)]
+
+    def _owners(self, *, archived: bool) -> Iterator[OwnerInfo]:
+        params = {"limit": str(_OWNERS_PAGE), "archived": "true" if archived else "false"}
+        for item in self.api.items("owners", params=params):
+            yield _owner(item, archived)
+
+    @cached_property
+    def teams(self) -> Mapping[str, str]:
+        """Team id -> name, as far as owners tell; empty without the scope for owners."""
+        try:
+            return dict(owner.team for owner in self.owners if owner.team)
+        except MissingScopeError:
+            return {}
+
+    @cached_property
+    def owner_of_user(self) -> Mapping[str, str]:
+        """User id -> owner id; empty without the scope for owners."""
+        try:
+            return {owner.user_id: owner.id for owner in self.owners if owner.user_id}
+        except MissingScopeError:
+            return {}
+
+
+def _owner(item: Mapping[str, Any], archived: bool) -> OwnerInfo:
+    teams = item.get("teams") or ()
+    primary = next((team for team in teams if team.get("primary")), None)
+    user = item.get("userId") or item.get("userIdIncludingInactive")
+    return OwnerInfo(
+        str(item["id"]),
+        None if user is None else str(user),
+        (str(primary["id"]), str(primary["name"])) if primary else None,
+        item.get("type", "PERSON") == "PERSON",
+        archived,
+        str(item.get("email") or "").rpartition("@")[2].lower(),
+        item.get("createdAt"),
+        item.get("updatedAt"),
+    )

@@ -1,0 +1,149 @@
+"""`check`: the token, what it may read, what the account lacks, and what is left of its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from crmetrics.plugin import CheckResult, SourceError, Supply
+from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.api import MissingScopeError, UnavailableError
+from crmetrics_hubspot.auth import RefreshedTokens
+from crmetrics_hubspot.leads import stage_entries
+from crmetrics_hubspot.objects import Objects
+from crmetrics_hubspot.records import settled
+from crmetrics_hubspot.streams import SPECIAL, Stream, streams_of
+
+_SIGN_IN = (
+    "Make a service key (Settings > Integrations > Service Keys) with the scopes of the datasets "
+    "that you need, and give it as auth.token; or authorise the OAuth app again."
+)
+
+
+@dataclass
+class AccountCheck:
+    """Looks at one account; raises nothing."""
+
+    account: Account
+    supplies: Mapping[str, Supply]
+
+    def results(self) -> Iterator[CheckResult]:
+        """One line for the account, one per dataset, one for what is left of the calls."""
+        try:
+            yield self._signed_in()
+        except SourceError as exc:
+            yield CheckResult("account", "error", str(exc), _SIGN_IN)
+            return
+        for name in self.supplies:
+            try:
+                yield self._dataset(name)
+            except SourceError as exc:
+                yield CheckResult(name, "error", str(exc), "Run the check again later.")
+        yield self._calls()
+
+    def _signed_in(self) -> CheckResult:
+        details = self.account.details
+        told = (
+            f"portal {details.get('portalId')}, {details.get('accountType')}, currency "
+            f"{self.account.currency}, {details.get('timeZone')}"
+        )
+        tokens = self.account.api.tokens
+        if isinstance(tokens, RefreshedTokens) and tokens.scopes:
+            told += f"; {len(tokens.scopes)} scopes granted"
+        return CheckResult("account", "ok", told)
+
+    def _calls(self) -> CheckResult:
+        limits = self.account.api.limits
+        if limits.daily is None:
+            return CheckResult("calls", "ok", "no daily limit is told (an OAuth app has none)")
+        left, share = limits.daily_left or 0, limits.quota.daily_share
+        usable = max(0, left - int(limits.daily * (1 - share)))
+        told = f"{left} of {limits.daily} daily calls are left, {usable} of them for this source"
+        if usable:
+            return CheckResult("calls", "ok", told)
+        return CheckResult(
+            "calls", "warning", told, "Wait until midnight there, or raise quota.daily_share."
+        )
+
+    # --- datasets ------------------------------------------------------------------------------
+
+    def _dataset(self, name: str) -> CheckResult:
+        streams = streams_of(name, self.account.config)
+        if not streams:
+            return self._special(name)
+        told: list[str] = []
+        problems: list[tuple[Stream, SourceError]] = []
+        lacking: set[str] = set(self.supplies[name].columns)
+        for stream in streams:
+            try:
+                told.append(self._stream(stream, name, lacking))
+            except (MissingScopeError, UnavailableError) as exc:
+                problems.append((stream, exc))
+        text = "; ".join([*told, *(f"{s.kind} cannot be read: {exc}" for s, exc in problems)])
+        lacks: dict[str, tuple[str, ...]] = {}
+        if not told:
+            lacks = {name: ()}
+        elif lacking:
+            lacks = {name: tuple(sorted(lacking))}
+        if problems:
+            stream, first = problems[0]
+            return CheckResult(name, "warning", text, _grant(first, stream.scope), lacks)
+        if lacks:
+            fix = "Map properties that hold them under `columns:`, or do without those KPIs."
+            return CheckResult(name, "warning", text, fix, lacks)
+        return CheckResult(name, "ok", text)
+
+    def _stream(self, stream: Stream, dataset: str, lacking: set[str]) -> str:
+        """How many records there are, and which columns the account cannot fill.
+
+        Takes out of `lacking` what this stream can fill.
+        """
+        known = self.account.properties.of(stream.kind)
+        count = Objects(self.account.api, stream.kind, ()).count()
+        mapped = self.account.config.own(dataset).columns
+        entries = {**stream.all_entries, **stage_entries(self.account, stream)}
+        missing: list[str] = []
+        lacking -= set(mapped)
+        for column, entry in entries.items():
+            text, lost = settled(entry, known, stream.kind)
+            if text is not None:
+                lacking.discard(column)
+            elif column not in mapped:
+                missing.append(f"{column} (no property {lost})" if lost else column)
+        told = f"{count} {stream.kind}"
+        return f"{told}, not supplied: {', '.join(missing)}" if missing else told
+
+    def _special(self, name: str) -> CheckResult:
+        scopes = SPECIAL[name].scopes
+        try:
+            return CheckResult(name, "ok", self._reach(name))
+        except (MissingScopeError, UnavailableError) as exc:
+            fix = _grant(exc, " and ".join(scopes))
+            return CheckResult(name, "warning", str(exc), fix, {name: ()})
+
+    def _reach(self, name: str) -> str:
+        api, few = self.account.api, {"limit": "1"}
+        match name:
+            case "campaigns" | "marketing_spend":
+                api.get("campaigns", params=few)
+            case "users":
+                return f"{len(self.account.owners)} owners"
+            case "user_activity":
+                api.get("account", "activity", "login", params=few)
+                return "reachable; HubSpot keeps logins for 90 days"
+            case "exchange_rates":
+                api.get("currencies", "exchange-rates", params=few)
+            case "case_messages":
+                api.get("conversations", "threads", params=few)
+            case _:
+                kind = SPECIAL[name].kind
+                api.get("objects", kind, params=few)
+                return f"{Objects(api, kind, ()).count()} {kind} with their history"
+        return "reachable"
+
+
+def _grant(exc: SourceError, scope: str) -> str:
+    if isinstance(exc, MissingScopeError):
+        wanted = " or ".join(exc.scopes) or scope
+        return f"Grant the token the scope {wanted}, or leave out the KPIs that need the dataset."
+    return "The account's plan has no such object: leave out the KPIs that need the dataset."

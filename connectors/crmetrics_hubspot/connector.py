@@ -1,0 +1,156 @@
+"""The connector `hubspot`: an account's records through HubSpot's API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+from crmetrics.plugin import (
+    CheckResult,
+    Connector,
+    ConnectorContext,
+    Estimate,
+    ReadRequest,
+    SourceError,
+    SourceOptions,
+    Supply,
+)
+from crmetrics_hubspot.options import HubSpotOptions
+from crmetrics_hubspot.streams import SPECIAL, STREAMS, streams_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from crmetrics_hubspot.account import Account
+    from crmetrics_hubspot.api import HubSpotApi, Timing
+
+
+class HubSpotConnector(Connector):
+    """CRM objects, property history, associations, campaigns, owners and activity of one account.
+
+    timing: clocks and dice for tests.
+    """
+
+    name: ClassVar[str] = "hubspot"
+    Config: ClassVar[type[SourceOptions]] = HubSpotOptions
+
+    config: HubSpotOptions
+
+    def __init__(
+        self,
+        config: HubSpotOptions,
+        context: ConnectorContext,
+        *,
+        timing: Timing | None = None,
+    ) -> None:
+        super().__init__(config, context)
+        self._timing = timing
+        self._api: HubSpotApi | None = None
+
+    # --- what there is ------------------------------------------------------------------------
+
+    def datasets(self) -> Sequence[Supply]:
+        """The datasets that HubSpot can supply with the columns that it can fill.
+
+        An account may lack some: which, `check` and the notices of a read say.
+        """
+        names = [name for name in self.context.datasets if self._columns(name)]
+        return [self._supply(name) for name in names]
+
+    def _columns(self, name: str) -> set[str]:
+        columns = set(self.config.own(name).columns)
+        if self.config.own(name).object:
+            return {*columns, "id", "is_deleted", "updated_at"}
+        for stream in streams_of(name, self.config):
+            columns |= set(stream.columns)
+        if name in SPECIAL and not columns - set(self.config.own(name).columns):
+            columns |= set(SPECIAL[name].columns)
+        if name == "users" and self.config.test_email_domains:
+            columns.add("is_test")
+        known = name in STREAMS or name in SPECIAL
+        return columns if known else set()
+
+    def _supply(self, name: str) -> Supply:
+        dataset = self.context.datasets[name]
+        columns = self._columns(name)
+        is_records = bool(streams_of(name, self.config))
+        special = SPECIAL.get(name)
+        return Supply(
+            name,
+            tuple(c for c in dataset.column_names if c in columns and c != "source"),
+            incremental=is_records or (special is not None and special.incremental),
+            deletes=is_records,
+            selects_columns=is_records,
+        )
+
+    def check(self) -> Iterable[CheckResult]:
+        """The account, one line per dataset, and what is left of the account's calls."""
+        from crmetrics_hubspot.checking import AccountCheck
+
+        supplies = {supply.dataset: supply for supply in self.datasets()}
+        return AccountCheck(self.account, supplies).results()
+
+    def estimate(
+        self, dataset: str, columns: Sequence[str], *, rows: int | None, is_incremental: bool
+    ) -> Estimate | None:
+        """Calls by what is held of the dataset; the first read of one is a guess."""
+        from crmetrics_hubspot.estimating import estimate
+
+        return estimate(self.config, dataset, columns, rows=rows, is_incremental=is_incremental)
+
+    # --- reading ------------------------------------------------------------------------------
+
+    @cached_property
+    def account(self) -> Account:
+        """The account behind the API; connections are made on first use."""
+        from crmetrics_hubspot.account import Account
+        from crmetrics_hubspot.api import HubSpotApi
+
+        self._api = HubSpotApi(self.config, self.timing, self.context.storage)
+        return Account(self._api, self.config)
+
+    @property
+    def timing(self) -> Timing:
+        from crmetrics_hubspot.api import Timing
+
+        if self._timing is None:
+            self._timing = Timing()
+        return self._timing
+
+    def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        """The records of one dataset: the changed ones after a first read, all at times."""
+        from crmetrics_hubspot.reading import DatasetRead
+
+        name = request.dataset.name
+        streams = streams_of(name, self.config)
+        if not streams and name not in SPECIAL:
+            raise SourceError(f"HubSpot holds no {name}.")
+        read = DatasetRead(self.account, request)
+        if streams:
+            yield from read.records(streams)
+        if name in ("opportunity_stage_history", "case_status_history"):
+            yield from read.history()
+        elif name in SPECIAL and not self.config.own(name).object:
+            yield from self._special(request)
+
+    def _special(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        from crmetrics_hubspot import conversations, currencies, marketing, people
+
+        match request.dataset.name:
+            case "campaigns":
+                yield from marketing.read_campaigns(self.account, request)
+            case "marketing_spend":
+                yield from marketing.read_spend(self.account, request)
+            case "users":
+                yield from people.read_users(self.account, request)
+            case "user_activity":
+                yield from people.read_activity(self.account, request)
+            case "exchange_rates":
+                yield from currencies.read_rates(self.account, request, self.context.currency)
+            case "case_messages" if "conversations" in self.config.case_messages_from:
+                yield from conversations.read_messages(self.account, request)
+
+    def close(self) -> None:
+        if self._api is not None:
+            self._api.close()

@@ -1,0 +1,120 @@
+"""The fields that the connector adds to a record's properties, for mappings to read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.associations import FIELDS as ASSOCIATED
+from crmetrics_hubspot.associations import chosen, read_ties
+from crmetrics_hubspot.objects import PAGE, Objects
+from crmetrics_hubspot.pipelines import PROPERTIES, STAGE_FIELDS
+
+ENVELOPE_FIELDS = ("id", "archived", "changed_at")
+
+_BEHIND: Mapping[str, str] = {
+    "team_label": "hubspot_team_id",
+    "owner_of_assignee": "hs_assignee_user_id",
+    "owner_of_creator": "hs_created_by_user_id",
+}
+"""Fields looked up from a property."""
+
+_PLAIN = ("company_currency", "company_of_deal", "deal_is_won", "owner_of_ticket")
+
+
+def is_added(name: str, kind: str) -> bool:
+    """True for a field that the connector can add to records of this type."""
+    if name in STAGE_FIELDS:
+        return kind in PROPERTIES
+    return name in ENVELOPE_FIELDS or name in ASSOCIATED or name in _BEHIND or name in _PLAIN
+
+
+def properties_behind(names: Sequence[str], kind: str) -> list[str]:
+    """The properties that these added fields are made from."""
+    found = [_BEHIND[name] for name in names if name in _BEHIND]
+    if STAGE_FIELDS & set(names):
+        found += PROPERTIES[kind]
+    return found
+
+
+class AddedFields:
+    """Makes the added fields of a batch of records of one type.
+
+    labels: object -> the association label that counts.
+    """
+
+    def __init__(
+        self, account: Account, kind: str, names: Sequence[str], labels: Mapping[str, str]
+    ) -> None:
+        self._account, self._kind, self._labels = account, kind, labels
+        self._names = [name for name in names if name not in ENVELOPE_FIELDS]
+
+    def of(self, ids: Sequence[str], texts: Callable[[str], Any]) -> dict[str, Any]:
+        """Name -> column. texts: gives a property as it came."""
+        found: dict[str, Any] = {}
+        if STAGE_FIELDS & set(self._names):
+            pipeline, stage = PROPERTIES[self._kind]
+            pipelines = self._account.pipelines(self._kind)
+            found |= pipelines.fields(texts(pipeline), texts(stage))
+        tied: dict[str, list[str | None]] = {}
+        for name in self._names:
+            if name in ASSOCIATED:
+                tied[name] = self._tied(ids, ASSOCIATED[name])
+                found[name] = _column(tied[name])
+            elif name in _BEHIND:
+                known = self._looked_up(name)
+                found[name] = _column(
+                    [known.get(v or "") for v in texts(_BEHIND[name]).to_pylist()]
+                )
+            elif name == "company_currency":
+                found[name] = pa.repeat(pa.scalar(self._account.currency), len(ids))
+        return found | self._further(ids, tied)
+
+    def _tied(self, ids: Sequence[str], other: str) -> list[str | None]:
+        ties = read_ties(self._account.api, self._kind, other, ids)
+        label = self._labels.get(other, "")
+        return [chosen(ties.get(name, {}), label) for name in ids]
+
+    def _looked_up(self, name: str) -> Mapping[str, str]:
+        return self._account.teams if name == "team_label" else self._account.owner_of_user
+
+    def _further(self, ids: Sequence[str], tied: Mapping[str, list[str | None]]) -> dict[str, Any]:
+        """Fields of associated records: the ticket's owner, the deal's company and outcome."""
+        found: dict[str, Any] = {}
+        api = self._account.api
+        if "owner_of_ticket" in self._names:
+            tickets = tied.get("associated_ticket") or self._tied(ids, "tickets")
+            owners = _values(Objects(api, "tickets", ("hubspot_owner_id",)), tickets)
+            found["owner_of_ticket"] = _column([owners.get(t or "") for t in tickets])
+        if {"company_of_deal", "deal_is_won"} & set(self._names):
+            deals = tied.get("associated_deal") or self._tied(ids, "deals")
+            named = sorted({deal for deal in deals if deal})
+            ties = read_ties(api, "deals", "companies", named)
+            companies = {name: chosen(found) for name, found in ties.items()}
+            found["company_of_deal"] = _column([companies.get(deal or "") for deal in deals])
+            stages = _values(Objects(api, "deals", ("dealstage",)), deals)
+            won = self._account.pipelines("deals").stages
+            found["deal_is_won"] = pa.array(
+                [(s := won.get(stages.get(d or "") or "")) is not None and s.is_won for d in deals],
+                pa.bool_(),
+            )
+        return found
+
+
+def _values(objects: Objects, ids: Sequence[str | None]) -> dict[str, str | None]:
+    """Record -> the one property that is read of it."""
+    (name,) = objects.properties
+    named = sorted({record for record in ids if record})
+    found: dict[str, str | None] = {}
+    for start in range(0, len(named), PAGE):
+        for record in json.loads(objects.of(named[start : start + PAGE]))["results"]:
+            found[str(record["id"])] = record["properties"].get(name)
+    return found
+
+
+def _column(values: list[str | None]) -> Any:
+    return pa.array(values, pa.string())

@@ -1,0 +1,216 @@
+"""Property history as spans: the way of a deal through its stages, of a ticket through its states.
+
+HubSpot keeps the former values of each property by itself; a span lasts from one change of any of
+the followed properties to the next.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+
+from crmetrics.plugin import ReadRequest
+from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.pipelines import Pipelines
+from crmetrics_hubspot.values import INSTANT, MONEY, Misfits, typed
+
+DEAL_PROPERTIES = ("dealstage", "amount", "closedate")
+TICKET_PROPERTIES = ("hs_pipeline_stage",)
+_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The values of the followed properties from `start` to `end` (None = until now)."""
+
+    start: str
+    end: str | None
+    values: Mapping[str, str]
+
+
+def spans(history: Mapping[str, list[Mapping[str, Any]]], leading: str) -> list[Span]:
+    """The spans of a record, in order of time.
+
+    history: property -> versions, newest first. The spans begin with the first value of the
+    property `leading`. All that changed at one instant makes one span, but for several values of
+    `leading`, each of which makes its own.
+    """
+    changes = [
+        (_normal(str(version["timestamp"])), place, name, str(version.get("value") or ""))
+        for name, versions in history.items()
+        for place, version in enumerate(reversed(versions or []))
+    ]
+    changes.sort(key=lambda change: change[:2])
+    found: list[tuple[str, dict[str, str]]] = []
+    values: dict[str, str] = {}
+    for instant, group in groupby(changes, key=lambda change: change[0]):
+        at_once = list(group)
+        values |= {name: value for _, _, name, value in at_once if name != leading}
+        # A stage that was cleared leaves the record where it was.
+        stages = [value for _, _, name, value in at_once if name == leading and value]
+        for stage in stages or [values.get(leading, "")]:
+            values[leading] = stage
+            if stage and (not found or found[-1][1] != values):
+                found.append((instant, dict(values)))
+    ends: list[str | None] = [start for start, _ in found[1:]]
+    return [Span(s, e, v) for (s, v), e in zip(found, [*ends, None], strict=True)]
+
+
+def _normal(text: str) -> str:
+    """An instant that sorts as text: milliseconds always written."""
+    instant = datetime.fromisoformat(text)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+# --- rows -----------------------------------------------------------------------------------
+
+Row = dict[str, Any]
+Rows = Callable[[str, list[Span]], Iterator[Row]]
+
+
+class HistoryReader:
+    """Turns pages of records with history into batches of spans.
+
+    rows: the rows of one record. types: columns of a row that are no plain text.
+    """
+
+    def __init__(
+        self, request: ReadRequest, leading: str, rows: Rows, types: Mapping[str, pa.DataType]
+    ) -> None:
+        self._request, self._leading, self._rows = request, leading, rows
+        self._types = dict(types)
+        self._misfits = Misfits(request.dataset.name)
+
+    def batches(self, bodies: Iterable[bytes]) -> Iterator[pa.RecordBatch]:
+        waiting: list[Row] = []
+        for body in bodies:
+            for record in json.loads(body)["results"]:
+                waiting += self._of(record)
+            if len(waiting) >= _ROWS:
+                yield self._batch(waiting)
+                waiting = []
+        if waiting:
+            yield self._batch(waiting)
+
+    def _of(self, record: Mapping[str, Any]) -> Iterator[Row]:
+        found = spans(record.get("propertiesWithHistory") or {}, self._leading)
+        changed = record.get("updatedAt")
+        for row in self._rows(str(record["id"]), found):
+            yield {**row, "is_deleted": bool(record.get("archived")), "updated_at": changed}
+
+    def _batch(self, rows: list[Row]) -> pa.RecordBatch:
+        names = list(rows[0])
+        columns = {name: [row[name] for row in rows] for name in names}
+        plain = [n for n in names if n not in self._types]
+        texts = pa.RecordBatch.from_arrays(
+            [pa.array(columns[n], pa.string()) for n in self._types], names=list(self._types)
+        )
+        arrays = [pa.array(columns[n]) if n == "is_deleted" else _own(columns[n]) for n in plain]
+        arrays += typed(texts, self._types, self._misfits)
+        batch = pa.RecordBatch.from_arrays(arrays, names=[*plain, *self._types])
+        return self._request.derive(batch, {name: name for name in batch.schema.names})
+
+    def tell(self) -> None:
+        for notice in self._misfits.notices():
+            self._request.notice(notice)
+
+
+def _own(values: list[Any]) -> Any:
+    """A column of texts, truths or numbers; of nulls alone, a text."""
+    array = pa.array(values)
+    return array.cast(pa.string()) if pa.types.is_null(array.type) else array
+
+
+def deal_rows(pipelines: Pipelines) -> Rows:
+    """Rows of `opportunity_stage_history`: a stay is consecutive spans in one stage."""
+
+    def rows(deal: str, found: list[Span]) -> Iterator[Row]:
+        stay = ""
+        for number, span in enumerate(found):
+            stage = span.values["dealstage"]
+            if number == 0 or found[number - 1].values["dealstage"] != stage:
+                stay = _id(deal, span, found, number)
+            known = pipelines.stages.get(stage)
+            yield {
+                "id": _id(deal, span, found, number),
+                "opportunity_id": deal,
+                "stay_id": stay,
+                "stage": pipelines.label(stage),
+                "is_closed": known.is_closed if known else None,
+                "is_won": known.is_won if known else None,
+                "probability": known.probability if known else None,
+                "entered_at": span.start,
+                "exited_at": span.end,
+                "amount": span.values.get("amount"),
+                "close_date": span.values.get("closedate"),
+            }
+
+    return rows
+
+
+TICKET_TYPES: Mapping[str, pa.DataType] = {
+    "entered_at": INSTANT,
+    "exited_at": INSTANT,
+    "updated_at": INSTANT,
+}
+DEAL_TYPES: Mapping[str, pa.DataType] = {
+    **TICKET_TYPES,
+    "amount": MONEY,
+    "close_date": INSTANT,
+}
+
+
+def ticket_rows(pipelines: Pipelines, categories: Mapping[str, str]) -> Rows:
+    """Rows of `case_status_history`. categories: stage label or id -> status category."""
+
+    def rows(ticket: str, found: list[Span]) -> Iterator[Row]:
+        for number, span in enumerate(found):
+            stage = span.values["hs_pipeline_stage"]
+            yield {
+                "id": _id(ticket, span, found, number),
+                "case_id": ticket,
+                "status": pipelines.label(stage),
+                "status_category": _category(stage, pipelines, categories),
+                "entered_at": span.start,
+                "exited_at": span.end,
+            }
+
+    return rows
+
+
+_DEFAULT_CATEGORIES = {"1": "new", "2": "pending", "3": "open", "4": "solved"}
+"""Stages of HubSpot's default ticket pipeline: new, waiting on contact, waiting on us, closed."""
+
+
+def _category(stage: str, pipelines: Pipelines, categories: Mapping[str, str]) -> str:
+    known = pipelines.stages.get(stage)
+    for name in (stage, known.label if known else ""):
+        if name in categories:
+            return categories[name]
+    if known is None:
+        return "open"
+    if known.is_closed:
+        return "solved"
+    return _DEFAULT_CATEGORIES.get(stage, "new" if known.place == 0 else "open")
+
+
+def _id(record: str, span: Span, found: list[Span], number: int) -> str:
+    """The same for a span at every read: the record, the instant, and which of that instant."""
+    place = sum(1 for other in found[:number] if other.start == span.start)
+    stamp = int(datetime.fromisoformat(span.start).timestamp() * 1000)
+    return f"{record}-{stamp}" + (f"-{place}" if place else "")
+
+
+def history_reader(account: Account, request: ReadRequest) -> tuple[HistoryReader, str]:
+    """The reader of one of the two history datasets, and the property that leads."""
+    if request.dataset.name == "opportunity_stage_history":
+        rows = deal_rows(account.pipelines("deals"))
+        return HistoryReader(request, "dealstage", rows, DEAL_TYPES), "deals"
+    rows = ticket_rows(account.pipelines("tickets"), account.config.ticket_stages)
+    return HistoryReader(request, "hs_pipeline_stage", rows, TICKET_TYPES), "tickets"

@@ -1,0 +1,122 @@
+"""Campaigns and what was spent on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from crmetrics.plugin import ReadRequest, SourceError
+from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.tables import batches_of
+from crmetrics_hubspot.values import MONEY
+
+_PAGE = 100
+READABLE = frozenset(
+    {"hs_name", "hs_start_date", "hs_end_date", "hs_campaign_status", "hs_goal", "hs_owner",
+     "hs_currency_code", "hs_utm", "hs_audience", "hs_notes", "hs_color_hex",
+     "hs_created_by_user_id", "hs_object_id", "hs_budget_items_sum_amount",
+     "hs_spend_items_sum_amount"}
+)  # fmt: skip
+"""Standard properties of campaigns that HubSpot lets one ask for; any other `hs_` is an error,
+although the list of properties names it."""
+
+_OWN = ("hs_name", "hs_start_date", "hs_end_date", "hs_currency_code",
+        "hs_budget_items_sum_amount")  # fmt: skip
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def read_campaigns(account: Account, request: ReadRequest) -> Iterator[Any]:
+    """All campaigns: budget and dates come with the list, no call per campaign is needed."""
+    asked = tuple(name for name in request.source_fields if name not in _ROW)
+    forbidden = [name for name in asked if name.startswith("hs_") and name not in READABLE]
+    if forbidden:
+        raise SourceError(
+            f"campaigns: HubSpot does not give {', '.join(forbidden)} of campaigns; it gives "
+            f"{', '.join(sorted(READABLE))} and the account's own properties."
+        )
+    rows = (_campaign(item, asked, account.currency) for item in _campaigns(account, asked))
+    yield from batches_of(request, rows, {"budgeted_cost": MONEY})
+
+
+_ROW = ("id", "updated_at", "name", "start_date", "end_date", "budgeted_cost", "currency")
+
+
+def _campaigns(account: Account, asked: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    names = ",".join(dict.fromkeys((*_OWN, *asked)))
+    params = {"limit": str(_PAGE), "properties": names}
+    return account.api.items("campaigns", params=params)
+
+
+def _campaign(item: Mapping[str, Any], asked: tuple[str, ...], currency: str) -> dict[str, Any]:
+    own = item.get("properties") or {}
+    return {
+        "id": str(item["id"]),
+        "updated_at": item.get("updatedAt"),
+        "name": own.get("hs_name"),
+        "start_date": _day(own.get("hs_start_date")),
+        "end_date": _day(own.get("hs_end_date")),
+        "budgeted_cost": own.get("hs_budget_items_sum_amount"),
+        "currency": own.get("hs_currency_code") or currency,
+        **{name: own.get(name) for name in asked},
+    }
+
+
+def _day(text: str | None) -> str | None:
+    """A day, which may come as milliseconds at midnight UTC or as an instant."""
+    if not text:
+        return None
+    if text.isdigit():
+        return (_EPOCH + timedelta(milliseconds=int(text))).date().isoformat()
+    return text[:10]
+
+
+def read_spend(account: Account, request: ReadRequest) -> Iterator[Any]:
+    """The spend items of all campaigns: one call per campaign that has any.
+
+    With `spend_dates: campaign` a campaign's items are one amount without a day, which the engine
+    spreads over the campaign.
+    """
+    is_spread = account.config.spend_dates == "campaign"
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for campaign in _campaigns(account, ("hs_spend_items_sum_amount",)):
+            total = (campaign.get("properties") or {}).get("hs_spend_items_sum_amount")
+            if total in ("0", "0.0"):
+                continue
+            name = str(campaign["id"])
+            totals = account.api.json("campaigns", name, "budget", "totals")
+            items = totals.get("spendItems") or ()
+            currency = totals.get("currencyCode") or account.currency
+            if is_spread and items:
+                yield _spread(name, totals, currency, campaign.get("updatedAt"))
+            elif not is_spread:
+                yield from (_item(name, item, currency) for item in items)
+
+    yield from batches_of(request, rows(), {"amount": MONEY})
+
+
+def _item(campaign: str, item: Mapping[str, Any], currency: str) -> dict[str, Any]:
+    entered = _EPOCH + timedelta(milliseconds=int(item["createdAt"]))
+    changed = _EPOCH + timedelta(milliseconds=int(item.get("updatedAt") or item["createdAt"]))
+    return {
+        "id": f"{campaign}-{item['id']}",
+        "updated_at": changed.isoformat(),
+        "spend_date": entered.date().isoformat(),
+        "campaign_id": campaign,
+        "amount": str(item["amount"]),
+        "currency": currency,
+    }
+
+
+def _spread(
+    campaign: str, totals: Mapping[str, Any], currency: str, changed: str | None
+) -> dict[str, Any]:
+    return {
+        "id": campaign,
+        "updated_at": changed,
+        "spend_date": None,
+        "campaign_id": campaign,
+        "amount": str(totals["spendTotal"]),
+        "currency": currency,
+    }

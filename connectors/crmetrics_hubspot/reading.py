@@ -1,0 +1,148 @@
+"""One dataset, from the first call to the last batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from crmetrics.plugin import ReadRequest
+from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.api import UnavailableError
+from crmetrics_hubspot.history import DEAL_PROPERTIES, TICKET_PROPERTIES, history_reader
+from crmetrics_hubspot.leads import stage_entries
+from crmetrics_hubspot.objects import PAGE, Objects
+from crmetrics_hubspot.records import RecordReader, texts_of
+from crmetrics_hubspot.streams import Stream
+from crmetrics_hubspot.values import INSTANT, Misfits, compute, typed
+
+_KEPT_ARCHIVED = 50_000
+
+
+@dataclass
+class Progress:
+    """What is known of a dataset from its last read, and what this read adds.
+
+    until: how far the last read came; refreshed: when it last went through all records. archived:
+    object -> ids in the recycle bin.
+    """
+
+    until: datetime | None = None
+    refreshed: datetime | None = None
+    archived: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, request: ReadRequest) -> Progress:
+        state: Any = {} if request.is_full else request.state
+        return cls(
+            _instant(state.get("until")), _instant(state.get("refreshed")),
+            dict(state.get("archived") or {}),
+        )  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "until": self.until.isoformat() if self.until else None,
+            "refreshed": self.refreshed.isoformat() if self.refreshed else None,
+            "archived": self.archived,
+        }
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+class DatasetRead:
+    """Reads the records of a dataset: all, or those that changed, and what left."""
+
+    def __init__(self, account: Account, request: ReadRequest) -> None:
+        self._account, self._request, self._started = account, request, request.started
+        self._before = Progress.of(request)
+        self.since = request.since or self._before.until
+        last = self._before.refreshed
+        every = account.config.refresh_every
+        self.is_refresh = self.since is None or last is None or self._started - last >= every
+        self._now: dict[str, list[str]] = {}
+
+    def records(self, streams: Sequence[Stream]) -> Iterator[pa.RecordBatch]:
+        """The records of all streams; state is saved at the end."""
+        found = 0
+        for stream in streams:
+            try:
+                others = tuple(other.kind for other in streams if other is not stream)
+                yield from self._stream(stream, others)
+                found += 1
+            except UnavailableError as exc:
+                if len(streams) == 1:
+                    raise
+                self._request.notice(f"{stream.kind} are not read: {exc}")
+        self._save()
+
+    def history(self) -> Iterator[pa.RecordBatch]:
+        """The spans of property history."""
+        reader, kind = history_reader(self._account, self._request)
+        followed = DEAL_PROPERTIES if kind == "deals" else TICKET_PROPERTIES
+        objects = Objects(self._account.api, kind, ("hs_object_id",), followed)
+        yield from reader.batches(self._bodies(objects))
+        reader.tell()
+        self._save()
+
+    # --- one object ------------------------------------------------------------------------------
+
+    def _stream(self, stream: Stream, others: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+        stream = replace(stream, entries={**stream.entries, **stage_entries(self._account, stream)})
+        reader = RecordReader(
+            self._account,
+            self._request,
+            stream.kind,
+            stream.all_entries,
+            requires=stream.requires,
+            siblings=others,
+        )
+        objects = Objects(self._account.api, stream.kind, reader.properties)
+        for batch in self._all(objects, reader):
+            if self.is_refresh:
+                # What no walk through all records gives is gone for good.
+                self._request.retain(batch.column("id"))
+            yield batch
+        reader.tell()
+
+    def _all(self, objects: Objects, reader: RecordReader) -> Iterator[pa.RecordBatch]:
+        yield from reader.batches(self._bodies(objects))
+        yield from self._left(objects, reader)
+
+    def _bodies(self, objects: Objects) -> Iterator[bytes]:
+        if self.is_refresh or self.since is None:
+            return objects.all()
+        return objects.changed(self.since, self._request.until)
+
+    def _left(self, objects: Objects, reader: RecordReader) -> Iterator[pa.RecordBatch]:
+        """The recycle bin: what is new in it, and what came back out of it."""
+        here: list[str] = []
+
+        def is_new(raw: pa.RecordBatch) -> Any:
+            here.extend(texts_of(raw, "id"))
+            if self.since is None:
+                return pa.repeat(pa.scalar(True), raw.num_rows)
+            (archived,) = typed(
+                raw.select(["archivedAt"]), {"archivedAt": INSTANT}, Misfits(objects.kind)
+            )
+            return compute.fill_null(
+                compute.greater_equal(archived, pa.scalar(self.since, INSTANT)), True
+            )
+
+        yield from reader.batches(objects.all(archived=True), keeps=is_new)
+        before = self._before.archived.get(objects.kind, [])
+        back = sorted(set(before) - set(here))
+        for start in range(0, len(back), PAGE):
+            bodies = [objects.of(back[start : start + PAGE])]
+            yield from reader.batches(bodies, at=self._started)
+        self._now[objects.kind] = sorted(here, key=len)[:_KEPT_ARCHIVED]
+
+    def _save(self) -> None:
+        refreshed = self._started if self.is_refresh else self._before.refreshed
+        self._request.save_state(
+            Progress(self._request.until or self._started, refreshed, self._now).state()
+        )

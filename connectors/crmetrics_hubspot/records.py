@@ -1,0 +1,239 @@
+"""Pages of records as canonical batches of one dataset."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from crmetrics.plugin import ReadRequest, SourceError, did_you_mean, http
+from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.fields import ENVELOPE_FIELDS, AddedFields, is_added, properties_behind
+from crmetrics_hubspot.mapping import ENVELOPE, Entries, Entry, alternatives, fields_in
+from crmetrics_hubspot.properties import PropertyInfo
+from crmetrics_hubspot.values import INSTANT, Misfits, arrow_type, compute, nulls, typed
+
+MERGED = "hs_merged_object_ids"
+_MERGED_CONTACTS = "hs_calculated_merged_vids"
+_JOINED_BYTES = 4 * 1024 * 1024
+
+
+class RecordReader:
+    """Turns pages of one object type into batches of a dataset.
+
+    entries: the connector's mapping. requires: fields of which one at least must have a value, or
+    be true, for a record to belong to the dataset. siblings: the other objects of the dataset; what
+    the project file maps need only be known to one of them.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        request: ReadRequest,
+        kind: str,
+        entries: Entries,
+        *,
+        requires: tuple[str, ...] = (),
+        siblings: tuple[str, ...] = (),
+    ) -> None:
+        self._account, self._request, self.kind = account, request, kind
+        self._known = account.properties.of(kind)
+        self._siblings = siblings
+        self._absent: list[str] = []
+        self.lacking: dict[str, str] = {}
+        self._entries = self._settled({**ENVELOPE, **entries})
+        self._requires = tuple(
+            name for name in requires if name in self._known or is_added(name, kind)
+        )
+        self._fields = self._wanted_fields()
+        self._added = [name for name in self._fields if is_added(name, kind)]
+        own = account.config.own(request.dataset.name)
+        self._adding = AddedFields(account, kind, self._added, own.association_labels)
+        self._misfits = Misfits(kind)
+        self.properties = self._properties()
+        self._types = self._arrow_types()
+        self._merging = [n for n in (MERGED, _MERGED_CONTACTS) if n in self.properties]
+
+    # --- what to ask for -----------------------------------------------------------------------
+
+    def _settled(self, entries: Entries) -> dict[str, str]:
+        """One entry per wanted column: the first alternative that the account can fill."""
+        found: dict[str, str] = {}
+        for column, entry in entries.items():
+            if column not in self._request.columns or column in self._request.mapping:
+                continue
+            text, missing = settled(entry, self._known, self.kind)
+            if text is None:
+                self.lacking[column] = missing
+            else:
+                found[column] = text
+        return found
+
+    def _wanted_fields(self) -> tuple[str, ...]:
+        """Fields of the settled entries and of the project file's, and those that are required."""
+        fields = dict.fromkeys((*ENVELOPE_FIELDS, *self._requires))
+        fields |= dict.fromkeys(self._request.fields_of(self._entries))
+        for name in self._request.source_fields:
+            if name not in self._known and not is_added(name, self.kind):
+                if not any(name in self._account.properties.of(kind) for kind in self._siblings):
+                    raise self._unknown(name)
+                self._absent.append(name)
+        return tuple(name for name in fields if name not in self._absent)
+
+    def _unknown(self, name: str) -> SourceError:
+        dataset = self._request.dataset.name
+        hint = did_you_mean(name, self._known)
+        return SourceError(
+            f"{dataset}: the project file maps {name!r}, which {self.kind} do not have in this "
+            f"account. {hint}".rstrip()
+        )
+
+    def _properties(self) -> tuple[str, ...]:
+        names = dict.fromkeys(name for name in self._fields if name in self._known)
+        names |= dict.fromkeys(
+            n for n in properties_behind(self._added, self.kind) if n in self._known
+        )
+        if "merged_into_id" in self._request.dataset or self.kind == "deals":
+            names |= dict.fromkeys(n for n in (MERGED, _MERGED_CONTACTS) if n in self._known)
+        return tuple(names)
+
+    def _arrow_types(self) -> dict[str, pa.DataType]:
+        dataset = self._request.dataset
+        texts = {**self._entries, **self._request.mapping}
+        types: dict[str, pa.DataType] = {}
+        for name in self._fields:
+            if name in self._known and name not in ENVELOPE_FIELDS:
+                word = re.compile(rf"\b{re.escape(name)}\b")
+                uses = {dataset.column(c).type for c, text in texts.items() if word.search(text)}
+                types[name] = arrow_type(self._known[name].type, set(uses))
+        return types
+
+    # --- batches -------------------------------------------------------------------------------
+
+    def batches(
+        self,
+        bodies: Iterable[bytes],
+        *,
+        keeps: Callable[[pa.RecordBatch], Any] | None = None,
+        at: datetime | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """The records of these pages. keeps: chooses among the records as they came. at: when they
+        were seen to have changed, where that is later than what they say."""
+        fields: dict[str, pa.DataType] = dict.fromkeys(
+            ("id", "updatedAt", "archivedAt"), pa.string()
+        )
+        fields["archived"] = pa.bool_()
+        fields |= {f"properties.{name}": pa.string() for name in self.properties}
+        pages = http.JsonRecords("results", fields)
+        for raw in pages.batches(bodies, joined_bytes=_JOINED_BYTES):
+            if keeps is not None:
+                raw = raw.filter(keeps(raw))
+            if raw.num_rows:
+                yield from self._canonical(raw, at)
+
+    def _canonical(self, raw: pa.RecordBatch, at: datetime | None) -> Iterator[pa.RecordBatch]:
+        ids = texts_of(raw, "id")
+
+        def texts(name: str) -> Any:
+            return raw.column(f"properties.{name}")
+
+        own = pa.RecordBatch.from_arrays(
+            [texts(name) for name in self._types], names=list(self._types)
+        )
+        columns: dict[str, Any] = {
+            "id": raw.column("id"),
+            "archived": compute.fill_null(raw.column("archived"), False),
+            "changed_at": _changed_at(raw, at),
+        }
+        columns |= self._adding.of(ids, texts)
+        columns |= dict(zip(self._types, typed(own, self._types, self._misfits), strict=True))
+        columns |= {name: nulls(raw.num_rows, pa.string()) for name in self._absent}
+        batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+        batch = self._belonging(batch)
+        if batch.num_rows:
+            yield self._request.derive(batch, self._entries)
+        yield from self._merged_away(raw, columns["changed_at"])
+
+    def _belonging(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The records that belong to the dataset."""
+        if not self._requires:
+            return batch
+        mask: Any = None
+        for name in self._requires:
+            column = batch.column(name)
+            has = column if pa.types.is_boolean(column.type) else compute.is_valid(column)
+            mask = has if mask is None else compute.or_(mask, has)
+        return batch.filter(compute.fill_null(mask, False))
+
+    def _merged_away(self, raw: pa.RecordBatch, changed: Any) -> Iterator[pa.RecordBatch]:
+        """A row for each id that was merged into one of these records."""
+        rows: dict[str, tuple[str, Any]] = {}
+        for name in self._merging:
+            column = raw.column(f"properties.{name}")
+            if column.null_count == len(column):
+                continue
+            for record, text, at in zip(
+                texts_of(raw, "id"), column.to_pylist(), changed.to_pylist(), strict=True
+            ):
+                for old in re.findall(r"\d+", re.sub(r":\d+", "", text or "")):
+                    if old != record:
+                        rows[old] = (record, at)
+        if rows:
+            yield self._tombstones(rows)
+
+    def _tombstones(self, rows: Mapping[str, tuple[str, Any]]) -> pa.RecordBatch:
+        columns: dict[str, Any] = {"id": pa.array(list(rows), pa.string())}
+        known = set(self._request.columns)
+        if "is_deleted" in known:
+            columns["is_deleted"] = pa.repeat(pa.scalar(True), len(rows))
+        if "updated_at" in known:
+            columns["updated_at"] = pa.array([at for _, at in rows.values()], INSTANT)
+        if "merged_into_id" in known:
+            columns["merged_into_id"] = pa.array([into for into, _ in rows.values()], pa.string())
+        return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+    # --- what to tell --------------------------------------------------------------------------
+
+    def tell(self) -> None:
+        """Tell the user of columns that the account cannot fill, and of values that do not fit."""
+        for column, name in self.lacking.items():
+            why = f"have no property {name!r}" if name else "have no stage dates for it"
+            self._request.notice(
+                f"{self._request.dataset.name}.{column} is not supplied: {self.kind} {why} in this "
+                "account. Map another property under `columns:` if one holds it."
+            )
+        for notice in self._misfits.notices():
+            self._request.notice(notice)
+
+
+def settled(entry: Entry, known: Mapping[str, PropertyInfo], kind: str) -> tuple[str | None, str]:
+    """The first alternative that records of this type can fill; else None and what is missing."""
+    lacking = ""
+    for text in alternatives(entry):
+        missing = [f for f in fields_in(text) if f not in known and not is_added(f, kind)]
+        if not missing:
+            return text, ""
+        lacking = lacking or missing[0]
+    return None, lacking
+
+
+def texts_of(raw: pa.RecordBatch, name: str) -> list[str]:
+    """A column of texts without nulls."""
+    return [str(text) for text in raw.column(name).to_pylist()]
+
+
+def _changed_at(raw: pa.RecordBatch, at: datetime | None) -> Any:
+    types = {"updatedAt": INSTANT, "archivedAt": INSTANT}
+    own = raw.select(["updatedAt", "archivedAt"])
+    updated, archived = typed(own, types, Misfits("records"))
+    found = _later(updated, archived)
+    return found if at is None else _later(found, pa.repeat(pa.scalar(at, INSTANT), raw.num_rows))
+
+
+def _later(one: Any, other: Any) -> Any:
+    """The later of two instants; a null is earlier than any."""
+    is_other = compute.fill_null(compute.greater(other, one), False)
+    return compute.if_else(compute.or_(is_other, compute.is_null(one)), other, one)
