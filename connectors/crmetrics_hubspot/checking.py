@@ -57,7 +57,7 @@ class AccountCheck:
         if limits.daily is None:
             return CheckResult("calls", "ok", "no daily limit is told (an OAuth app has none)")
         left, share = limits.daily_left or 0, limits.quota.daily_share
-        usable = max(0, left - int(limits.daily * (1 - share)))
+        usable = max(0, left - limits.daily + int(limits.daily * share))
         told = f"{left} of {limits.daily} daily calls are left, {usable} of them for this source"
         if usable:
             return CheckResult("calls", "ok", told)

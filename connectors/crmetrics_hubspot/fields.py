@@ -13,6 +13,7 @@ from crmetrics_hubspot.associations import FIELDS as ASSOCIATED
 from crmetrics_hubspot.associations import chosen, read_ties
 from crmetrics_hubspot.objects import PAGE, Objects
 from crmetrics_hubspot.pipelines import PROPERTIES, STAGE_FIELDS
+from crmetrics_hubspot.values import INSTANT, Misfits, typed
 
 ENVELOPE_FIELDS = ("id", "archived", "changed_at")
 
@@ -20,8 +21,11 @@ _BEHIND: Mapping[str, str] = {
     "team_label": "hubspot_team_id",
     "owner_of_assignee": "hs_assignee_user_id",
     "owner_of_creator": "hs_created_by_user_id",
+    "unqualified_at": "hs_lead_status",
 }
-"""Fields looked up from a property."""
+"""Fields made from a property."""
+
+_UNQUALIFIED = "UNQUALIFIED"
 
 _PLAIN = ("company_currency", "company_of_deal", "deal_is_won", "owner_of_ticket")
 
@@ -65,6 +69,8 @@ class AddedFields:
             if name in ASSOCIATED:
                 tied[name] = self._tied(ids, ASSOCIATED[name])
                 found[name] = _column(tied[name])
+            elif name == "unqualified_at":
+                found[name] = self._unqualified(ids, texts("hs_lead_status").to_pylist())
             elif name in _BEHIND:
                 known = self._looked_up(name)
                 found[name] = _column(
@@ -78,6 +84,20 @@ class AddedFields:
         ties = read_ties(self._account.api, self._kind, other, ids)
         label = self._labels.get(other, "")
         return [chosen(ties.get(name, {}), label) for name in ids]
+
+    def _unqualified(self, ids: Sequence[str], states: Sequence[str | None]) -> Any:
+        """When those that are unqualified now first became so: the history of a few records."""
+        named = [record for record, state in zip(ids, states, strict=True) if state == _UNQUALIFIED]
+        objects = Objects(self._account.api, self._kind, (), ("hs_lead_status",))
+        first: dict[str, str] = {}
+        for start in range(0, len(named), objects.page):
+            for record in json.loads(objects.of(named[start : start + objects.page]))["results"]:
+                versions = (record.get("propertiesWithHistory") or {}).get("hs_lead_status") or ()
+                stamps = [v["timestamp"] for v in versions if v.get("value") == _UNQUALIFIED]
+                if stamps:
+                    first[str(record["id"])] = str(min(stamps))
+        texts = pa.RecordBatch.from_arrays([_column([first.get(n) for n in ids])], names=["at"])
+        return typed(texts, {"at": INSTANT}, Misfits(self._kind))[0]
 
     def _looked_up(self, name: str) -> Mapping[str, str]:
         return self._account.teams if name == "team_label" else self._account.owner_of_user

@@ -58,8 +58,8 @@ def spans(history: Mapping[str, list[Mapping[str, Any]]], leading: str) -> list[
             values[leading] = stage
             if stage and (not found or found[-1][1] != values):
                 found.append((instant, dict(values)))
-    ends: list[str | None] = [start for start, _ in found[1:]]
-    return [Span(s, e, v) for (s, v), e in zip(found, [*ends, None], strict=True)]
+    ends: list[str | None] = [*(start for start, _ in found[1:]), None]
+    return [Span(start, ends[place], v) for place, (start, v) in enumerate(found)]
 
 
 def _normal(text: str) -> str:

@@ -74,7 +74,7 @@ class Limits:
                     "ceiling or ask for fewer KPIs if this happens again."
                 )
             if self.daily is not None and self.daily_left is not None:
-                reserve = int(self.daily * (1 - self.quota.daily_share))
+                reserve = self.daily - int(self.daily * self.quota.daily_share)
                 if self.daily_left <= reserve:
                     raise SourceError(
                         f"{self.daily_left} of the account's {self.daily} daily calls are left, "

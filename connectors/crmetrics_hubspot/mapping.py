@@ -84,6 +84,7 @@ LEADS_OF_CONTACTS: Entries = {
     "became_customer_at": _first_entry("customer"),
     "first_response_at": "hs_sa_first_engagement_date",
     "converted_opportunity_id": "associated_deal",
+    "disqualified_at": "unqualified_at",
     "merged_into_id": _NOBODY,
 }
 

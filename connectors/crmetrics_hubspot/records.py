@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from crmetrics.plugin import ReadRequest, SourceError, did_you_mean, http
 from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.closing import DefaultCloseDates
 from crmetrics_hubspot.fields import ENVELOPE_FIELDS, AddedFields, is_added, properties_behind
 from crmetrics_hubspot.mapping import ENVELOPE, Entries, Entry, alternatives, fields_in
 from crmetrics_hubspot.properties import PropertyInfo
@@ -53,6 +54,9 @@ class RecordReader:
         own = account.config.own(request.dataset.name)
         self._adding = AddedFields(account, kind, self._added, own.association_labels)
         self._misfits = Misfits(kind)
+        # With `close_date` from elsewhere, or told to leave it out, there is nothing to watch.
+        watched = self._entries.get("close_date") == "closedate" and kind == "deals"
+        self._close_dates = DefaultCloseDates(account) if watched else None
         self.properties = self._properties()
         self._types = self._arrow_types()
         self._merging = [n for n in (MERGED, _MERGED_CONTACTS) if n in self.properties]
@@ -153,6 +157,8 @@ class RecordReader:
         columns |= {name: nulls(raw.num_rows, pa.string()) for name in self._absent}
         batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         batch = self._belonging(batch)
+        if self._close_dates is not None:
+            self._close_dates.look(batch)
         if batch.num_rows:
             yield self._request.derive(batch, self._entries)
         yield from self._merged_away(raw, columns["changed_at"])
@@ -207,6 +213,8 @@ class RecordReader:
             )
         for notice in self._misfits.notices():
             self._request.notice(notice)
+        if self._close_dates is not None and self._close_dates.count:
+            self._request.notice(self._close_dates.notice())
 
 
 def settled(entry: Entry, known: Mapping[str, PropertyInfo], kind: str) -> tuple[str | None, str]:

@@ -76,6 +76,10 @@ class HubSpotSimulator(Service):
         self._grants[token] = _Grant(frozenset(scopes))
         return token
 
+    def end_access_tokens(self) -> None:
+        """The access tokens of the OAuth app stop working before their time."""
+        self._grants = {name: g for name, g in self._grants.items() if g.ends is None}
+
     # --- one call ----------------------------------------------------------------------------
 
     def handle(self, call: Call) -> Answer:
@@ -157,7 +161,7 @@ class HubSpotSimulator(Service):
         ends = self.clock() + self.token_life
         token = f"simulated-access-token-{self._refreshes:04d}"
         # An older access token of the app stops working.
-        self._grants = {name: g for name, g in self._grants.items() if g.ends is None}
+        self.end_access_tokens()
         self._grants[token] = _Grant(self.app_scopes, ends)
         if self.rotates_refresh_token:
             self.refresh_token = f"na1-simulated-refresh-token-{self._refreshes:04d}"
