@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from crmetrics.compiler.fact import Fact, quoted
+from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.rowset import RowSet
 
 REASONS: Mapping[str, str] = {
@@ -33,12 +33,9 @@ class ExcludedCounts:
 
 def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
     """None when the row set reads no dataset itself, or nothing of it was excluded."""
-    fact = rowset.fact
-    if fact is None or fact.relation.dataset is None:
+    other = rowset.excluded_fact()
+    if other is None:
         return None
-    if not rowset.around.has_excluded(fact.relation.name):
-        return None
-    other = _mirror(rowset)
     counts: dict[str, str] = {}
     columns: dict[int, dict[str, str]] = {}
     for item in rowset.compiled:
@@ -59,9 +56,3 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
         "select\n  " + ",\n  ".join(shown) + f"\nfrom fact\n{rowset.group_by()}"
     )
     return ExcludedCounts(name, statement, columns)
-
-
-def _mirror(rowset: RowSet) -> Fact:
-    """The fact of the row set over the excluded rows instead of the live ones."""
-    assert rowset.fact is not None
-    return rowset.fact.over(f"excluded_{rowset.fact.relation.name}")

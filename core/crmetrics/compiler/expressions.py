@@ -72,14 +72,15 @@ class Aggregate:
     """One aggregate of an expression, with the filter under which its rows count.
 
     sql: the aggregate, filter included. total: count of the rows under the filter. used: count of
-    those whose argument is not null (None where every row is used). inputs: columns in the
-    argument.
+    those whose argument is not null (None where every row is used). argument: what is aggregated,
+    empty for count(*); inputs: its columns.
     """
 
     sql: str
     condition: str
     total: str
     used: str | None
+    argument: str
     inputs: tuple[str, ...]
     is_additive: bool
     is_distinct: bool
@@ -103,8 +104,8 @@ def split(sql: str, condition: str, place: Place = NOWHERE) -> Split:
     """
     outer, parts, names, is_additive = _recall("split", place, sql, condition)
     found = tuple(
-        Aggregate(own, both, total, used, tuple(inputs), *flags)
-        for own, both, total, used, inputs, *flags in parts
+        Aggregate(own, both, total, used, argument, tuple(inputs), *flags)
+        for own, both, total, used, argument, inputs, *flags in parts
     )
     return Split(outer, found, frozenset(names), is_additive)
 

@@ -7,7 +7,7 @@ per dimension (null = not part of the group) and the aggregates `a0`, `a1`, ...
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -190,12 +190,31 @@ class RowSet:
         count = self._alias(f"count(*) filter (where {condition})")
         return replace(item, coverage={**item.coverage, "orphan": count})
 
-    def _only_latest(self, fact: Fact, where: list[str]) -> str:
+    def rows_sql(self, extra: Sequence[tuple[str, str]]) -> str:
+        """The rows of the fact that count, with further columns (SQL, name)."""
+        assert self.fact is not None
+        if self.operands[0].measure.latest:
+            return self._only_latest(self.fact, self.fact_where, extra)
+        return self.fact.sql(self.fact_where, extra)
+
+    def excluded_fact(self) -> Fact | None:
+        """The fact over the rows that quality rules left out; None when there are none, or when
+        they cannot be told from the rows of a model."""
+        if self.fact is None or self.fact.relation.dataset is None:
+            return None
+        if not self.around.has_excluded(self.fact.relation.name):
+            return None
+        return self.fact.over(f"excluded_{self.fact.relation.name}")
+
+    def _only_latest(
+        self, fact: Fact, where: list[str], further: Sequence[tuple[str, str]] = ()
+    ) -> str:
         """The fact with the latest of the rows that are the same, in each window and group."""
         measure = self.operands[0].measure
         assert measure.latest is not None and len(self.operands[0].groupings) == 1
         place = measure.place("latest")
         extra = [
+            *further,
             (fact.expression(measure.latest.per, place), "latest_per"),
             (fact.expression(measure.latest.by, place), "latest_by"),
         ]

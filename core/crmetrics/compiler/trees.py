@@ -149,7 +149,7 @@ def split(sql: str, condition: str) -> list[Any]:
     shape = _text(outer)
     for number in range(len(found)):
         shape = shape.replace(f"__{number}__", f"{{{number}}}")
-    is_additive = len(found) == 1 and shape == "{0}" and found[0][5]
+    is_additive = len(found) == 1 and shape == "{0}" and found[0][6]
     return [shape, found, sorted(seen), is_additive]
 
 
@@ -172,6 +172,7 @@ def _aggregate(node: exp.Expression, condition: str) -> list[Any]:
         both,
         _count(both),
         used,
+        _text(argument) if argument is not None else "",
         sorted(_columns(argument)) if argument is not None else [],
         isinstance(inner, (exp.Count, exp.CountIf, exp.Sum)),
         is_distinct,

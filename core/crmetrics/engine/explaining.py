@@ -8,29 +8,30 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.compiler import expressions
-from crmetrics.compiler.fact import quoted
-from crmetrics.compiler.plan import Part
+from crmetrics.compiler.excluded import REASONS
 from crmetrics.compiler.program import Program
 from crmetrics.compiler.rowset import Operand, RowSet
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.asking import Asked
-from crmetrics.engine.given import prepared
-from crmetrics.errors import UsageError
+from crmetrics.engine.given import periods_of, prepared
+from crmetrics.engine.projecting import is_projected
+from crmetrics.engine.records import RecordSql, leaves
+from crmetrics.warehouse.placeholders import words
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from crmetrics.engine.project import Project
 
-_RECORD_KEYS = ("id", "opportunity_id", "account_id", "case_id", "lead_id", "owner_id", "user_id")
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Rows left after one step on the way to a number. what: `opportunities: live`."""
+    """Rows left after one step on the way to a number, or left out by it. what: `cases: live`,
+    `cases: excluded_deleted`."""
 
     what: str
     rows: int
+    is_left_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,40 +75,44 @@ def explain(
     as_of: datetime | str | None,
     grain: str | None,
 ) -> Explanation:
-    kpi, variant = project.catalog.resolve(name)
+    project.catalog.resolve(name)
     asked = Asked((name,), period, grain=grain, by=by, as_of=as_of)
     project.ensure_loaded()
     question = project.question(asked)
     with project.answerer(question.periods, as_of) as answerer:
-        program = answerer.program(prepared(question, answerer))
-        measure = kpi.variant(variant).measure
-        settings = answerer.settings.of(kpi.id, measure.settings)
-        results = answerer.run(program)
-        return Explanation(
-            kpi=kpi.id,
-            variant=variant,
-            title=kpi.title,
-            question=kpi.question,
-            definition=_definition(answerer, name),
-            needs={key: sorted(columns) for key, columns in program.needs.get(name, {}).items()},
-            settings={key: settings[key] for key in measure.settings if key in settings},
-            definition_hash=program.labelled[0].definition_hash if program.labelled else "",
-            statements=_script(answerer, program),
-            steps=_steps(answerer, program),
-            results=results,
-            missing=", ".join(f"{m.status}: {m.what}" for m in program.missing),
-            guardrails=kpi.guardrails,
-            dimensions=kpi.dimensions,
-            notes={
-                key: text
-                for key, text in (
-                    ("Treatment", kpi.treatment),
-                    ("Common mistakes", kpi.mistakes),
-                    ("Source", kpi.source),
-                )
-                if text
-            },
-        )
+        return explained(answerer, question)
+
+
+def explained(answerer: Answerer, question: Question) -> Explanation:
+    """The explanation of a question about one KPI."""
+    (name,) = question.kpis
+    kpi, variant = answerer.catalog.resolve(name)
+    # A projection is answered over other periods than those whose steps are shown.
+    is_of_others = is_projected(answerer.catalog, name) or periods_of(answerer.catalog, name)
+    answer = answerer.answer(question) if is_of_others else None
+    program = answerer.program(prepared(question, answerer))
+    found = answerer.run(program)
+    results = found if answer is None else answer
+    own = kpi.variant(variant).measure.settings
+    settings = answerer.settings.of(kpi.id, own)
+    notes = {"Treatment": kpi.treatment, "Common mistakes": kpi.mistakes, "Source": kpi.source}
+    return Explanation(
+        kpi=kpi.id,
+        variant=variant,
+        title=kpi.title,
+        question=kpi.question,
+        definition=_definition(answerer, name),
+        needs={key: sorted(columns) for key, columns in program.needs.get(name, {}).items()},
+        settings={key: settings[key] for key in own if key in settings},
+        definition_hash=program.labelled[0].definition_hash if program.labelled else "",
+        statements=_script(answerer, program),
+        steps=_steps(answerer, program, results),
+        results=results,
+        missing=", ".join(f"{m.status}: {m.what}" for m in program.missing),
+        guardrails=kpi.guardrails,
+        dimensions=kpi.dimensions,
+        notes={label: text for label, text in notes.items() if text},
+    )
 
 
 def _definition(answerer: Answerer, name: str) -> Mapping[str, str]:
@@ -163,8 +168,6 @@ def _empty_periods() -> Sequence[str]:
 
 def _models_of(answerer: Answerer, text: str, views: Sequence[str]) -> set[str]:
     """The model views that a text names, with those they read themselves."""
-    from crmetrics.warehouse.placeholders import words
-
     needed: set[str] = set()
     waiting = [text]
     while waiting:
@@ -175,119 +178,99 @@ def _models_of(answerer: Answerer, text: str, views: Sequence[str]) -> set[str]:
     return needed
 
 
-def _steps(answerer: Answerer, program: Program) -> list[Step]:
-    found: list[Step] = []
-    for rowset in program.rowsets:
-        relation = rowset.operands[0].measure.relation
-        label = rowset.operands[0].label
-        if relation in answerer.datasets:
-            entry = answerer.session.inventory[relation]
-            live = answerer.session.scalar(f"select count(*) from live_{relation}")
-            found += [
-                Step(f"{relation}: loaded", entry.rows),
-                Step(f"{relation}: live at as_of (deleted, test and merged rows out)", int(live)),
-            ]
-        rows = answerer.session.scalar(f"select count(*) from (\n{rowset.fact_sql}\n)")
-        found.append(Step(f"{label}: rows of the fact in the periods", int(rows)))
-    return found
+# --- rows at each step ---------------------------------------------------------------------------
 
 
-# --- the records behind a number -----------------------------------------------------------------
+def _steps(answerer: Answerer, program: Program, results: pa.Table) -> list[Step]:
+    """From what was loaded to what counts, with everything that was left out in between."""
+    found: dict[Step, None] = {}
+    for label, operand, rowset in leaves(program):
+        relation = operand.measure.relation
+        for dataset in _datasets(answerer, relation):
+            found |= dict.fromkeys(_live_steps(answerer, dataset))
+        if relation not in answerer.datasets and operand.measure.shape != "period":
+            rows = answerer.session.scalar(f"select count(*) from {relation}")
+            found[Step(f"{relation}: rows", int(rows))] = None
+        found |= dict.fromkeys(_counting_steps(answerer, label, operand, rowset))
+    for name, count in _left_out(results).items():
+        found[Step(f"coverage: {name}", count, is_left_out=True)] = None
+    return list(found)
 
 
-def rows_behind(
-    project: Project,
-    name: str,
-    *,
-    period: str | None,
-    by: Any,
-    where: str | None,
-    as_of: datetime | str | None,
-) -> pa.Table:
-    """One row per record, period and input: `input` (empty for the KPI's own rows), `relation`,
-    `source`, `record` (its id), `period_start`, `segment`, `in_numerator`, `in_denominator`, and
-    `columns` (what the measure reads, as text)."""
-    project.catalog.resolve(name)
-    asked = Asked((name,), period, by=by, where=where, as_of=as_of)
-    project.ensure_loaded()
-    question = project.question(asked)
-    with project.answerer(question.periods, as_of) as answerer:
-        program = answerer.program(question)
-        if program.missing:
-            gap = program.missing[0]
-            raise UsageError(f"{name} has no rows: {gap.status} ({gap.what}).")
-        return _records(answerer, program, question)
+def _datasets(answerer: Answerer, relation: str) -> list[str]:
+    """The datasets behind a relation: itself, or what its model, vector or view is made of."""
+    known: dict[str, None] = {}
+    waiting, seen = [relation.partition("__")[0]], set()
+    while waiting:
+        name = waiting.pop(0)
+        dataset = name.removeprefix("live_")
+        if dataset in answerer.datasets:
+            known[dataset] = None
+        if name in seen or dataset in answerer.datasets:
+            continue
+        seen.add(name)
+        if name in answerer.catalog.models:
+            waiting += sorted(words(answerer.catalog.models[name].text))
+        elif name in answerer.catalog.vectors:
+            waiting.append(answerer.catalog.vectors[name].relation)
+        elif name in answerer.session.relations:
+            for text in answerer.session.prelude([name]):
+                waiting += sorted(word for word in words(text) if word.startswith("live_"))
+    return list(known)
 
 
-def _records(answerer: Answerer, program: Program, question: Question) -> pa.Table:
-    import pyarrow as pa
-
-    for statement in program.statements:
-        if statement.kind == "setup":
-            answerer.session.prepare(statement.sql)
-            answerer.session.execute(statement.sql)
-    tables = []
-    for item in program.labelled:
-        for label, part in _leaves(item.part, ""):
-            assert part.operand is not None
-            rowset = next(r for r in program.rowsets if part.operand in r.operands)
-            answerer.session.prepare(rowset.fact_sql)
-            tables.append(answerer.session.arrow(_record_sql(label, part.operand, rowset)))
-    return pa.concat_tables(tables, promote_options="permissive")
-
-
-def _leaves(part: Part, label: str) -> list[tuple[str, Part]]:
-    if part.operand is not None:
-        return [(label, part)]
-    found: list[tuple[str, Part]] = []
-    for name, child in part.inputs.items():
-        found += _leaves(child, f"{label}/{name}".lstrip("/"))
-    return found
+def _live_steps(answerer: Answerer, dataset: str) -> list[Step]:
+    """Rows loaded, what quality rules took out by reason, and what KPIs see."""
+    session = answerer.session
+    live, excluded = f"live_{dataset}", f"excluded_{dataset}"
+    for name in (live, excluded):
+        session.relation(name)
+    loaded = session.inventory[dataset].rows
+    seen = int(session.scalar(f"select count(*) from {live}"))
+    reasons = dict(session.rows(f"select _reason, count(*) from {excluded} group by _reason"))
+    out = {REASONS[reason]: int(reasons[reason]) for reason in REASONS if reason in reasons}
+    later = loaded - seen - sum(out.values())
+    if later > 0:
+        out["after_as_of"] = later
+    return [
+        Step(f"{dataset}: loaded", loaded),
+        *(Step(f"{dataset}: {reason}", count, is_left_out=True) for reason, count in out.items()),
+        Step(f"{dataset}: live", seen),
+    ]
 
 
-def _record_sql(label: str, operand: Operand, rowset: RowSet) -> str:
-    fact = rowset.fact
-    assert fact is not None
-    relation = fact.relation
-    key = next((name for name in _RECORD_KEYS if name in relation.columns), None)
-    extra = [(f"f.{key}" if key else "null", "__record")]
-    extra.append(("f.source" if "source" in relation.columns else "null", "__source"))
-    columns = fact.column_names()
-    sides = {side: _side(operand, side) for side in ("numerator", "denominator", "value")}
-    numerator = sides["numerator"] or sides["value"] or "true"
-    denominator = sides["denominator"] or "true"
-    dims = [name for name in columns if name.startswith("by ")]
-    values = [name for name in columns if not name.startswith("by ")]
-    segment = ", ".join(f"'{name[3:]}': {quoted(name)}" for name in dims)
-    shown = ", ".join(f"'{name}': {quoted(name)}::varchar" for name in values)
-    window = rowset.tables.windows
-    condition = rowset.condition_of(operand)
-    return (
-        f"with fact as (\n{fact.sql(rowset.fact_where, extra)}\n)\n"
-        f"select '{label}' as input, '{relation.name}' as relation,"
-        " __source::varchar as source, __record::varchar as record,"
-        " w.opens as period_start, w.closes as period_end,"
-        f" {'map {' + segment + '}' if dims else 'map([]::varchar[], []::varchar[])'} as segment,"
-        f" coalesce({numerator}, false) as in_numerator,"
-        f" coalesce({denominator}, false) as in_denominator,"
-        f" {'map {' + shown + '}' if values else 'map([]::varchar[], []::varchar[])'} as columns\n"
-        # Under other names: a measure may read period_start and the like from the fact itself.
-        "from fact join (select window_id as number, period_start as opens, period_end as closes"
-        f" from {window}) w on w.number = fact.window_id\n"
-        + (f"where {condition}\n" if condition else "")
-        + "order by w.opens, record"
-    )
+def _counting_steps(answerer: Answerer, label: str, operand: Operand, rowset: RowSet) -> list[Step]:
+    """Rows of the periods asked for, and how many of them each side of the measure counts."""
+    session, measure = answerer.session, operand.measure
+    name = label or operand.label
+    rows = int(session.scalar(f"select count(*) from (\n{rowset.rows_sql(())}\n)"))
+    text = RecordSql(label, operand, rowset).text()
+    session.prepare(text)
+    counted = session.rows(
+        "select count(*) filter (where in_numerator), count(*) filter (where in_denominator)"
+        f" from (\n{text}\n)"
+    )[0]
+    steps = [Step(f"{name}: in the periods", rows)]
+    if measure.denominator:
+        steps.append(Step(f"{name}: in the denominator", int(counted[1])))
+        steps.append(Step(f"{name}: in the numerator", int(counted[0])))
+    else:
+        steps.append(Step(f"{name}: in the value", int(counted[0])))
+    return steps
 
 
-def _side(operand: Operand, key: str) -> str:
-    """SQL that is true for the rows that one side of the measure counts."""
-    sql = getattr(operand.measure, key)
-    if not sql:
-        return ""
-    split = expressions.split(sql, "", operand.measure.place(key))
-    terms = []
-    for aggregate in split.aggregates:
-        condition = aggregate.condition or "true"
-        present = [f"{quoted(name)} is not null" for name in aggregate.inputs]
-        terms.append(expressions.conjunction([condition, *present]))
-    return " or ".join(f"({term})" for term in dict.fromkeys(terms))
+def _left_out(results: pa.Table) -> dict[str, int]:
+    """The coverage counts of the value; of its groups, where there is no total."""
+    rows = results.select(["segment", "coverage"]).to_pylist()
+    totals = [row for row in rows if not row["segment"]]
+    found: dict[str, float] = {}
+    for row in totals or rows:
+        for name, count in row["coverage"] or ():
+            found[name] = found.get(name, 0) + count
+    return {name: int(count) for name, count in found.items() if not _is_no_count(name)}
+
+
+def _is_no_count(name: str) -> bool:
+    """The rows that were used, and coverage entries that add up money (Q6)."""
+    is_amount = name.endswith(("_revenue", "_spend")) and not name.startswith("missing_")
+    return is_amount or name == "rows_used"

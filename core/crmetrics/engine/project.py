@@ -207,8 +207,9 @@ class Project:
         where: str | None = None,
         as_of: datetime | str | None = None,
     ) -> pa.Table:
-        """The records behind a number: source, id, and which side of the ratio they are on."""
-        from crmetrics.engine.explaining import rows_behind
+        """The records behind a number: source, id, which side of the ratio they are on, and which
+        were left out and why (see `engine.records.rows_behind`)."""
+        from crmetrics.engine.records import rows_behind
 
         with self._telling_all():
             return rows_behind(self, kpi, period=period, by=by, where=where, as_of=as_of)

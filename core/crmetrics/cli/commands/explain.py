@@ -14,7 +14,7 @@ from crmetrics.cli.options import GRAINS, by_option, command, groupings, json_op
 from crmetrics.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from crmetrics.engine.explaining import Explanation
+    from crmetrics.engine.explaining import Explanation, Step
 
 
 @command("explain")
@@ -57,7 +57,7 @@ def _print(found: Explanation, session: Session) -> None:
     _print_pairs("Reads", needs, console)
     settings = ((key, str(value)) for key, value in found.settings.items())
     _print_pairs("Settings", settings, console)
-    _print_pairs("Rows", ((step.what, f"{step.rows:,}") for step in found.steps), console)
+    _print_pairs("Rows", ((step.what, _count(step)) for step in found.steps), console)
     if found.missing:
         console.print(f"\nNo value: {found.missing}")
     elif found.results is not None:
@@ -67,6 +67,10 @@ def _print(found: Explanation, session: Session) -> None:
     for label, text in found.notes.items():
         console.print(f"\n{label}\n  {' '.join(text.split())}")
     console.print(f"\nDefinition {found.definition_hash}")
+
+
+def _count(step: Step) -> str:
+    return f"{'-' if step.is_left_out else ''}{step.rows:,}"
 
 
 def _print_pairs(title: str, pairs: Iterable[tuple[str, str]], console: Console) -> None:
@@ -92,7 +96,10 @@ def _document(found: Explanation) -> dict[str, Any]:
     from crmetrics import export
 
     shown = {item.name: getattr(found, item.name) for item in fields(found)}
-    shown["steps"] = [{"what": step.what, "rows": step.rows} for step in found.steps]
+    shown["steps"] = [
+        {"what": step.what, "rows": step.rows, "is_left_out": step.is_left_out}
+        for step in found.steps
+    ]
     del shown["results"]
     document: dict[str, Any] = redact_leaves(
         {key: dict(value) if hasattr(value, "items") else value for key, value in shown.items()}
