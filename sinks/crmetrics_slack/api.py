@@ -34,6 +34,11 @@ class Refused(Exception):
         self.needed = str(answer.get("needed") or "")
         super().__init__(self.explain())
 
+    @property
+    def is_passing(self) -> bool:
+        """True when the same call may succeed later."""
+        return self.error in _MAY_HAVE_ACTED | _DECLINED
+
     def explain(self) -> str:
         where = f" ({self.details})" if self.details else ""
         return (

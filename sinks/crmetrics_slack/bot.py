@@ -311,7 +311,8 @@ def find(api: SlackApi, delivery: Delivery, channel: str, destination: str) -> S
     """Whether the report of this delivery is in the channel; needs the scope channels:history.
 
     What the attempt kept is known without asking. `absent` only after the history was read to its
-    end, or as far as a report can lie back.
+    end, or as far as a report can lie back. `unknown` when Slack does not let us look; raises
+    SinkError when it cannot answer now, so that a later run asks again.
     """
     kept = Thread.kept(delivery.previous)
     try:
@@ -331,9 +332,13 @@ def find(api: SlackApi, delivery: Delivery, channel: str, destination: str) -> S
             cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
                 return Settled("absent")
-    except (Refused, SinkError):
+    except (Refused, SinkError) as exc:
         if kept.ts:
             return Settled("arrived", kept.receipt(destination, 0))
+        if isinstance(exc, SinkError):
+            raise
+        if exc.is_passing:
+            raise SinkError(f"{exc.explain()} Run again later.") from None
     return Settled("unknown")
 
 

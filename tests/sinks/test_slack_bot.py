@@ -448,6 +448,24 @@ def test_what_never_arrived_is_posted(sink: PatientSlackSink, slack: SlackWorksp
     assert len(slack.general.messages) == 3
 
 
+@pytest.mark.parametrize("policy", ["at_most_once", "at_least_once"])
+@pytest.mark.parametrize("fault", ["503", "service_unavailable"])
+def test_while_slack_cannot_answer_the_attempt_stays_open(
+    slack: SlackWorkspace, policy: str, fault: str
+) -> None:
+    sink = make_sink(slack, on_unknown=policy)
+    slack.faults.hang_up(on="postMessage")
+    with pytest.raises(UnknownOutcomeError):
+        sink.write(report())
+    refusal = json.dumps({"ok": False, "error": fault}).encode()
+    status, body = (503, b"") if fault == "503" else (200, refusal)
+    slack.faults.answer(status, body, on="history", times=None)
+    with pytest.raises(SinkError, match=r"again"):
+        sink.settle(report())
+    slack.faults.clear()
+    assert sink.settle(report()).state == "absent"
+
+
 @pytest.mark.parametrize(("policy", "expected"), [("at_most_once", 1), ("at_least_once", 2)])
 def test_without_the_scope_to_look_the_policy_decides(
     slack: SlackWorkspace, policy: str, expected: int
