@@ -38,7 +38,8 @@ class Column:
     """One column of a dataset.
 
     nullable=False means that KPIs rely on the value; a null is kept and counted, only a missing
-    key rejects a row. default: what stands in when a source does not deliver a flag.
+    key rejects a row. default: what stands in when a source does not deliver a flag. expression:
+    SQL over the dataset's other columns, of a column that no source delivers (a segment).
     """
 
     name: str
@@ -49,6 +50,7 @@ class Column:
     default: bool | str | None = None
     salesforce: str = ""
     hubspot: str = ""
+    expression: str = ""
 
     @property
     def sql_type(self) -> str:

@@ -17,6 +17,7 @@ from crmetrics.catalog.definition import (
 )
 from crmetrics.catalog.identities import Identity
 from crmetrics.catalog.registry import Catalog, ReadCatalog, load_catalog, read_catalog
+from crmetrics.catalog.segments import Segment
 
 __all__ = [
     "NOWHERE",
@@ -32,6 +33,7 @@ __all__ = [
     "Model",
     "Place",
     "ReadCatalog",
+    "Segment",
     "Variant",
     "Vector",
     "WindowSpec",

@@ -25,6 +25,7 @@ from crmetrics.catalog.definition import (
 from crmetrics.catalog.fields import Fields
 from crmetrics.catalog.identities import Identity, read_identity
 from crmetrics.catalog.inheriting import inherited, shape_of
+from crmetrics.catalog.segments import Segment, effective_from, read_segment
 from crmetrics.config.tree import Listing, Node, Scalar, Section, find, to_data
 from crmetrics.errors import Finding, did_you_mean
 from crmetrics.periods import GRAINS
@@ -32,7 +33,8 @@ from crmetrics.results import UNITS
 
 _ID = re.compile(r"[a-z][a-z0-9_]*")
 _FILE_KEYS = (
-    "pack", "title", "about", "version", "uses", "dimensions", "vectors", "identities", "kpis",
+    "pack", "title", "about", "version", "uses", "dimensions", "vectors", "identities", "segments",
+    "kpis",
 )  # fmt: skip
 _MEASURE_KEYS = (
     "from", "shape", "time", "span", "where", "value", "numerator", "denominator", "n",
@@ -65,6 +67,7 @@ class DefinitionFile:
     dimensions: list[DerivedDimension] = field(default_factory=list)
     vectors: list[Vector] = field(default_factory=list)
     identities: list[Identity] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
     uses: tuple[str, ...] = ()
     title: str = ""
     about: str = ""
@@ -106,6 +109,12 @@ def read_definitions(root: Section, pack: str, findings: list[Finding]) -> Defin
         identity = read_identity(name, pack, fields, _inputs(fields))
         if identity is not None:
             result.identities.append(identity)
+    segments = top.below("segments")
+    for name, fields in (segments.sections() if segments else {}).items():
+        fields.path = f"segments.{name}"
+        segment = read_segment(name, pack, fields)
+        if segment is not None:
+            result.segments.append(segment)
     return result
 
 
@@ -144,7 +153,7 @@ def _kpi(name: str, pack: str, fields: Fields, faulty: set[str]) -> Kpi:
         source=fields.text("source"),
         overrides=fields.text("overrides"),
         owners=fields.texts("owners"),
-        effective_from=fields.text("effective_from"),
+        effective_from=effective_from(fields),
         min_sample=fields.number("min_sample"),
         place=fields.place(""),
     )

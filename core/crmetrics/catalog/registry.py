@@ -11,6 +11,7 @@ from crmetrics.catalog.definition import DerivedDimension, Kpi, Measure, Model, 
 from crmetrics.catalog.general import GENERAL_DIMENSIONS
 from crmetrics.catalog.identities import Identity, unknown_kpis
 from crmetrics.catalog.reading import DefinitionFile, read_definitions
+from crmetrics.catalog.segments import Segment
 from crmetrics.config.variables import Environment
 from crmetrics.config.yaml_reader import read_document
 from crmetrics.errors import ConfigError, Finding, UsageError, did_you_mean
@@ -24,7 +25,7 @@ class Catalog:
     kpis: id -> KPI, the enabled ones. models: name -> SQL model. dimensions: name -> the derived
     dimensions of that name (for different relations). others: KPIs that are not enabled and only
     serve as inputs. disabled: those of them that the project file leaves out. identities: name ->
-    what must hold between KPIs, for those that are enabled.
+    what must hold between KPIs, for those that are enabled. segments: name -> groups of records.
     """
 
     kpis: Mapping[str, Kpi] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Catalog:
     others: Mapping[str, Kpi] = field(default_factory=dict)
     disabled: frozenset[str] = frozenset()
     identities: Mapping[str, Identity] = field(default_factory=dict)
+    segments: Mapping[str, Segment] = field(default_factory=dict)
 
     def input(self, name: str) -> tuple[Kpi, str]:
         """The KPI and variant that an input names; it need not be enabled."""
@@ -145,6 +147,7 @@ def read_catalog(
             others,
             frozenset(hidden & known),
             identities,
+            builder.segments,
         ),
         tuple(builder.findings),
         frozenset(builder.faulty),
@@ -188,6 +191,7 @@ class _Builder:
         self.dimensions: dict[str, tuple[DerivedDimension, ...]] = dict(GENERAL_DIMENSIONS)
         self.vectors: dict[str, Vector] = {}
         self.identities: dict[str, Identity] = {}
+        self.segments: dict[str, Segment] = {}
         self.uses: dict[str, None] = {}
         self.faulty: set[str] = set()
         self.is_whole = True
@@ -222,7 +226,7 @@ class _Builder:
         self.faulty |= content.faulty
         for kpi in content.kpis:
             known = self.kpis.get(kpi.id)
-            if known is not None and kpi.overrides != kpi.id:
+            if known is not None and (kpi.overrides != kpi.id or known.pack == kpi.pack):
                 self._clash(kpi, known, shown)
             elif known is None and kpi.overrides:
                 self._nothing_to_override(kpi, shown)
@@ -234,16 +238,23 @@ class _Builder:
         self.uses |= dict.fromkeys(content.uses)
         self.vectors |= {vector.name: vector for vector in content.vectors}
         for identity in content.identities:
-            self._identity(identity, shown)
+            self._named("identities", self.identities, identity, shown)
+        for segment in content.segments:
+            self._named("segments", self.segments, segment, shown)
 
     def _clash(self, kpi: Kpi, known: Kpi, shown: str) -> None:
+        who = f"pack {known.pack!r}"
+        hint = f"Take another id, or say `overrides: {kpi.id}` to replace it."
+        if known.pack == kpi.pack:
+            who = f"{known.place.file}:{known.place.line}"
+            hint = "Keep one of the two, or take another id."
         self.findings.append(
             Finding(
-                f"{kpi.id}: pack {known.pack!r} defines this KPI already.",
+                f"{kpi.id}: {who} defines this KPI already.",
                 shown,
                 kpi.place.line,
                 kpi.place.column,
-                f"Take another id, or say `overrides: {kpi.id}` to replace it.",
+                hint,
             )
         )
 
@@ -263,18 +274,14 @@ class _Builder:
         for pack in packs:
             self.findings += unknown_kpis(self.identities.values(), self.kpis, pack=pack)
 
-    def _identity(self, identity: Identity, shown: str) -> None:
-        known = self.identities.setdefault(identity.name, identity)
-        if known is not identity:
+    def _named(self, section: str, known: dict[str, Any], item: Any, shown: str) -> None:
+        """Take an identity or segment, unless another file has one of that name."""
+        other = known.setdefault(item.name, item)
+        if other is not item:
+            message = f"{section}.{item.name}: pack {other.pack!r} states one of this name already."
+            at = item.place
             self.findings.append(
-                Finding(
-                    f"identities.{identity.name}: pack {known.pack!r} states this identity "
-                    "already.",
-                    shown,
-                    identity.place.line,
-                    identity.place.column,
-                    "Give it another name.",
-                )
+                Finding(message, shown, at.line, at.column, "Give it another name.")
             )
 
     def _model(self, model: Model) -> None:

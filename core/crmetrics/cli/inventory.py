@@ -93,6 +93,8 @@ def _dimensions(session: Session) -> Iterator[Entry]:
     for kpi in session.catalog.kpis.values():
         for dimension in kpi.dimensions:
             of.setdefault(dimension, []).append(kpi.id)
+    for name in session.catalog.segments:
+        of.setdefault(name, [])
     for name in sorted(of):
         yield {"name": name, "kpis": of[name]}
 

@@ -18,6 +18,9 @@ from crmetrics.compiler.rowset import Compiled
 from crmetrics.errors import did_you_mean
 
 _EMPTY_MAP = "map([]::varchar[], []::double[])"
+BEFORE_AGREED = "before_effective_date"
+"""Flag of a period that begins before the definition's `effective_from`."""
+
 _FIELDS = ("value", "numerator", "denominator", "n")
 
 
@@ -221,7 +224,8 @@ class Labelled:
 
     maturing: slices whose window is still open. min_sample: flag `low_sample` below it (0 = no
     such rule). is_rate: numerator and denominator are counts, so that an interval can be given.
-    is_assumed: it reads dates that nobody recorded.
+    is_assumed: it reads dates that nobody recorded. early: slices that begin before the definition
+    was agreed.
     """
 
     ordinal: int
@@ -239,6 +243,7 @@ class Labelled:
     is_stale: bool = False
     is_assumed: bool = False
     dims: tuple[str, ...] = ()
+    early: tuple[int, ...] = ()
 
 
 def final_select(item: Labelled, render: Callable[[str], str]) -> str:
@@ -294,7 +299,7 @@ def _status_columns(item: Labelled, name: str, render: Callable[[str], str]) -> 
         f"{str(item.is_stale).lower()} as is_stale",
         f"{str(part.measure.looks_ahead).lower()} as looks_ahead",
         f"{_special(item, name, render)} as special",
-        f"{own_flags(part, name, render)} as own_flags",
+        f"{_flags(item, name, render)} as own_flags",
         f"{item.min_sample} as min_sample",
         f"{str(item.is_rate).lower()} as is_rate",
         f"'{item.definition_hash}' as definition_hash",
@@ -314,6 +319,14 @@ def special_status(part: Part, name: str, render: Callable[[str], str]) -> str:
         for status, condition in _conditions(part, name, "status_when", render)
     ]
     return f"case {' '.join(cases)} end" if cases else "null::varchar"
+
+
+def _flags(item: Labelled, name: str, render: Callable[[str], str]) -> str:
+    found = own_flags(item.part, name, render)
+    if not item.early:
+        return found
+    is_early = _in_list("k.slice", item.early)
+    return f"list_concat({found}, case when {is_early} then ['{BEFORE_AGREED}'] else [] end)"
 
 
 def own_flags(part: Part, name: str, render: Callable[[str], str]) -> str:

@@ -189,7 +189,8 @@ class Needs:
         column = path.column
         if column not in relation.columns:
             column = virtual_base(column) or column
-        self.add(relation.name, [column])
+        computed = relation.dataset.column(column).expression if relation.dataset else ""
+        self.add(relation.name, expressions.columns(computed) if computed else [column])
 
     # --- what is not there -----------------------------------------------------------------------
 

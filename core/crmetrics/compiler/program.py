@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from crmetrics.catalog import NOWHERE, Catalog, Kpi, Measure, Vector
+from crmetrics.catalog import NOWHERE, Catalog, Kpi, Measure, Segment, Vector
 from crmetrics.compiler import expressions
 from crmetrics.compiler.assemble import Assembler, Labelled, final_select, result_select
 from crmetrics.compiler.excluded import excluded_counts
@@ -305,6 +306,7 @@ class Compiler:
             uncovered=() if undated else self._uncovered(part),
             undated_status=undated,
             is_stale=self.is_stale(program.needs.get(requested.name, {})),
+            early=self._early(requested.kpi, part),
         )
 
     def _min_sample(self, kpi: Kpi, part: Part, unit: str) -> int:
@@ -325,6 +327,14 @@ class Compiler:
             for s in self.book.slices
             if not clock.is_over(date.fromordinal(s.end.toordinal() + days))
         )
+
+    def _early(self, kpi: Kpi, part: Part) -> tuple[int, ...]:
+        """Slices that begin before the day from which the definition, or a segment that it names,
+        is agreed."""
+        named = named_segments(repr(part.measure), self.planner.catalog)
+        days = [kpi.effective_from, *(segment.effective_from for segment in named)]
+        agreed = max((date.fromisoformat(day) for day in days if day), default=date.min)
+        return tuple(s.index for s in self.book.slices if s.start < agreed)
 
     def _undated_status(self, part: Part) -> str:
         """The status of a measure whose dataset has rows, but none that is dated; else empty."""
@@ -420,13 +430,24 @@ def _content(part: Part, catalog: Catalog) -> dict[str, Any]:
     model = catalog.models.get(measure.relation.partition("__")[0])
     vector = catalog.vectors.get(measure.relation)
     text = repr(replace(vector, place=NOWHERE)) if vector else ""
+    segments = {
+        each.name: [*each.groups.items(), each.otherwise]
+        for each in named_segments(repr(measure), catalog)
+    }
     return {
         "measure": repr(measure),
         "model": model.text if model else text,
         "settings": {key: str(value) for key, value in sorted(part.settings.items())
                      if key in measure.settings},
         "inputs": {name: _content(child, catalog) for name, child in part.inputs.items()},
+        **({"segments": segments} if segments else {}),
     }  # fmt: skip
+
+
+def named_segments(measure: str, catalog: Catalog) -> list[Segment]:
+    """The segments that a measure names in its expressions."""
+    segments = catalog.segments.values()
+    return [each for each in segments if re.search(rf"\b{each.name}\b", measure)]
 
 
 def _number(value: int | None) -> str:

@@ -124,6 +124,8 @@ def status_words(status: str, flags: Collection[str], n: int | None) -> str:
     found = [_STATUS_WORDS[name] for name in (status, *flags) if name in _STATUS_WORDS]
     if "low_sample" in flags:
         found.append("small sample" + (f" (n = {n:,})" if n is not None else ""))
+    if "before_effective_date" in flags:
+        found.append("before the definition was agreed")
     if is_contradicted(flags):
         found.append("contradicts other figures, see the notes")
     return "; ".join(dict.fromkeys(found))

@@ -136,6 +136,10 @@ def _definition(answerer: Answerer, name: str) -> Mapping[str, str]:
         "Unit": kpi.variant(variant).unit or kpi.unit,
         "Better": kpi.better,
         "Pack": kpi.pack,
+        "Overrides": kpi.overrides and f"{kpi.overrides} of the packs",
+        "Owners": ", ".join(kpi.owners),
+        "Effective from": kpi.effective_from,
+        "Defined at": f"{kpi.place.file}:{kpi.place.line}" if kpi.pack == "project" else "",
     }
     return {label: text for label, text in entries.items() if text}
 

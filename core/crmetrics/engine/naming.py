@@ -15,6 +15,7 @@ from functools import cached_property
 from crmetrics.catalog import Catalog, Kpi, Measure, Place, ReadCatalog, read_catalog
 from crmetrics.config import SETTINGS, ProjectConfig
 from crmetrics.config.mentions import Mention, Mentions
+from crmetrics.engine.segments import segment_findings
 from crmetrics.errors import Finding, PluginError, UsageError, did_you_mean
 from crmetrics.goals import kpi_traits, lint_goal
 from crmetrics.loader import PluginRegistry
@@ -58,6 +59,7 @@ class _LookUp:
     def named(self) -> Named:
         faulty = set(self.read.faulty) | self.unknown_inputs()
         self.findings += self.read.findings
+        self.segments()
         self.disabled()
         self.kpi_settings()
         for job in self.mentions.jobs:
@@ -127,6 +129,14 @@ class _LookUp:
         except UsageError as exc:
             return "" if self.may_exist(name) else str(exc)
         return ""
+
+    def segments(self) -> None:
+        """Wrong segments are told and left out, so that the rest can be looked at."""
+        known = self.catalog.segments
+        wrong = segment_findings(known.values(), self.registry.datasets)
+        self.findings += [finding for findings in wrong.values() for finding in findings]
+        right = {name: segment for name, segment in known.items() if name not in wrong}
+        self.catalog = replace(self.catalog, segments=right)
 
     # --- names of KPIs ---------------------------------------------------------------------------
 

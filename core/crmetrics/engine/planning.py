@@ -186,7 +186,7 @@ def _read_by(answerer: Answerer, program: Program) -> dict[str, set[str]]:
     texts += answerer.session.prelude(sorted(named))
     mentioned = frozenset[str]().union(*(words(text) for text in texts))
     return {
-        name: {column for column in dataset.column_names if column in mentioned}
+        name: {c.name for c in dataset.columns if c.name in mentioned and not c.expression}
         for name, dataset in answerer.datasets.items()
         if f"live_{name}" in mentioned
     }

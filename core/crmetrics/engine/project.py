@@ -20,6 +20,7 @@ from crmetrics.engine.effective import Settings
 from crmetrics.engine.goal_rows import GoalRows
 from crmetrics.engine.identities import Checked, answered
 from crmetrics.engine.naming import look_up
+from crmetrics.engine.segments import with_segments
 from crmetrics.errors import ConfigError
 from crmetrics.loader import PluginRegistry, load_plugins
 from crmetrics.periods import Calendar, Period
@@ -332,7 +333,7 @@ class Project:
         """
         clock = self.clock(as_of)
         view = self.view(clock, periods)
-        datasets = self.registry.datasets
+        datasets = with_segments(self.registry.datasets, self.catalog.segments.values())
         opened: ComputeSession = (
             open_for_binding(datasets, view)
             if is_binding

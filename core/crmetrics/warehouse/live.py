@@ -156,6 +156,8 @@ class LiveRelations:
         values = []
         for column in dataset.columns:
             name = identifier(column.name)
+            if column.expression:
+                continue
             if not self._stores(dataset, column.name):
                 value = f"{default_of(column)}::{column.sql_type}"
             elif column.name == "merged_into_id" and self._has_merged(dataset.name):
@@ -218,7 +220,8 @@ class LiveRelations:
             found = self.references.join(parent.references or "", "stored", parent.name, "gone")
             joins.append(f"anti join gone_{parent.references} as gone\n    on {found}")
         wanted += self._visible(dataset)
-        return head + _select(dataset, self._columns(dataset, "null::varchar"), joins, wanted)
+        text = _select(dataset, self._columns(dataset, "null::varchar"), joins, wanted)
+        return head + _computed(dataset, text)
 
     def _excluded(self, dataset: Dataset) -> str:
         head = f"create or replace temp view excluded_{dataset.name} as\n"
@@ -239,7 +242,7 @@ class LiveRelations:
         columns = self._columns(dataset, "own_merge.survivor_id")
         columns += f",\n    case\n        {cases}\n    end as _reason"
         inner = _select(dataset, columns, joins, self._visible(dataset))
-        return f"{head}select * from (\n{inner}\n)\nwhere _reason is not null"
+        return head + _computed(dataset, f"select * from (\n{inner}\n)\nwhere _reason is not null")
 
     # --- temp tables -------------------------------------------------------------------------
 
@@ -369,6 +372,16 @@ def _select(dataset: Dataset, columns: str, joins: list[str], wanted: list[str])
     if wanted:
         lines.append("where " + "\n    and ".join(wanted))
     return "\n".join(lines)
+
+
+def _computed(dataset: Dataset, text: str) -> str:
+    """The rows with the columns that are computed of the others."""
+    computed = [
+        f"{column.expression} as {identifier(column.name)}"
+        for column in dataset.columns
+        if column.expression
+    ]
+    return f"select *, {', '.join(computed)}\nfrom (\n{text}\n)" if computed else text
 
 
 def _nothing(dataset: Dataset, *further: str) -> str:
