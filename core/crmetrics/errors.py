@@ -5,7 +5,8 @@
     ├── ConfigError               exit 2   crmetrics.yaml, a definition, a variable
     ├── PluginError               exit 2   a plugin that is needed cannot be used
     ├── SourceError               exit 3   a source failed: file, credentials, network, data
-    │   └── http.HttpError        exit 3   no usable answer; sinks make a SinkError of it
+    │   ├── http.HttpError        exit 3   no usable answer; sinks make a SinkError of it
+    │   └── UnavailableError      exit 3   a source has no such dataset for this user
     ├── WarehouseError            exit 1   the warehouse file cannot be used
     │   └── WarehouseLockedError  exit 8   another process holds it
     ├── JobBusyError              exit 8   another process runs this job, or the scheduler
@@ -94,6 +95,14 @@ class SourceError(CrmetricsError):
     """A source could not be read whole; nothing of the failed dataset was kept."""
 
     exit_code = ExitCode.SOURCE
+
+
+class UnavailableError(SourceError):
+    """The source has no such dataset for this user: a feature that is off, a right that is missing.
+
+    Raised by `Connector.read` before any row. When the source never gave the dataset, that is no
+    failure: it counts as not there, which puts KPIs out of reach and nothing else.
+    """
 
 
 class WarehouseError(CrmetricsError):

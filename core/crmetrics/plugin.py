@@ -34,6 +34,7 @@ from crmetrics.errors import (
     Finding,
     SinkError,
     SourceError,
+    UnavailableError,
     UnknownOutcomeError,
     UsageError,
     did_you_mean,
@@ -90,6 +91,7 @@ __all__ = [
     "SourceStorage",
     "Supply",
     "Tone",
+    "UnavailableError",
     "UnknownOutcomeError",
     "UsageError",
     "by_urgency",
@@ -205,16 +207,19 @@ class ReadRequest(Protocol):
 
         Raises SourceError that names the column, the expression and an offending value."""
 
-    def fields_of(self, fields: Mapping[str, str]) -> tuple[str, ...]:
-        """The source fields behind the wanted columns, each once: what to request.
+    def fields_of(self, fields: Mapping[str, str], columns: Sequence[str] = ()) -> tuple[str, ...]:
+        """The source fields behind the wanted columns (all, or those named), each once: what to
+        request.
 
         fields: the connector's own mapping, canonical column -> source field or SQL expression over
         source fields. The user's `mapping` comes before it."""
 
-    def derive(self, batch: pa.RecordBatch, fields: Mapping[str, str]) -> pa.RecordBatch:
-        """The wanted columns out of a batch of source fields: the user's `mapping` first, else
-        `fields`; cast to their canonical types. A naive timestamp is read in the zone of the
-        source.
+    def derive(
+        self, batch: pa.RecordBatch, fields: Mapping[str, str], columns: Sequence[str] = ()
+    ) -> pa.RecordBatch:
+        """The wanted columns (all, or those named) out of a batch of source fields: the user's
+        `mapping` first, else `fields`; cast to their canonical types. A naive timestamp is read in
+        the zone of the source.
 
         Raises SourceError that names the column, the expression and an offending value."""
 

@@ -73,6 +73,8 @@ class SyncReport:
         for report in self.failures:
             yield f"{report.source}.{report.dataset} was not read: {report.error}"
         for report in self.reports:
+            if report.status == "absent":
+                yield f"{report.source}.{report.dataset} is not there: {report.error}"
             if report.rejected:
                 yield (
                     f"{report.source}.{report.dataset}: {report.rejected:,} of "

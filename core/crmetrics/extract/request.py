@@ -73,24 +73,26 @@ class Request:
         chosen = columns or tuple(self.mapping)
         return self._mapper.evaluate(batch, {name: self.mapping[name] for name in chosen})
 
-    def fields_of(self, fields: Mapping[str, str]) -> tuple[str, ...]:
-        """The source fields behind the wanted columns, each once.
+    def fields_of(self, fields: Mapping[str, str], columns: Sequence[str] = ()) -> tuple[str, ...]:
+        """The source fields behind the wanted columns (all, or those named), each once.
 
         fields: the connector's own entries, canonical column -> source field or SQL expression;
         the project file's entries come before them.
         """
         found: dict[str, None] = {}
-        for column, text in self._chosen(fields).items():
+        for column, text in self._chosen(fields, columns).items():
             found.update(dict.fromkeys(self._mapper.parse(column, text).fields))
         return tuple(found)
 
-    def derive(self, batch: pa.RecordBatch, fields: Mapping[str, str]) -> pa.RecordBatch:
-        """The wanted columns that the project file or `fields` gives, from source fields."""
-        return self._mapper.evaluate(batch, self._chosen(fields))
+    def derive(
+        self, batch: pa.RecordBatch, fields: Mapping[str, str], columns: Sequence[str] = ()
+    ) -> pa.RecordBatch:
+        """The wanted columns (all, or those named) that the project file or `fields` gives."""
+        return self._mapper.evaluate(batch, self._chosen(fields, columns))
 
-    def _chosen(self, fields: Mapping[str, str]) -> dict[str, str]:
+    def _chosen(self, fields: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:
         entries = {**fields, **self.mapping}
-        return {column: entries[column] for column in self.columns if column in entries}
+        return {name: entries[name] for name in columns or self.columns if name in entries}
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         self.intake.save_state(state)

@@ -108,6 +108,7 @@ class LoadReport:
     that left because their part or the whole dataset was read again without them.
     rows: records of this source and dataset that the warehouse holds afterwards.
     columns: canonical columns that were delivered. error: why it failed; then nothing was kept.
+    absent: the source has no such dataset, and never gave it; error says why.
     """
 
     sync_id: str
@@ -115,7 +116,7 @@ class LoadReport:
     dataset: str
     started_at: datetime
     finished_at: datetime
-    status: Literal["ok", "failed"] = "ok"
+    status: Literal["ok", "failed", "absent"] = "ok"
     is_full: bool = False
     fetched: int = 0
     landed: int = 0

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from crmetrics.datasets import Dataset
-from crmetrics.errors import CrmetricsError, SourceError
+from crmetrics.errors import CrmetricsError, SourceError, UnavailableError
 from crmetrics.secrets import redact
 from crmetrics.warehouse import registry
 from crmetrics.warehouse.arrivals import Arrivals, Progress
@@ -119,6 +119,8 @@ class LoadSession:
             fetched = arrivals.fetched + intake.rejected
             report = replace(report, finished_at=clock(), fetched=fetched)
             failed = _failed(report, intake, _named(exc, source, dataset))
+            if isinstance(exc, UnavailableError) and not self.state(source, dataset).exists:
+                failed = replace(failed, status="absent")
             self._record_failure(failed, intake.run_id)
             if not isinstance(exc, SourceError):
                 raise

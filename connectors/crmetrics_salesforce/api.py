@@ -1,0 +1,181 @@
+"""The org's API: one session, one version, one quota."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from crmetrics.plugin import ConnectorContext, Secret, SourceError, http
+from crmetrics_salesforce.auth import Grant, Login
+from crmetrics_salesforce.describe import SObject, sobject_of
+from crmetrics_salesforce.errors import UNAVAILABLE, ApiError, judge, refusal
+from crmetrics_salesforce.options import AccessToken, SalesforceOptions
+from crmetrics_salesforce.quota import Quota
+
+_DESCRIBES = 25  # in one call
+# Describe of a large object takes minutes; everything else answers sooner or fails.
+_TIMEOUTS = http.Timeouts(connect_s=10, read_s=300)
+
+
+class Api:
+    """Calls to one org; thread-safe. Raises SourceError (ApiError for refusals) from every call."""
+
+    def __init__(
+        self,
+        options: SalesforceOptions,
+        context: ConnectorContext,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        retries: http.Retries | None = None,
+    ) -> None:
+        self.options = options
+        self.sleep = sleep
+        self.quota = Quota(options.max_api_usage_percent, options.max_calls_per_run)
+        self._retries = retries or http.Retries()
+        self._login_session = http.Session(sleep=sleep, retries=self._retries, judge=judge)
+        self._login = Login(options, context, self._login_session)
+        self._lock = threading.RLock()
+        self._session: http.Session | None = None
+        self._described: dict[str, SObject | None] = {}
+        self._is_checked = False
+
+    # --- calls ---------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> http.Session:
+        """Logged in, and sure that the allowance holds something for this run."""
+        with self._lock:
+            if self._session is None:
+                self._session = self._connected()
+            return self._session
+
+    def _connected(self) -> http.Session:
+        first: list[Grant] = [self._login.grant()]
+
+        def fetch() -> Secret:
+            return (first.pop() if first else self._login.grant()).token
+
+        fixed = isinstance(self.options.auth, AccessToken)
+        return http.Session(
+            first[0].instance_url,
+            tokens=http.fixed(first[0].token) if fixed else http.Tokens(fetch),
+            timeouts=_TIMEOUTS,
+            retries=self._retries,
+            judge=judge,
+            admit=self.quota.admit,
+            observe=self.quota.observe,
+            sleep=self.sleep,
+        )
+
+    def path(self, rest: str) -> str:
+        return f"/services/data/v{self.options.api_version}/{rest}"
+
+    def call(self, method: str, path: str, *, what: str, **options: Any) -> http.Response:
+        """A 2xx answer, read whole. path: below the version, or a path of the host.
+
+        Raises ApiError for a refusal, HttpError when there is no answer.
+        """
+        address = path if path.startswith("/") else self.path(path)
+        response = self.session.request(
+            method, address, is_whole=True, is_idempotent=True, **options
+        )
+        if response.is_ok:
+            return response
+        error = refusal(what, response)
+        if response.status in (404, 410) and not self._is_checked:
+            self._require_version()
+        raise error
+
+    def start(self) -> None:
+        """Look at the allowance before anything is read. Raises QuotaError when it is used up."""
+        with self._lock:
+            if self._is_checked:
+                return
+            limits = self.limits().get("DailyApiRequests", {})
+            if "Max" in limits and "Remaining" in limits:
+                self.quota.learn(limits["Max"] - limits["Remaining"], limits["Max"])
+            self._is_checked = True
+
+    def limits(self) -> Mapping[str, Any]:
+        found = self.call("GET", "limits", what="/limits").json()
+        return found if isinstance(found, dict) else {}
+
+    def _require_version(self) -> None:
+        """Raises SourceError when the org does not have the version that is asked for."""
+        response = self.session.request("GET", "/services/data/", is_whole=True)
+        offered = [
+            str(entry.get("version")) for entry in response.json() if isinstance(entry, dict)
+        ]
+        if self.options.api_version not in offered:
+            newest = ", ".join(offered[-6:]) or "none"
+            raise SourceError(
+                f"the org has no API version {self.options.api_version}; it offers (newest last) "
+                f"{newest}. Set api_version to one of them."
+            )
+
+    # --- the shape of the org ------------------------------------------------------------------
+
+    def describe(self, name: str) -> SObject | None:
+        """The object as this user may see it; None when the org lacks it or hides it."""
+        self.describe_all([name])
+        return self._described[name]
+
+    def describe_all(self, names: Iterable[str]) -> None:
+        """Describe what is not yet known, up to 25 objects in one call."""
+        with self._lock:
+            unknown = [name for name in dict.fromkeys(names) if name not in self._described]
+            self.start()
+            for first in range(0, len(unknown), _DESCRIBES):
+                self._describe(unknown[first : first + _DESCRIBES])
+
+    def _describe(self, names: list[str]) -> None:
+        version = f"v{self.options.api_version}"
+        if len(names) == 1:
+            self._described[names[0]] = self._described_alone(names[0])
+            return
+        requests = [{"method": "GET", "url": f"{version}/sobjects/{n}/describe"} for n in names]
+        answer = self.call(
+            "POST", "composite/batch", what="describe", json={"batchRequests": requests}
+        ).json()
+        for name, result in zip(names, answer["results"], strict=True):
+            if result["statusCode"] == 200:
+                self._described[name] = sobject_of(result["result"])
+            elif result["statusCode"] == 404:
+                self._described[name] = None
+            else:
+                # Alone, so that the refusal is judged and told like any other.
+                self._described[name] = self._described_alone(name)
+
+    def _described_alone(self, name: str) -> SObject | None:
+        try:
+            return sobject_of(
+                self.call("GET", f"sobjects/{name}/describe", what=f"describe of {name}").json()
+            )
+        except ApiError as exc:
+            if exc.code in UNAVAILABLE:
+                return None
+            raise
+
+    def forget(self, name: str) -> None:
+        """Describe again the next time: it was not as described."""
+        with self._lock:
+            self._described.pop(name, None)
+
+    def count(self, name: str, where: str = "") -> int:
+        """Rows, those in the recycle bin excepted; one call."""
+        soql = f"SELECT COUNT() FROM {name}" + (f" WHERE {where}" if where else "")
+        answer = self.call("GET", "query", what=f"COUNT() of {name}", params={"q": soql}).json()
+        return int(answer["totalSize"])
+
+    def close(self) -> None:
+        self._login_session.close()
+        if self._session is not None:
+            self._session.close()
+
+
+def is_soql_name(name: str) -> bool:
+    """True for a field or a field of a parent: nothing else may get into a query."""
+    return re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*){0,5}", name) is not None

@@ -1,0 +1,122 @@
+"""Putting rows together from several objects, in a DuckDB file that is thrown away afterwards."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from crmetrics.plugin import SourceError
+from crmetrics_salesforce.streams import Extra, Stream
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+_OUT_ROWS = 50_000
+_MEMORY = "256MB"
+
+
+class Workbench:
+    """Tables of a read; beyond some memory they lie on disk."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="crmetrics-salesforce-")
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            import duckdb
+
+            self._connection = duckdb.connect(str(Path(self._folder.name) / "rows.duckdb"))
+            for setting in (
+                "set timezone = 'UTC'",
+                f"set memory_limit = '{_MEMORY}'",
+                "set enable_progress_bar = false",
+                "set preserve_insertion_order = false",
+                "set python_enable_replacements = false",
+            ):
+                self._connection.execute(setting)
+        return self._connection
+
+    def make(self, table: str, types: Mapping[str, Any]) -> None:
+        """An empty table of these Arrow types."""
+        import pyarrow as pa
+
+        empty = pa.schema(list(types.items())).empty_table()
+        self.connection.register("fresh", empty)
+        self.connection.execute(f"create or replace table {table} as from fresh")
+        self.connection.unregister("fresh")
+
+    def fill(self, table: str, batches: Iterable[pa.RecordBatch]) -> None:
+        """Add rows to a table. Raises SourceError when a value does not fit its column."""
+        import duckdb
+
+        failure = ""
+        for batch in batches:
+            self.connection.register("arrived", batch)
+            try:
+                self.connection.execute(f"insert into {table} by name from arrived")
+            except duckdb.Error as exc:
+                failure = str(exc).partition("\n")[0]
+            finally:
+                self.connection.unregister("arrived")
+            if failure:
+                raise SourceError(f"rows of {table} cannot be put together: {failure}.")
+
+    def given(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """A small table of texts."""
+        listed = ", ".join(f'"{name}" varchar' for name in columns)
+        self.connection.execute(f"create or replace table {table} ({listed})")
+        if rows:
+            marks = ", ".join("?" for _ in columns)
+            self.connection.executemany(f"insert into {table} values ({marks})", list(rows))
+
+    def settle(self, table: str, cursor: str) -> None:
+        """One row per Id, the one that changed last: a resumed job gives some rows twice."""
+        count = self.connection.execute(f"select count(*) - count(distinct Id) from {table}")
+        if (count.fetchone() or (0,))[0]:
+            newest = f', "{cursor}" desc nulls last' if cursor else ""
+            self.connection.execute(
+                f"create or replace table {table} as "
+                f"select distinct on (Id) * from {table} order by Id{newest}"
+            )
+
+    def column(self, sql: str) -> list[str]:
+        return [str(value) for (value,) in self.connection.execute(sql).fetchall()]
+
+    def rows_of(self, stream: Stream, extras: Mapping[str, Extra]) -> Iterator[pa.RecordBatch]:
+        """The rows of the stream with the extras that were asked for."""
+        yield from self.connection.sql(statement(stream, extras)).to_arrow_reader(_OUT_ROWS)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def statement(stream: Stream, extras: Mapping[str, Extra]) -> str:
+    """The SQL that puts the rows together; an extra without a value is a column of `relation`."""
+    values = [f'{extra.value} as "{name}"' for name, extra in extras.items() if extra.value]
+    joins = dict.fromkeys(extra.join for extra in extras.values() if extra.join)
+    lines = [
+        "select " + ", ".join(["m.*", *values]),
+        f"from {stream.relation or 'main'} m",
+        *joins,
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,250 @@
+"""Reading by Bulk API 2.0 jobs: made, waited for, read page by page, resumed, counted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from crmetrics.plugin import ConnectorContext, SourceError, http
+from crmetrics_salesforce.api import Api
+from crmetrics_salesforce.csv_pages import table_of
+from crmetrics_salesforce.errors import ApiError
+from crmetrics_salesforce.soql import Query
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 30.0
+_KEPT_FOR = timedelta(days=6)  # results live for seven
+_STORED = "bulk_jobs"
+_ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
+_BATCH_ROWS = 50_000
+
+
+class Refused(SourceError):
+    """Bulk does not take this query; a query by REST may do."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of the org. began: rows that changed later are not in it. upper: of its window."""
+
+    id: str
+    began: datetime
+    upper: datetime | None
+    is_resumed: bool = False
+
+
+class BulkReader:
+    """Starts, resumes and reads jobs. What a killed run left running is found by its query."""
+
+    def __init__(self, api: Api, context: ConnectorContext) -> None:
+        self._api = api
+        self._storage = context.storage
+        self._lock = threading.Lock()
+        self._done: list[str] = []
+        self._own: set[str] = set()
+
+    # --- life -----------------------------------------------------------------------------------
+
+    def start(self, query: Query, started: datetime) -> Job:
+        """A job that runs this query: one that an earlier run made, else a new one.
+
+        Raises Refused when Bulk does not take the query.
+        """
+        key = _key(query, self._api.options.api_version)
+        # Without a window, what changed since the job began could not be asked for.
+        found = self._resumed(key, started) if query.window is not None else None
+        return found or self._created(query, key, started)
+
+    def has(self, query: Query) -> bool:
+        """True when an earlier run began a job for this query."""
+        with self._lock:
+            entry = self._storage.read(_STORED).get(_key(query, self._api.options.api_version))
+            return isinstance(entry, dict) and entry.get("id") not in self._own
+
+    def _created(self, query: Query, key: str, started: datetime) -> Job:
+        body = {
+            "operation": "queryAll" if query.all_rows else "query",
+            "query": query.soql(),
+            "contentType": "CSV",
+            "columnDelimiter": "COMMA",
+            "lineEnding": "LF",
+        }
+        what = f"the bulk job of {query.object}"
+        refused = ""
+        try:
+            answer = self._api.call("POST", "jobs/query", what=what, json=body).json()
+        except ApiError as exc:
+            # Objects, clauses and rights that Bulk lacks, and its own daily limit.
+            if exc.status != 400:
+                raise
+            refused = str(exc)
+        if refused:
+            raise Refused(refused)
+        upper = query.window.upper if query.window else None
+        job = Job(str(answer["id"]), started, upper)
+        entry = {"id": job.id, "began": started.isoformat(), "object": query.object}
+        if upper is not None:
+            entry["upper"] = upper.isoformat()
+        with self._lock:
+            self._own.add(job.id)
+            stored = self._storage.read(_STORED)
+            self._storage.write(_STORED, {**stored, key: entry})
+        return job
+
+    def _resumed(self, key: str, started: datetime) -> Job | None:
+        with self._lock:
+            entry = self._storage.read(_STORED).get(key)
+        if not isinstance(entry, dict) or entry.get("id") in self._own:
+            return None
+        began = datetime.fromisoformat(entry["began"])
+        upper = datetime.fromisoformat(entry["upper"]) if entry.get("upper") else None
+        if started - began > _KEPT_FOR:
+            self._forget(entry["id"])
+            return None
+        try:
+            state = self._state(entry["id"])["state"]
+        except ApiError:
+            state = "Failed"
+        if state in ("Failed", "Aborted"):
+            self._forget(entry["id"])
+            return None
+        return Job(entry["id"], began, upper, is_resumed=True)
+
+    def _forget(self, identity: str) -> None:
+        with self._lock:
+            stored = self._storage.read(_STORED)
+            left = {key: entry for key, entry in stored.items() if entry.get("id") != identity}
+            if left:
+                self._storage.write(_STORED, left)
+            elif stored:
+                self._storage.delete(_STORED)
+
+    def _state(self, identity: str) -> Any:
+        return self._api.call("GET", f"jobs/query/{identity}", what="the bulk job").json()
+
+    def close(self) -> None:
+        """Delete the jobs that were read to their end, and stop those of queries asked no more.
+
+        What fails here does no harm: the org deletes jobs after seven days by itself.
+        """
+        for identity in self._done:
+            self._discard(identity)
+        self._done.clear()
+
+    def discard_others(self, objects: frozenset[str], kept: frozenset[str]) -> None:
+        """Stop jobs of these objects that an earlier run left and that nothing will ask for."""
+        with self._lock:
+            stored = self._storage.read(_STORED)
+        for entry in list(stored.values()):
+            if entry.get("object") in objects and entry.get("id") not in kept:
+                self._discard(str(entry["id"]))
+
+    def _discard(self, identity: str) -> None:
+        try:
+            if self._state(identity)["state"] not in _ENDED:
+                self._api.call(
+                    "PATCH", f"jobs/query/{identity}", what="the end of a job",
+                    json={"state": "Aborted"},
+                )  # fmt: skip
+            self._api.call("DELETE", f"jobs/query/{identity}", what="the end of a job")
+        except SourceError:
+            pass
+        self._forget(identity)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def batches(self, job: Job, query: Query) -> Iterator[pa.RecordBatch]:
+        """The rows of a job, when it is complete; every page and the whole are counted.
+
+        Raises SourceError when the job failed, takes too long, or the counts differ.
+        """
+        expected = self._wait(job, query)
+        rows = 0
+        for table in self._pages(job, query):
+            rows += table.num_rows
+            yield from table.to_batches(max_chunksize=_BATCH_ROWS)
+        if expected is not None and rows != expected:
+            raise SourceError(
+                f"{query.object}: the bulk job says it found {expected:,} rows, its pages hold "
+                f"{rows:,}. Nothing of this read was kept; run again."
+            )
+        self._done.append(job.id)
+
+    def _wait(self, job: Job, query: Query) -> int | None:
+        deadline = time.monotonic() + self._api.options.bulk_timeout.total_seconds()
+        pause_s, waited_s = _FIRST_WAIT_S, 0.0
+        while True:
+            state = self._state(job.id)
+            if state["state"] == "JobComplete":
+                processed = state.get("numberRecordsProcessed")
+                return None if processed is None else int(processed)
+            if state["state"] in ("Failed", "Aborted"):
+                self._forget(job.id)
+                self._api.forget(query.object)
+                said = state.get("errorMessage") or "no reason given"
+                raise SourceError(
+                    f"{query.object}: the bulk job ended as {state['state']}: {said}. "
+                    "Run again; set transport: rest if it fails again."
+                )
+            limit_s = self._api.options.bulk_timeout.total_seconds()
+            if time.monotonic() > deadline or waited_s > limit_s:
+                self._discard(job.id)
+                raise SourceError(
+                    f"{query.object}: the bulk job was not complete after {limit_s / 60:.0f} "
+                    "minutes, and was stopped. Raise bulk_timeout or narrow `where:`."
+                )
+            self._api.sleep(pause_s)
+            waited_s += pause_s
+            pause_s = min(pause_s * 1.5, _LONGEST_WAIT_S)
+
+    def _pages(self, job: Job, query: Query) -> Iterator[pa.Table]:
+        params = {"maxRecords": str(self._api.options.page_rows)}
+        pager = http.LocatorPager("Sforce-Locator")
+        step = pager.first()
+        number = 0
+        while True:
+            response = self._api.call(
+                "GET",
+                f"jobs/query/{job.id}/results",
+                what=f"page {number + 1} of the bulk job of {query.object}",
+                params={**params, **step.params},
+            )
+            if response.status == 204:
+                raise SourceError(f"{query.object}: the bulk job has no results yet; run again.")
+            table = table_of(response.body, query)
+            _require_count(table.num_rows, response, query, number)
+            yield table
+            following = pager.after(http.Page(b"", response.headers, number), step)
+            if following is None:
+                return
+            if following == step:
+                raise SourceError(f"{query.object}: the bulk job repeats its locator for ever.")
+            step, number = following, number + 1
+
+
+def _require_count(rows: int, response: http.Response, query: Query, number: int) -> None:
+    said = response.headers.get("Sforce-NumberOfRecords", "")
+    if said.isdigit() and int(said) != rows:
+        raise SourceError(
+            f"{query.object}: page {number + 1} of the bulk job says it has {int(said):,} rows, "
+            f"{rows:,} came. Nothing of this read was kept; run again."
+        )
+
+
+def _key(query: Query, version: str) -> str:
+    """The same for a query that asks for the same, its upper bound excepted."""
+    lower = (
+        query.window.lower.astimezone(UTC).isoformat()
+        if query.window and query.window.lower
+        else ""
+    )
+    parts = [version, query.object, sorted(query.fields), query.where, lower, query.all_rows]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

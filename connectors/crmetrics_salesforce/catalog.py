@@ -1,0 +1,166 @@
+"""What this source can give: the streams as the project file adapts them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from crmetrics.plugin import ConnectorContext, ReadRequest, Supply
+from crmetrics_salesforce.api import Api
+from crmetrics_salesforce.history import reached
+from crmetrics_salesforce.mapping import STREAMS
+from crmetrics_salesforce.more_streams import MORE_STREAMS
+from crmetrics_salesforce.options import SalesforceDatasetOptions, SalesforceOptions
+from crmetrics_salesforce.reach import Reach, Surveyor
+from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
+
+WHOLE = frozenset({"exchange_rates", "forecasts"})
+"""Read whole each time: rates are few, and a forecast tells only what it is now."""
+
+_LEAD_COLUMNS = {"mql": "ReachedMql", "sql": "ReachedSql", "disqualified": "ReachedDisqualified"}
+
+
+class Catalog:
+    """The streams of the source, and what of them can be read."""
+
+    def __init__(self, options: SalesforceOptions, context: ConnectorContext, api: Api) -> None:
+        self.options = options
+        self.context = context
+        self.api = api
+        self._surveyor = Surveyor(api)
+
+    # --- without a network -----------------------------------------------------------------------
+
+    def supplies(self) -> list[Supply]:
+        """Every dataset with every column that an org may have; what it lacks shows when it is
+        read, and by `check`."""
+        found = []
+        for dataset in dict.fromkeys([*(s.dataset for s in self.all_streams()), *self._mapped()]):
+            model = self.context.datasets.get(dataset)
+            columns = {"updated_at"} if dataset not in WHOLE else set()
+            for stream in self.streams(dataset):
+                columns |= set(self.entries(stream))
+            own = self.dataset_options(dataset)
+            columns |= set(own.columns) if own else set()
+            names = model.column_names if model is not None else tuple(sorted(columns))
+            found.append(
+                Supply(
+                    dataset,
+                    tuple(name for name in names if name in columns),
+                    incremental=dataset not in WHOLE,
+                    deletes=dataset not in WHOLE,
+                    selects_columns=True,
+                )
+            )
+        return found
+
+    def _mapped(self) -> list[str]:
+        return [name for name, own in self.options.datasets.items() if own.object]
+
+    def all_streams(self) -> tuple[Stream, ...]:
+        return (*STREAMS, *MORE_STREAMS)
+
+    def dataset_options(self, dataset: str) -> SalesforceDatasetOptions | None:
+        return self.options.datasets.get(dataset)
+
+    def streams(self, dataset: str) -> list[Stream]:
+        """The streams of a dataset, with the rules of the project file."""
+        own = self.dataset_options(dataset)
+        if own is not None and own.object:
+            return [
+                self._ruled(Stream(dataset, own.object, {"id": "Id", "is_deleted": "IsDeleted"}))
+            ]
+        return [self._ruled(s) for s in self.all_streams() if s.dataset == dataset]
+
+    def _ruled(self, stream: Stream) -> Stream:
+        """With the conditions that only Salesforce may look at, as columns."""
+        own = self.dataset_options(stream.dataset)
+        extras: dict[str, Extra] = {}
+        if own is not None and not stream.relation:
+            for column, condition in (("is_test", own.is_test), ("is_spam", own.is_spam)):
+                if condition:
+                    extras[_rule_name(column)] = _rule(stream.object, column, condition)
+        if stream.dataset == "leads":
+            for meaning, name in _LEAD_COLUMNS.items():
+                statuses = tuple(s for s, m in self.options.lead_statuses.items() if m == meaning)
+                if statuses:
+                    extras[name] = reached(statuses, f"{meaning}_entries")
+        return replace(stream, extras={**stream.extras, **extras}) if extras else stream
+
+    def entries(self, stream: Stream) -> dict[str, Entry]:
+        """Canonical columns that the stream may fill; those that need a setting without it not."""
+        unset = set(_LEAD_COLUMNS.values()) - set(stream.extras)
+        found = {c: e for c, e in stream.fields.items() if not (isinstance(e, str) and e in unset)}
+        for column in ("is_test", "is_spam"):
+            if _rule_name(column) in stream.extras:
+                found[column] = _rule_name(column)
+        return found
+
+    # --- what the org has ------------------------------------------------------------------------
+
+    def reaches(self, request: ReadRequest) -> list[Reach]:
+        """The streams that can be read for a request, with what of its columns they give."""
+        mapped = {column: request.fields_of({}, [column]) for column in request.mapping}
+        return self.survey(request.dataset.name, request.columns, mapped)
+
+    def survey(
+        self, dataset: str, columns: Sequence[str], mapped: Mapping[str, Sequence[str]]
+    ) -> list[Reach]:
+        streams = self.streams(dataset)
+        self.api.describe_all(
+            [s.object for s in streams] + [s.instead_of for s in streams if s.instead_of]
+        )
+        found = []
+        for stream in streams:
+            if stream.instead_of and self.api.describe(stream.instead_of) is not None:
+                continue
+            reach = self._surveyor.survey(stream, columns, mapped, self.entries(stream))
+            if reach is not None:
+                found.append(reach)
+        return found
+
+    def objects_of(self, dataset: str) -> list[str]:
+        return list(dict.fromkeys(stream.object for stream in self.streams(dataset)))
+
+    def needed_objects(self, datasets: Sequence[str]) -> list[str]:
+        """Everything that reading these datasets looks at, so that it is described in few calls."""
+        names: dict[str, None] = {}
+        for dataset in datasets:
+            for stream in self.streams(dataset):
+                names[stream.object] = None
+                companions = [
+                    *stream.companions,
+                    *(c for e in stream.extras.values() for c in e.companions),
+                ]
+                names.update(dict.fromkeys(companion.object for companion in companions))
+                if stream.instead_of:
+                    names[stream.instead_of] = None
+        return list(names)
+
+    def why_absent(self, dataset: str) -> str:
+        objects = " and ".join(self.objects_of(dataset))
+        return (
+            f"the org has no {objects}, or hides it from the user. Give the user read access, or "
+            "switch the feature on, if these KPIs are wanted."
+        )
+
+    def cursor_of(self, name: str) -> str:
+        described = self.api.describe(name)
+        if described is None:
+            return ""
+        return next((cursor for cursor in CURSORS if described.field(cursor)), "")
+
+
+def _rule_name(column: str) -> str:
+    return "Rule" + "".join(part.title() for part in column.split("_"))
+
+
+def _rule(name: str, column: str, condition: str) -> Extra:
+    """Whether a record meets a condition: Salesforce is asked for the ids only."""
+    table = f"{column}_rows"
+    return Extra(
+        f"{table}.Id is not null",
+        f"left join {table} on {table}.Id = m.Id",
+        (),
+        (Companion(table, name, ("Id",), link="Id", where=f"({condition})"),),
+    )

@@ -1,0 +1,101 @@
+"""The connector `salesforce`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
+
+from crmetrics.plugin import (
+    CheckResult,
+    Connector,
+    Estimate,
+    ReadRequest,
+    SourceError,
+    SourceOptions,
+    Supply,
+    http,
+)
+from crmetrics_salesforce.api import Api
+from crmetrics_salesforce.catalog import Catalog
+from crmetrics_salesforce.options import SalesforceOptions
+from crmetrics_salesforce.reading import DatasetRead
+from crmetrics_salesforce.transport import Transport
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_REST_PAGE = 2000
+_POLLS = 12
+
+
+class SalesforceConnector(Connector):
+    """A Salesforce org: queries for what is small, bulk jobs for what is large, changes by
+    SystemModstamp, deletions by the recycle bin and the log."""
+
+    name: ClassVar[str] = "salesforce"
+    Config: ClassVar[type[SourceOptions]] = SalesforceOptions
+    config: SalesforceOptions
+
+    sleep: Callable[[float], None] = staticmethod(time.sleep)
+    """The clock of pauses, of jobs and of retries."""
+
+    @cached_property
+    def api(self) -> Api:
+        return Api(self.config, self.context, sleep=self.sleep, retries=self.retries())
+
+    def retries(self) -> http.Retries:
+        return http.Retries(attempts=6, longest_wait_s=300)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return Catalog(self.config, self.context, self.api)
+
+    @cached_property
+    def transport(self) -> Transport:
+        return Transport(self.api, self.context)
+
+    def datasets(self) -> Sequence[Supply]:
+        return self.catalog.supplies()
+
+    def check(self) -> Iterable[CheckResult]:
+        from crmetrics_salesforce.checking import SourceCheck
+
+        return SourceCheck(self.catalog).results()
+
+    def estimate(
+        self, dataset: str, columns: Sequence[str], *, rows: int | None, is_incremental: bool
+    ) -> Estimate | None:
+        objects = len(self.catalog.needed_objects([dataset])) or 1
+        if rows is None:
+            return Estimate(2 * objects, "at least; never read before")
+        if is_incremental:
+            return Estimate(3 * objects, "changes only")
+        if self.config.transport != "rest" and rows >= self.config.bulk_from:
+            pages = math.ceil(rows / self.config.page_rows)
+            return Estimate(objects * 2 + _POLLS + pages, f"{rows:,} rows by a bulk job")
+        return Estimate(objects + max(1, math.ceil(rows / _REST_PAGE)), f"{rows:,} rows by queries")
+
+    def prepare(self, requests: Sequence[ReadRequest]) -> None:
+        if len(requests) < 2:
+            return
+        try:
+            names = [request.dataset.name for request in requests]
+            self.api.describe_all(self.catalog.needed_objects(names))
+            queries = []
+            for request in requests:
+                queries += DatasetRead(self.catalog, self.transport, request).queries()
+            self.transport.prepare(queries, requests[0].started)
+        except SourceError:
+            return  # each read meets it again, and tells it
+
+    def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        yield from DatasetRead(self.catalog, self.transport, request).batches()
+
+    def close(self) -> None:
+        if "transport" in self.__dict__:
+            self.transport.close()
+        if "api" in self.__dict__:
+            self.api.close()

@@ -1,0 +1,115 @@
+"""Objects and fields as `describe` tells them, and the Arrow types their values are read as."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_NUMBERS = frozenset({"int", "long", "double", "percent", "currency"})
+_UNREADABLE = frozenset({"address", "location", "base64", "complexvalue", "json"})
+_PERSONAL_TYPES = frozenset({"email", "phone", "longtextarea"})
+_LONG_TEXT = 256
+"""Longer texts are what people wrote: descriptions, bodies, notes."""
+
+_PERSONS = frozenset({"Contact", "Lead", "User", "CampaignMember", "Individual"})
+_PERSONAL = frozenset(
+    {
+        "Name", "FirstName", "LastName", "MiddleName", "Username", "Alias", "Email", "Phone",
+        "MobilePhone", "HomePhone", "OtherPhone", "Fax", "Title", "Street", "CompanyOrAccount",
+    }
+)  # fmt: skip
+_PERSONAL_ANYWHERE = frozenset(
+    {
+        "Subject", "Description", "TextBody", "HtmlBody", "CommentBody", "Body", "FromAddress",
+        "FromName", "ToAddress", "CcAddress", "BccAddress", "SuppliedName", "SuppliedEmail",
+        "SuppliedPhone", "ContactEmail", "ContactPhone", "FromPhoneNumber", "ToPhoneNumber",
+        "SourceIp", "IpAddress", "BillingStreet", "MailingStreet", "ResponseValue",
+        "PersonEmail", "PersonMobilePhone", "NextStep", "SubmissionNote",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field. refers_to: the objects whose ids it holds."""
+
+    name: str
+    type: str
+    calculated: bool = False
+    filterable: bool = True
+    relationship: str = ""
+    refers_to: tuple[str, ...] = ()
+    length: int = 0
+
+    @property
+    def is_readable(self) -> bool:
+        """False for compounds and files: Bulk refuses them, their parts are fields themselves."""
+        return self.type not in _UNREADABLE
+
+    def arrow_type(self) -> pa.DataType:
+        """Numbers are floats, because whole ones come as 23.0 at times."""
+        import pyarrow as pa
+
+        if self.type == "boolean":
+            return pa.bool_()
+        if self.type in _NUMBERS:
+            return pa.float64()
+        if self.type == "date":
+            return pa.date32()
+        if self.type == "datetime":
+            return pa.timestamp("us", tz="UTC")
+        return pa.string()
+
+
+@dataclass(frozen=True)
+class SObject:
+    """An object as the user sees it: hidden fields are not there."""
+
+    name: str
+    fields: Mapping[str, Field] = field(repr=False)
+    queryable: bool = True
+    replicateable: bool = False
+
+    def field(self, name: str) -> Field | None:
+        """The field of that name, whatever its case."""
+        return self.fields.get(name.lower())
+
+    def parent(self, relationship: str) -> Field | None:
+        """The lookup behind `Owner` of `Owner.Name`."""
+        wanted = relationship.lower()
+        return next((f for f in self.fields.values() if f.relationship.lower() == wanted), None)
+
+    def is_personal(self, name: str) -> bool:
+        """True for names, addresses, numbers and texts of people, which are never requested."""
+        found = self.field(name)
+        if found is not None and found.type in _PERSONAL_TYPES:
+            return True
+        if found is not None and found.type == "textarea" and found.length >= _LONG_TEXT:
+            return True
+        wanted = found.name if found is not None else name
+        return wanted in _PERSONAL_ANYWHERE or (self.name in _PERSONS and wanted in _PERSONAL)
+
+
+def sobject_of(described: Mapping[str, Any]) -> SObject:
+    fields = {
+        str(entry["name"]).lower(): Field(
+            str(entry["name"]),
+            str(entry.get("type") or "string"),
+            bool(entry.get("calculated")),
+            entry.get("filterable") is not False,
+            str(entry.get("relationshipName") or ""),
+            tuple(entry.get("referenceTo") or ()),
+            int(entry.get("length") or 0),
+        )
+        for entry in described.get("fields") or ()
+    }
+    return SObject(
+        str(described["name"]),
+        fields,
+        described.get("queryable") is not False,
+        bool(described.get("replicateable")),
+    )

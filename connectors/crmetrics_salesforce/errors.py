@@ -1,0 +1,75 @@
+"""Refusals of the API, and what to do about them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from crmetrics.plugin import SourceError, http
+
+UNAVAILABLE = frozenset({"INVALID_TYPE", "NOT_FOUND", "INVALIDENTITY"})
+TOO_HEAVY = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE", "QUERY_TOO_COMPLICATED"})
+TOO_LONG = frozenset({414, 431})
+
+_HINTS = {
+    "API_DISABLED_FOR_ORG": "The edition of the org has no API: ask Salesforce for API access.",
+    "API_CURRENTLY_DISABLED": "Give the user the permission API Enabled.",
+    "INSUFFICIENT_ACCESS": "Give the user read access to the object.",
+    "FUNCTIONALITY_NOT_ENABLED": "The feature is not switched on in the org.",
+    "TXN_SECURITY_METERING_ERROR": "A transaction security policy stops it: exempt the user.",
+    "INVALID_SESSION_ID": "The token does not work here: check domain, and that the app has the "
+    "OAuth scope `api`.",
+    "INVALID_AUTH_HEADER": "The token is malformed: check auth: in the project file.",
+    "QUERY_TIMEOUT": "The query is too slow for the org: set transport: bulk.",
+    "UNSUPPORTED_API_VERSION": "Set api_version to one that the org offers.",
+}
+
+
+class ApiError(SourceError):
+    """The API refused a call. code: Salesforce's name of the reason, empty when it gave none."""
+
+    def __init__(self, what: str, status: int, code: str, said: str) -> None:
+        self.status = status
+        self.code = code
+        self.said = said
+        hint = _HINTS.get(code, "")
+        shown = " ".join(said.split())[:500]
+        super().__init__(
+            f"Salesforce refused {what} with {status} {code}: {shown}. {hint}".rstrip()
+        )
+
+
+def refusal(what: str, response: http.Response) -> ApiError:
+    """The error of an answer that is not 2xx: an array of errors, an object, HTML or nothing."""
+    code, said = code_and_message(response.body)
+    return ApiError(what, response.status, code, said or response.excerpt() or "no body")
+
+
+def code_and_message(body: bytes) -> tuple[str, str]:
+    try:
+        found: Any = json.loads(body)
+    except ValueError:
+        return "", ""
+    if isinstance(found, list):
+        found = found[0] if found else {}
+    if not isinstance(found, dict):
+        return "", ""
+    code = found.get("errorCode") or found.get("exceptionCode") or found.get("error") or ""
+    said = found.get("message") or found.get("exceptionMessage") or found.get("error_description")
+    return str(code), str(said or "")
+
+
+def judge(response: http.Response) -> http.Hitch | None:
+    """Which answers are worth another try; see `http.Session`."""
+    status = response.status
+    if status in (406, 420, 429):  # transient at the edge, often without a body
+        return "declined"
+    if status == 403:
+        code, said = code_and_message(response.body)
+        is_daily = "TotalRequests" in said
+        return "declined" if code == "REQUEST_LIMIT_EXCEEDED" and not is_daily else None
+    if status == 400 and code_and_message(response.body)[0] == "UNABLE_TO_LOCK_ROW":
+        return "busy"
+    if status == 200 and "text/html" in response.headers.get("Content-Type", ""):
+        return "busy"  # the edge's page about maintenance
+    return http.by_status(response)

@@ -1,0 +1,224 @@
+"""Rows that are made of several records: stays in stages and statuses, first and last events."""
+
+from __future__ import annotations
+
+from crmetrics_salesforce.streams import Companion, Extra
+
+# --- deals -----------------------------------------------------------------------------------
+
+STAGES = Companion(
+    "stages", "OpportunityStage", ("Id", "ApiName", "MasterLabel", "IsClosed", "IsWon")
+)
+
+STAGE_HISTORY_BASE = ("Id", "OpportunityId", "StageName", "CreatedDate")
+
+STAGE_HISTORY = """(
+    with steps as (
+        select
+            *,
+            lead(CreatedDate) over story as ExitedAt,
+            case when StageName is distinct from lag(StageName) over story then Id end as starts
+        from main
+        window story as (partition by OpportunityId order by CreatedDate, Id)
+    ),
+    known_stages as (
+        select coalesce(ApiName, MasterLabel) as label, bool_or(IsClosed) as IsClosed,
+            bool_or(IsWon) as IsWon
+        from stages
+        group by all
+    )
+    select
+        steps.*,
+        last_value(starts ignore nulls) over (
+            partition by OpportunityId order by CreatedDate, Id rows unbounded preceding
+        ) as StayId,
+        known_stages.IsClosed as StageIsClosed,
+        known_stages.IsWon as StageIsWon
+    from steps left join known_stages on known_stages.label = steps.StageName
+)"""
+
+CLOSED_AT = Extra(
+    "case when m.IsClosed then closings.entered_at end",
+    """left join (
+        select OpportunityId, max(CreatedDate) as entered_at
+        from (
+            select OpportunityId, CreatedDate,
+                StageName is distinct from lag(StageName) over (
+                    partition by OpportunityId order by CreatedDate, Id
+                ) as is_entry
+            from stage_rows
+        )
+        where is_entry
+        group by OpportunityId
+    ) closings on closings.OpportunityId = m.Id""",
+    ("IsClosed",),
+    (
+        Companion(
+            "stage_rows",
+            "OpportunityHistory",
+            ("Id", "OpportunityId", "StageName", "CreatedDate"),
+            link="OpportunityId",
+        ),
+    ),
+)
+
+# --- leads -----------------------------------------------------------------------------------
+
+LEAD_CAMPAIGN = Extra(
+    "first_campaigns.CampaignId",
+    """left join (
+        select LeadId, arg_min(CampaignId, CreatedDate) as CampaignId
+        from memberships
+        group by LeadId
+    ) first_campaigns on first_campaigns.LeadId = m.Id""",
+    (),
+    (
+        Companion(
+            "memberships",
+            "CampaignMember",
+            ("Id", "LeadId", "CampaignId", "CreatedDate"),
+            link="LeadId",
+            where="LeadId != null",
+            touches=True,
+        ),
+    ),
+)
+
+
+def reached(statuses: tuple[str, ...], table: str) -> Extra:
+    """When a lead first got one of these statuses."""
+    listed = ", ".join("'" + status.replace("'", "''") + "'" for status in statuses)
+    return Extra(
+        f"{table}.at",
+        f"""left join (
+            select LeadId, min(CreatedDate) as at
+            from lead_changes
+            where NewValue in ({listed})
+            group by LeadId
+        ) {table} on {table}.LeadId = m.Id""",
+        (),
+        (
+            Companion(
+                "lead_changes",
+                "LeadHistory",
+                ("Id", "LeadId", "NewValue", "CreatedDate"),
+                link="LeadId",
+                where="Field = 'Status'",
+                touches=True,
+            ),
+        ),
+    )
+
+
+# --- orders ----------------------------------------------------------------------------------
+
+_REDUCTIONS = Companion(
+    "reductions",
+    "Order",
+    ("Id", "OriginalOrderId", "TotalAmount", "EffectiveDate", "IsDeleted"),
+    link="OriginalOrderId",
+    where="IsReductionOrder = true",
+    touches=True,
+)
+_REFUNDED = """left join (
+        select OriginalOrderId, sum(abs(TotalAmount)) as amount, max(EffectiveDate) as day
+        from reductions
+        where not IsDeleted
+        group by OriginalOrderId
+    ) refunds on refunds.OriginalOrderId = m.Id"""
+
+REFUNDS = {
+    "RefundedAmount": Extra("refunds.amount", _REFUNDED, (), (_REDUCTIONS,)),
+    "RefundedAt": Extra("refunds.day::timestamptz", _REFUNDED, (), (_REDUCTIONS,)),
+}
+
+# --- cases -----------------------------------------------------------------------------------
+
+_CASE_CHANGES = Companion(
+    "status_changes",
+    "CaseHistory",
+    ("Id", "CaseId", "OldValue", "NewValue", "CreatedDate"),
+    link="CaseId",
+    where="Field = 'Status'",
+    touches=True,
+)
+_CASE_STATUSES = Companion(
+    "statuses", "CaseStatus", ("Id", "ApiName", "MasterLabel", "IsClosed", "IsDefault")
+)
+CASE_HISTORY_COMPANIONS = (_CASE_CHANGES, _CASE_STATUSES)
+CASE_HISTORY_BASE = ("Id", "Status", "CreatedDate", "IsDeleted")
+
+CASE_HISTORY = r"""(
+    with changes as (
+        select *, row_number() over (partition by CaseId order by CreatedDate, Id) as number
+        from status_changes
+    ),
+    rows_ as (
+        -- There is no record of the first status: it is what the first change left.
+        select main.Id as CaseId, main.Id || ':0' as RowId, 0 as number,
+            coalesce(changes.OldValue, main.Status) as RowStatus, main.CreatedDate as EnteredAt
+        from main left join changes on changes.CaseId = main.Id and changes.number = 1
+        union all
+        select CaseId, Id, number, NewValue, CreatedDate from changes
+    ),
+    known as (
+        select coalesce(ApiName, MasterLabel) as label, bool_or(IsClosed) as is_closed,
+            bool_or(IsDefault) as is_default
+        from statuses
+        group by all
+    )
+    select
+        main.*, rows_.RowId, rows_.RowStatus, rows_.EnteredAt,
+        lead(rows_.EnteredAt) over (
+            partition by rows_.CaseId order by rows_.number
+        ) as ExitedAt,
+        coalesce(
+            configured.category,
+            case
+                when known.is_closed
+                    or regexp_matches(rows_.RowStatus, '\b(closed|solved|resolved)', 'i')
+                    then 'solved'
+                when regexp_matches(rows_.RowStatus, 'waiting|pending|customer', 'i')
+                    then 'pending'
+                when regexp_matches(rows_.RowStatus, 'hold|third|vendor', 'i') then 'on_hold'
+                when known.is_default or rows_.RowStatus ilike 'new%' then 'new'
+                else 'open'
+            end
+        ) as Category
+    from rows_
+    join main on main.Id = rows_.CaseId
+    left join known on known.label = rows_.RowStatus
+    left join configured_statuses configured on configured.status = rows_.RowStatus
+)"""
+
+CASE_ESCALATION = Extra(
+    "escalations.at",
+    """left join (
+        select CaseId, min(CreatedDate) as at
+        from escalation_changes
+        where lower(NewValue) = 'true'
+        group by CaseId
+    ) escalations on escalations.CaseId = m.Id""",
+    (),
+    (
+        Companion(
+            "escalation_changes",
+            "CaseHistory",
+            ("Id", "CaseId", "NewValue", "CreatedDate"),
+            link="CaseId",
+            where="Field = 'IsEscalated'",
+            touches=True,
+        ),
+    ),
+)
+
+
+# --- users -----------------------------------------------------------------------------------
+
+LEFT_AT = Extra(
+    # No field says when. The first read that sees a user inactive takes the last change of the
+    # user, which is not earlier, and it stays with that whatever changes later.
+    "case when not m.IsActive then coalesce(left_before.at::timestamptz, m.LastModifiedDate) end",
+    "left join left_before on left_before.id = m.Id",
+    ("IsActive", "LastModifiedDate"),
+)

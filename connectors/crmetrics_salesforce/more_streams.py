@@ -1,0 +1,187 @@
+"""Targets, forecasts, rates and surveys: objects that few orgs have all of."""
+
+from __future__ import annotations
+
+from crmetrics_salesforce.streams import Companion, Extra, Stream
+
+_CORPORATE = Companion(
+    "currencies", "CurrencyType", ("Id", "IsoCode", "ConversionRate", "IsCorporate")
+)
+
+_CROSS_RATES = """(
+    -- Units of a currency for one unit of the corporate one; asked is the reporting currency.
+    with stated as (
+        select IsoCode, {day} as StartDate, ConversionRate from main
+        union all
+        select IsoCode, date '1900-01-01', 1.0 from currencies where IsCorporate
+    ),
+    reporting_rates as (
+        select stated.* from stated join reporting on stated.IsoCode = reporting.currency
+    ),
+    moments as (
+        select IsoCode, StartDate from stated
+        union
+        select known.IsoCode, r.StartDate
+        from (select IsoCode, min(StartDate) as first_day from stated group by IsoCode) known
+        join reporting_rates r on r.StartDate > known.first_day
+    ),
+    own as (
+        select moments.*, stated.ConversionRate as OwnRate
+        from moments asof join stated
+        on stated.IsoCode = moments.IsoCode and stated.StartDate <= moments.StartDate
+    )
+    select own.IsoCode, own.StartDate, r.ConversionRate / own.OwnRate as Rate
+    from own asof join (select 1 as one, * from reporting_rates) r
+    on r.one = 1 and r.StartDate <= own.StartDate
+    where own.IsoCode not in (select currency from reporting)
+)"""
+
+_RATES = {"currency": "IsoCode", "valid_from": "RateDay", "rate": "Rate"}
+
+_FORECAST_CATEGORY = (
+    "case when {0} ilike 'commit%' then 'commit' when {0} ilike 'best%' then 'best_case' "
+    "when {0} ilike 'most%' then 'most_likely' when {0} ilike '%pipeline%' then 'pipeline' end"
+)
+
+_SURVEY_TYPE = (
+    "case when regexp_matches(QuestionName, 'nps|promoter|recommend', 'i') then 'nps' "
+    "when regexp_matches(QuestionName, 'csat|satisf', 'i') then 'csat' "
+    "when regexp_matches(QuestionName, 'ces|effort', 'i') then 'ces' "
+    "when regexp_matches(QuestionName, 'resol|solved', 'i') then 'resolution' "
+    "when QuestionName ilike '%review%' then 'review' else 'csat' end"
+)
+
+_ANSWERS = """(
+    -- An invitation without an answer, or a row for each question that was answered by a number.
+    with answered as (
+        select q.InvitationId, q.Id, q.NumberValue, q.QuestionId,
+            row_number() over (partition by q.InvitationId order by q.Id) as number
+        from answers q
+        where q.NumberValue is not null
+    ),
+    finished as (
+        select InvitationId, max(CompletionDateTime) as at from responses group by InvitationId
+    )
+    select main.*,
+        case when coalesce(answered.number, 1) = 1 then main.Id
+            else main.Id || ':' || answered.number end as RowId,
+        answered.NumberValue as Score,
+        coalesce(questions.Name, surveys.Name) as QuestionName,
+        finished.at as AnsweredAt
+    from main
+    left join answered on answered.InvitationId = main.Id
+    left join finished on finished.InvitationId = main.Id
+    left join questions on questions.Id = answered.QuestionId
+    left join surveys on surveys.Id = main.SurveyId
+)"""
+
+MORE_STREAMS: tuple[Stream, ...] = (
+    Stream(
+        "quotas",
+        "ForecastingQuota",
+        {
+            "id": "Id",
+            "owner_id": "QuotaOwnerId",
+            "kpi_id": "case when IsAmount then 'won_amount' end",
+            "period_start": ('coalesce("Period.StartDate", StartDate)', "StartDate"),
+            "period_end": '"Period.EndDate" + 1',
+            "target_amount": "QuotaAmount",
+            "currency": "CurrencyIsoCode",
+        },
+        where="IsAmount = true",
+    ),
+    Stream(
+        "forecasts",
+        "ForecastingSubmissionItem",
+        {
+            "id": "Id",
+            "is_deleted": "IsDeleted",
+            "owner_id": '"ForecastingSubmission.ForecastOwnerId"',
+            "period_start": '"ForecastingSubmission.Period.StartDate"',
+            "period_end": '"ForecastingSubmission.Period.EndDate" + 1',
+            "submitted_at": "CreatedDate",
+            "forecast_category": _FORECAST_CATEGORY.format("ForecastingItemCategory"),
+            "forecast_amount": "Amount",
+            "currency": "CurrencyIsoCode",
+        },
+    ),
+    Stream(
+        "forecasts",
+        "ForecastingItem",
+        {
+            # Shows the present only: a row of each day is kept.
+            "id": "Id || ':' || strftime(now(), '%Y-%m-%d')",
+            "owner_id": "OwnerId",
+            "period_start": '"Period.StartDate"',
+            "period_end": '"Period.EndDate" + 1',
+            "submitted_at": "now()",
+            "forecast_category": _FORECAST_CATEGORY.format("ForecastCategoryName"),
+            "forecast_amount": ("OwnerOnlyAmount", "ForecastAmount"),
+            "currency": "CurrencyIsoCode",
+        },
+        instead_of="ForecastingSubmissionItem",
+        where="IsAmount = true",
+        removals="none",
+    ),
+    Stream(
+        "exchange_rates",
+        "DatedConversionRate",
+        _RATES | {"valid_from": "StartDate"},
+        relation=_CROSS_RATES.format(day="StartDate"),
+        base=("Id", "IsoCode", "StartDate", "ConversionRate"),
+        companions=(_CORPORATE,),
+        extras={"Rate": Extra("")},
+        removals="none",
+    ),
+    Stream(
+        "exchange_rates",
+        "CurrencyType",
+        _RATES | {"valid_from": "StartDate"},
+        relation=_CROSS_RATES.format(day="date '1900-01-01'"),
+        base=("Id", "IsoCode", "ConversionRate"),
+        companions=(_CORPORATE,),
+        extras={"Rate": Extra(""), "StartDate": Extra("")},
+        instead_of="DatedConversionRate",
+        where="IsCorporate = false",
+        removals="none",
+    ),
+    Stream(
+        "survey_responses",
+        "SurveyInvitation",
+        {
+            "id": "RowId",
+            "is_deleted": "IsDeleted",
+            "survey_type": _SURVEY_TYPE,
+            "score": "Score",
+            "scale_min": f"case when ({_SURVEY_TYPE}) in ('nps', 'resolution') then 0 else 1 end",
+            "scale_max": f"case ({_SURVEY_TYPE}) when 'nps' then 10 when 'ces' then 7 "
+            "when 'resolution' then 1 else 5 end",
+            "sent_at": "CreatedDate",
+            "responded_at": "AnsweredAt",
+            "account_id": '"Contact.AccountId"',
+            "contact_id": "ContactId",
+        },
+        relation=_ANSWERS,
+        base=("Id", "SurveyId", "IsDeleted", "CreatedDate"),
+        companions=(
+            Companion(
+                "responses",
+                "SurveyResponse",
+                ("Id", "InvitationId", "CompletionDateTime"),
+                link="InvitationId",
+                touches=True,
+            ),
+            Companion(
+                "answers",
+                "SurveyQuestionResponse",
+                ("Id", "InvitationId", "QuestionId", "NumberValue"),
+                link="InvitationId",
+                touches=True,
+            ),
+            Companion("questions", "SurveyQuestion", ("Id", "Name")),
+            Companion("surveys", "Survey", ("Id", "Name")),
+        ),
+        extras={name: Extra("") for name in ("RowId", "Score", "QuestionName", "AnsweredAt")},
+        removals="none",
+    ),
+)

@@ -1,0 +1,66 @@
+"""The allowance of API calls: known before the first read, left before it is used up."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+from crmetrics.plugin import SourceError, http
+
+_USAGE = re.compile(r"\bapi-usage=(\d+)/(\d+)")
+
+
+class QuotaError(SourceError):
+    """The next call would go beyond what the project file allows."""
+
+
+class Quota:
+    """Counts calls and refuses the one that would pass a ceiling.
+
+    percent: share of the org's daily calls that may be used up, by anybody. per_run: calls of this
+    run. The org's own figure comes with every answer.
+    """
+
+    def __init__(self, percent: float, per_run: int | None) -> None:
+        self._percent = percent
+        self._per_run = per_run
+        self._lock = threading.Lock()
+        self.calls = 0
+        self.used: int | None = None
+        self.daily: int | None = None
+
+    @property
+    def ceiling(self) -> int | None:
+        """Calls of the day that may be used up; None while the allowance is not known."""
+        return None if self.daily is None else int(self.daily * self._percent / 100)
+
+    def admit(self, _budget: str = "") -> None:
+        """Count a call, or raise QuotaError."""
+        with self._lock:
+            if self._per_run is not None and self.calls >= self._per_run:
+                raise QuotaError(
+                    f"this run has made {self.calls:,} calls, the limit of max_calls_per_run. "
+                    "What is loaded stays; raise the limit or run again later."
+                )
+            ceiling = self.ceiling
+            if ceiling is not None and self.used is not None and self.used >= ceiling:
+                raise QuotaError(
+                    f"the org has used {self.used:,} of its {self.daily:,} daily calls; "
+                    f"max_api_usage_percent allows {ceiling:,}. What is loaded stays; run again "
+                    "when the 24 hours are over, or raise the limit."
+                )
+            self.calls += 1
+            if self.used is not None:
+                self.used += 1  # until the answer says it exactly: other threads ask meanwhile
+
+    def observe(self, response: http.Response) -> None:
+        """Learn from the usage that an answer carries."""
+        match = _USAGE.search(response.headers.get("Sforce-Limit-Info", ""))
+        if match:
+            self.learn(int(match[1]), int(match[2]))
+
+    def learn(self, used: int, daily: int) -> None:
+        with self._lock:
+            # Answers overtake each other: the figure only grows within a run.
+            self.used = max(used, self.used or 0) if self.daily == daily else used
+            self.daily = daily

@@ -1,0 +1,273 @@
+"""One read of one dataset: its streams, their windows, what is told beside the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from crmetrics.plugin import ReadRequest, SourceError, UnavailableError
+from crmetrics_salesforce.assembling import Workbench
+from crmetrics_salesforce.catalog import WHOLE, Catalog
+from crmetrics_salesforce.reach import Reach
+from crmetrics_salesforce.removals import Removals
+from crmetrics_salesforce.soql import Query, Window, any_of
+from crmetrics_salesforce.streams import Companion
+from crmetrics_salesforce.transport import Transport
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_IDS_AT_ONCE = 500  # 500 ids and the rest of a query stay below the longest URI
+_IDS_AT_MOST = 20_000
+"""Beyond so many records the companions are read whole: it takes fewer calls."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """What a read covers. since: None = everything. is_refresh: everything although only changes
+    were asked for, because values change without a trace."""
+
+    since: datetime | None
+    until: datetime | None
+    is_refresh: bool = False
+
+
+class DatasetRead:
+    """Reads a dataset for a request of the engine."""
+
+    def __init__(self, catalog: Catalog, transport: Transport, request: ReadRequest) -> None:
+        self._catalog = catalog
+        self._transport = transport
+        self._request = request
+        self.reaches = catalog.reaches(request)
+        self.span = self._span()
+
+    # --- planning -----------------------------------------------------------------------
+
+    def queries(self) -> list[Query]:
+        """The queries of the main objects, to be asked for side by side."""
+        return [self._main(reach) for reach in self.reaches]
+
+    def _span(self) -> Span:
+        request = self._request
+        if request.since is None or request.is_full:
+            return Span(None, request.until)
+        if self._is_stale():
+            return Span(None, request.until, is_refresh=True)
+        return Span(request.since, request.until)
+
+    @property
+    def _stale_fields(self) -> list[str]:
+        return sorted({f"{r.stream.object}.{name}" for r in self.reaches for name in r.stale})
+
+    def _refreshed_at(self) -> datetime | None:
+        text = self._request.state.get("refreshed_at")
+        return datetime.fromisoformat(str(text)) if text else None
+
+    def _is_stale(self) -> bool:
+        if not self._stale_fields:
+            return False
+        at = self._refreshed_at()
+        return at is None or self._request.started - at >= self._catalog.options.refresh_formulas
+
+    def _main(self, reach: Reach) -> Query:
+        window = None
+        if reach.cursor:
+            window = Window(reach.cursor, self.span.since, self.span.until)
+        return Query(reach.stream.object, reach.types, self._conditions(reach), window)
+
+    def _conditions(self, reach: Reach) -> tuple[str, ...]:
+        own = self._catalog.dataset_options(reach.stream.dataset)
+        found = [reach.stream.where] if reach.stream.where else []
+        if own is not None and own.where:
+            found.append(f"({own.where})")
+        return tuple(found)
+
+    # --- reading ------------------------------------------------------------------------
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows with their canonical columns.
+
+        Raises UnavailableError when the org lacks the dataset, SourceError when it cannot be read
+        whole or when a column that was read before has disappeared.
+        """
+        if not self.reaches:
+            raise UnavailableError(self._catalog.why_absent(self._request.dataset.name))
+        self._require_former_columns()
+        removals = Removals(self._catalog.api, self._transport, self._request)
+        self._tell()
+        for reach in self.reaches:
+            yield from self._rows(reach)
+        if self._request.since is None or self._request.is_full:
+            removals.skip(self.reaches)
+        else:
+            removals.tell(self.reaches)
+        self._save(removals)
+
+    def _rows(self, reach: Reach) -> Iterator[pa.RecordBatch]:
+        raw = self._assembled(reach) if reach.is_assembled else self._plain(reach)
+        entries = dict(reach.entries)
+        if reach.cursor and "updated_at" in self._request.columns:
+            entries.setdefault("updated_at", reach.cursor)
+        mapped = [c for c in self._request.mapping if c not in reach.missing]
+        columns = [c for c in self._request.columns if c in entries or c in mapped]
+        for batch in raw:
+            yield self._request.derive(batch, entries, columns)
+
+    def _plain(self, reach: Reach) -> Iterator[pa.RecordBatch]:
+        yield from self._transport.batches(self._main(reach), self._request.started)
+
+    # --- rows of several objects --------------------------------------------------------
+
+    def _assembled(self, reach: Reach) -> Iterator[pa.RecordBatch]:
+        with Workbench() as bench:
+            bench.make("main", reach.types)
+            bench.fill("main", self._plain(reach))
+            bench.settle("main", reach.cursor)
+            if self.span.since is not None:
+                self._add_touched(bench, reach)
+            self._give(bench)
+            for companion, types in reach.companions.items():
+                self._load(bench, reach, companion, types)
+            yield from bench.rows_of(reach.stream, reach.extras)
+
+    def _add_touched(self, bench: Workbench, reach: Reach) -> None:
+        """Main rows that belong to what changed: the rest of their group, owners of companions."""
+        group = reach.stream.group
+        if group:
+            ids = bench.column(f'select distinct "{group}" from main where "{group}" is not null')
+            bench.make("main", reach.types)
+            self._fill_by_ids(bench, "main", self._unbounded(reach), group, ids)
+            return
+        touched: set[str] = set()
+        for companion, types in reach.companions.items():
+            if companion.touches:
+                touched.update(self._touched(companion, types))
+        if touched:
+            touched -= set(bench.column("select Id from main"))
+            self._fill_by_ids(bench, "main", self._unbounded(reach), "Id", sorted(touched))
+
+    def _unbounded(self, reach: Reach) -> Query:
+        return Query(reach.stream.object, reach.types, self._conditions(reach))
+
+    def _touched(self, companion: Companion, types: Mapping[str, Any]) -> Iterator[str]:
+        cursor = self._catalog.cursor_of(companion.object)
+        if not cursor:
+            return
+        window = Window(cursor, self.span.since, self.span.until)
+        query = self._companion_query(companion, types).over(window)
+        for batch in self._transport.batches(query, self._request.started):
+            yield from (v for v in batch.column(companion.link).to_pylist() if v is not None)
+
+    def _companion_query(self, companion: Companion, types: Mapping[str, Any]) -> Query:
+        where = (companion.where,) if companion.where else ()
+        return Query(companion.object, types, where)
+
+    def _load(
+        self, bench: Workbench, reach: Reach, companion: Companion, types: Mapping[str, Any]
+    ) -> None:
+        import pyarrow as pa
+
+        if not types:  # a companion that the org lacks, and that the rows can do without
+            bench.make(companion.table, _guessed(companion, pa))
+            return
+        bench.make(companion.table, types)
+        query = self._companion_query(companion, types)
+        if self.span.since is None or not companion.link:
+            rows = self._transport.batches(query, self._request.started)
+            bench.fill(companion.table, rows)
+            return
+        ids = bench.column(f'select distinct "{reach.stream.group or "Id"}" from main')
+        self._fill_by_ids(bench, companion.table, query, companion.link, ids)
+
+    def _fill_by_ids(
+        self, bench: Workbench, table: str, query: Query, field: str, ids: Sequence[str]
+    ) -> None:
+        if len(ids) > _IDS_AT_MOST:
+            bench.fill(table, self._transport.batches(query, self._request.started))
+            return
+        for first in range(0, len(ids), _IDS_AT_ONCE):
+            part = query.within(any_of(field, ids[first : first + _IDS_AT_ONCE]))
+            bench.fill(table, self._transport.batches(part, self._request.started))
+
+    def _give(self, bench: Workbench) -> None:
+        """What the SQL knows from the project file and from former reads."""
+        options = self._catalog.options
+        bench.given(
+            "configured_statuses", ("status", "category"), list(options.case_statuses.items())
+        )
+        bench.given("reporting", ("currency",), [(self._catalog.context.currency,)])
+        left = self._request.state.get("left", {})
+        bench.given("left_before", ("id", "at"), list(dict(left).items()))
+
+    # --- what is told beside ------------------------------------------------------------
+
+    def _tell(self) -> None:
+        for reach in self.reaches:
+            for column, why in reach.missing.items():
+                self._request.notice(f"{column} cannot be read: {why}.")
+        formulas = sorted(
+            {f"{r.stream.object}.{name}" for r in self.reaches for name in r.formulas}
+        )
+        if not formulas or self._request.since is None:
+            return
+        shown = ", ".join(formulas[:5])
+        if self.span.is_refresh:
+            self._request.notice(f"read whole, because {shown} change without a trace.")
+        else:
+            at = self._refreshed_at() or self._request.started
+            age = self._request.started - at
+            self._request.notice(
+                f"values of {shown} are up to {_shown(age)} old: they change without a trace, and "
+                f"are read anew every {_shown(self._catalog.options.refresh_formulas)}."
+            )
+
+    def _given_columns(self) -> list[str]:
+        found: set[str] = set()
+        for reach in self.reaches:
+            found |= set(reach.entries)
+            found |= {c for c in self._request.mapping if c not in reach.missing}
+        return sorted(found)
+
+    def _require_former_columns(self) -> None:
+        """A field that has disappeared would leave old values standing as if they were true."""
+        if self._request.is_full or self._request.since is None:
+            return
+        before = set(self._request.state.get("columns") or ()) & set(self._request.columns)
+        gone = sorted(before - set(self._given_columns()))
+        if gone:
+            why = "; ".join(
+                sorted({r.missing[c] for r in self.reaches for c in gone if c in r.missing})
+            )
+            raise SourceError(
+                f"{', '.join(gone)} could be read before and cannot any more: {why or 'unknown'}. "
+                "Give the user access again, or accept the loss with `crmetrics sync --full`."
+            )
+
+    def _save(self, removals: Removals) -> None:
+        snapshots = any(r.stream.object == "ForecastingItem" for r in self.reaches)
+        if self._request.dataset.name in WHOLE and not snapshots:
+            return  # read whole each time: without a state, what is gone leaves the dataset
+        state = dict(self._request.state)
+        state["columns"] = self._given_columns()
+        state["logged"] = {**dict(state.get("logged") or {}), **removals.logged}
+        if self._stale_fields:
+            at = self._request.started if self.span.since is None else self._refreshed_at()
+            state["refreshed_at"] = (at or self._request.started).astimezone(UTC).isoformat()
+        self._request.save_state(state)
+
+
+def _guessed(companion: Companion, pa: Any) -> dict[str, Any]:
+    """Types by name for a companion without rows."""
+    return {
+        name: pa.bool_() if name.startswith("Is") else pa.timestamp("us", tz="UTC")
+        if name.endswith("Date") else pa.string()
+        for name in companion.fields
+    }  # fmt: skip
+
+
+def _shown(span: timedelta) -> str:
+    hours = span.total_seconds() / 3600
+    return f"{hours:.0f} h" if hours >= 1 else f"{span.total_seconds() / 60:.0f} min"

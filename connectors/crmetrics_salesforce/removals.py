@@ -1,0 +1,120 @@
+"""Records that are gone for good: by the log of deletions, else by comparing ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from crmetrics.plugin import ReadRequest
+from crmetrics_salesforce.api import Api
+from crmetrics_salesforce.errors import ApiError
+from crmetrics_salesforce.reach import Reach
+from crmetrics_salesforce.soql import Query
+from crmetrics_salesforce.transport import Transport
+
+_LOG_REACHES = timedelta(days=14)  # fifteen, less the time that zones and clocks take
+_SHORTEST = timedelta(minutes=2)
+_GONE = frozenset({"EXCEEDED_ID_LIMIT", "INVALID_REPLICATION_DATE"})
+
+
+class Removals:
+    """Tells the warehouse which stored records of a dataset no longer exist.
+
+    The recycle bin needs no telling: its records are read with IsDeleted. logged: object -> how far
+    the log was read.
+    """
+
+    def __init__(self, api: Api, transport: Transport, request: ReadRequest) -> None:
+        self._api = api
+        self._transport = transport
+        self._request = request
+        state = request.state.get("logged")
+        self._before: Mapping[str, Any] = state if isinstance(state, dict) else {}
+        self.logged: dict[str, str] = {}
+
+    def skip(self, reaches: list[Reach]) -> None:
+        """A read of everything replaces what is stored; the log begins from here."""
+        for reach in reaches:
+            self.logged[reach.stream.object] = self._request.started.isoformat()
+
+    def tell(self, reaches: list[Reach]) -> None:
+        """After an incremental read of these streams, which fill one dataset."""
+        kept = [reach for reach in reaches if reach.stream.removals == "log"]
+        if not kept or len(kept) < len(reaches):
+            return
+        told = [self._told_by_log(reach) for reach in kept]
+        if all(told):
+            return
+        # One object without a log is enough: the ids of the dataset are compared as a whole.
+        for reach in kept:
+            self._compare(reach)
+            self.logged[reach.stream.object] = self._request.started.isoformat()
+
+    def _told_by_log(self, reach: Reach) -> bool:
+        """True when the log covers the time since the last read."""
+        name = reach.stream.object
+        if not reach.sobject.replicateable or (reach.is_assembled and reach.stream.relation):
+            return False
+        start = datetime.fromisoformat(str(self._before[name])) if name in self._before else None
+        start = start or self._request.since
+        end = self._request.started
+        if start is None or end - start > _LOG_REACHES:
+            return False
+        if end - start < _SHORTEST:
+            self.logged[name] = start.isoformat()
+            return True
+        try:
+            answer = self._deleted(name, start, end)
+        except ApiError as exc:
+            if exc.code in _GONE or exc.status in (400, 403, 404):
+                return False
+            raise
+        begins = _instant(answer.get("earliestDateAvailable"))
+        if begins is not None and begins > start:
+            return False
+        self._mark(answer)
+        covered = _instant(answer.get("latestDateCovered")) or start
+        self.logged[name] = min(covered, end).isoformat()
+        return True
+
+    def _deleted(self, name: str, start: datetime, end: datetime) -> Mapping[str, Any]:
+        found = self._api.call(
+            "GET",
+            f"sobjects/{name}/deleted/",
+            what=f"the log of deletions of {name}",
+            # `requests` encodes the plus sign; bare it would arrive as a space.
+            params={"start": _stamp(start), "end": _stamp(end)},
+        ).json()
+        return found if isinstance(found, dict) else {}
+
+    def _mark(self, answer: Mapping[str, Any]) -> None:
+        by_instant: dict[datetime | None, list[str]] = {}
+        for record in answer.get("deletedRecords") or ():
+            by_instant.setdefault(_instant(record.get("deletedDate")), []).append(record["id"])
+        for at, ids in by_instant.items():
+            self._request.delete(ids, at=at)
+
+    def _compare(self, reach: Reach) -> None:
+        """All ids that the org still has; the warehouse marks the others."""
+        import pyarrow as pa
+
+        conditions = (reach.stream.where,) if reach.stream.where else ()
+        query = Query(reach.stream.object, {"Id": pa.string()}, conditions, all_rows=True)
+        self._request.retain(pa.array([], pa.string()))
+        for ids in self._ids(query):
+            self._request.retain(ids)
+
+    def _ids(self, query: Query) -> Iterator[Any]:
+        for batch in self._transport.batches(query, self._request.started):
+            yield batch.column("Id")
+
+
+def _stamp(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
+
+
+def _instant(text: Any) -> datetime | None:
+    if not text:
+        return None
+    return datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(UTC)

@@ -1,0 +1,81 @@
+"""Queries as values, and their text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Window:
+    """`lower <= field < upper`; None = no bound."""
+
+    field: str
+    lower: datetime | None = None
+    upper: datetime | None = None
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        found = []
+        if self.lower is not None:
+            found.append(f"{self.field} >= {instant(self.lower)}")
+        if self.upper is not None:
+            found.append(f"{self.field} < {instant(self.upper)}")
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is selected from one object. types: field -> Arrow type; `Id` is always the first.
+
+    all_rows: those in the recycle bin as well, and archived activities.
+    """
+
+    object: str
+    types: Mapping[str, pa.DataType]
+    where: tuple[str, ...] = ()
+    window: Window | None = None
+    all_rows: bool = True
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        return tuple(self.types)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (*self.where, *(self.window.conditions if self.window else ()))
+
+    def soql(self, *more: str, order: str = "") -> str:
+        text = f"SELECT {', '.join(self.fields)} FROM {self.object}"
+        conditions = [*self.conditions, *more]
+        if conditions:
+            text += " WHERE " + " AND ".join(conditions)
+        return f"{text} ORDER BY {order}" if order else text
+
+    def within(self, *more: str) -> Query:
+        return replace(self, where=(*self.where, *more))
+
+    def over(self, window: Window | None) -> Query:
+        return replace(self, window=window)
+
+    def only(self, fields: Iterable[str]) -> Query:
+        return replace(self, types={name: self.types[name] for name in fields})
+
+
+def instant(at: datetime) -> str:
+    """A datetime literal: unquoted, UTC, so that no `+` can be lost on the way."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def quoted(value: str) -> str:
+    """A text literal."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def any_of(field: str, values: Iterable[str]) -> str:
+    return f"{field} IN ({','.join(quoted(value) for value in values)})"
