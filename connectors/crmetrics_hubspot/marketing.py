@@ -104,6 +104,7 @@ def _item(campaign: str, item: Mapping[str, Any], currency: str) -> dict[str, An
         "updated_at": changed.isoformat(),
         "spend_date": entered.date().isoformat(),
         "campaign_id": campaign,
+        "channel": None,  # the campaign's own counts
         "amount": str(item["amount"]),
         "currency": currency,
     }
@@ -117,6 +118,7 @@ def _spread(
         "updated_at": changed,
         "spend_date": None,
         "campaign_id": campaign,
+        "channel": None,
         "amount": str(totals["spendTotal"]),
         "currency": currency,
     }

@@ -234,7 +234,7 @@ SPECIAL: Mapping[str, Special] = {
         ("marketing.campaigns.read",),
     ),
     "marketing_spend": Special(
-        ("id", "updated_at", "spend_date", "campaign_id", "amount", "currency"),
+        ("id", "updated_at", "spend_date", "campaign_id", "channel", "amount", "currency"),
         ("marketing.campaigns.read",),
     ),
     "users": Special(

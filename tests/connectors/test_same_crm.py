@@ -1,0 +1,170 @@
+"""One CRM, whatever it comes from: the same KPIs, value for value.
+
+The generated CRM is served as CSV files and as an account of a simulated HubSpot, dirt included:
+deleted and test records, merges with chains, references to nothing, a partner beside the buyer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crmetrics.engine import Project
+from crmetrics.periods import add_months
+from crmetrics.testing import SampleCrm
+from simulators.hubspot import HubSpotSimulator, Limits
+from simulators.hubspot.sample import serve_sample, source_section
+
+SAME = (
+    # sales
+    "won_amount", "new_customers", "win_rate", "sales_velocity", "average_deal_size",
+    "sales_cycle_length", "stage_duration", "sales_pipeline_value", "pipeline_coverage",
+    "sales_forecast_accuracy", "sales_growth_rate", "quota_attainment",
+    # leads
+    "leads_created", "lead_conversion_rate", "lead_to_customer_rate", "conversion_rate",
+    "lead_response_time", "lead_source_effectiveness", "revenue_per_lead", "qualified_lead_rate",
+    "sales_accepted_lead_rate", "prospect_response_rate", "unresponsive_prospects",
+    # retention
+    "active_customers", "customer_retention_rate", "customer_churn_rate", "cohort_retention",
+    "gross_revenue_retention", "net_revenue_retention", "repeat_purchase_rate",
+    "time_since_last_interaction", "win_back_rate", "loyalty_retention_lift",
+    "net_promoter_score", "nps_by_product", "referenceability_rate",
+    # revenue
+    "revenue", "mrr", "net_new_mrr", "average_revenue_per_user", "customer_lifetime_value",
+    "cost_of_goods_sold", "gross_margin", "items_per_order", "upsell_rate", "cross_sell_rate",
+    "product_migration_rate", "revenue_forecast",
+    # marketing
+    "campaign_response_rate", "campaign_volume", "campaign_orders", "unsubscribe_rate",
+    "disengaged_contacts",
+    # service
+    "first_response_time", "average_handle_time", "first_contact_resolution_rate",
+    "resolution_time", "csat", "case_volume", "case_backlog", "customer_wait_time",
+    "escalation_rate", "reopen_rate",
+    # adoption, roi
+    "user_adoption_rate", "user_activity_frequency", "employee_productivity", "goal_attainment",
+)  # fmt: skip
+"""KPIs whose data HubSpot can hold. The others need what no CRM keeps (expenses, benefits, training
+or web sessions), or HubSpot does not: invitations to surveys, spend without a date or a campaign."""
+
+BY = {"team": ("win_rate", "won_amount", "sales_cycle_length", "case_volume", "resolution_time"),
+      "segment": ("won_amount", "customer_churn_rate", "mrr"),
+      "lead_source": ("leads_created", "win_rate")}  # fmt: skip
+
+PACKS = ["sales", "leads", "retention", "revenue", "marketing", "service", "adoption", "roi"]
+
+Values = dict[tuple[Any, ...], Any]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A project that has loaded the CRM. names: id in its source -> id of the generator."""
+
+    project: Project
+    names: Mapping[str, str]
+
+    def values(self, kpis: tuple[str, ...], crm: SampleCrm, by: tuple[str, ...] = ()) -> Values:
+        """(KPI, period, segment) -> value, of the last eight months."""
+        start = add_months(crm.end, -8)
+        table = self.project.query(list(kpis), grain="month", start=start, end=crm.end, by=by)
+        return {
+            (row["kpi"], row["period_start"], *self._segment(row["segment"])): row["value"]
+            for row in table.to_pylist()
+        }
+
+    def _segment(self, segment: Any) -> list[tuple[str, str | None]]:
+        return sorted((name, self._own(value)) for name, value in dict(segment or {}).items())
+
+    def _own(self, value: Any) -> Any:
+        """A dimension's value with the generator's ids: `won_amount 1017` names an owner."""
+        if not isinstance(value, str):
+            return value
+        return " ".join(self.names.get(word, word) for word in value.split(" "))
+
+
+def open_project(folder: Path, source: Mapping[str, Any], crm: SampleCrm) -> Project:
+    folder.mkdir(exist_ok=True)
+    document = {
+        "version": 1,
+        "project": "same",
+        "reporting": {"timezone": "UTC", "currency": "USD"},
+        "sources": {"crm": dict(source)},
+        "metrics": {"packs": PACKS, "settings": {"customer_model": "subscription"}},
+    }
+    (folder / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+    now = crm.exported_at + timedelta(hours=1)
+    project = Project(folder, environ={}, now=lambda: now)
+    report = project.sync()
+    assert not report.failures, report.error
+    return project
+
+
+@pytest.fixture(scope="module")
+def crm() -> SampleCrm:
+    return SampleCrm(scale=0.1)
+
+
+@pytest.fixture(scope="module")
+def files(crm: SampleCrm, tmp_path_factory: pytest.TempPathFactory) -> Served:
+    folder = tmp_path_factory.mktemp("csv")
+    crm.write_csv(folder / "data")
+    return Served(open_project(folder, {"connector": "csv", "path": "data"}, crm), {})
+
+
+@pytest.fixture(scope="module")
+def hubspot(crm: SampleCrm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    limits = Limits(per_ten_s=1_000_000, searches_per_s=1_000_000, per_day=None)
+    with HubSpotSimulator(limits=limits) as service:
+        service.clock.now = crm.exported_at
+        world = serve_sample(service.account, crm)
+        # One call per conversation: the first of them tell of messages as well as all.
+        section = source_section(service.base_url, service.token)
+        project = open_project(tmp_path_factory.mktemp("hubspot"), section, crm)
+    wanted = ("products", "users", "campaigns", "accounts")
+    names = {own: name for (dataset, name), own in world.ids.items() if dataset in wanted}
+    yield Served(project, names)
+
+
+def differences(one: Values, other: Values) -> dict[tuple[Any, ...], tuple[Any, Any]]:
+    """Where two sets of values differ beyond the last digits of a float."""
+    return {
+        key: (one.get(key, "absent"), other.get(key, "absent"))
+        for key in one.keys() | other.keys()
+        if not _equal(one.get(key, "absent"), other.get(key, "absent"))
+    }
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, str) or isinstance(other, str) or one is None or other is None:
+        return bool(one == other)
+    return abs(float(one) - float(other)) <= 1e-9 * max(1.0, abs(float(one)))
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(SAME) == len(set(SAME)) >= 45
+
+
+def test_hubspot_gives_the_values_of_the_files(
+    crm: SampleCrm, files: Served, hubspot: Served
+) -> None:
+    expected = files.values(SAME, crm)
+    assert not differences(expected, hubspot.values(SAME, crm))
+    empty = {
+        name for name in SAME if all(v is None for (k, *_), v in expected.items() if k == name)
+    }
+    assert not empty, "these would be equal whatever HubSpot gave"
+
+
+@pytest.mark.parametrize("dimension", BY)
+def test_hubspot_gives_the_groups_of_the_files(
+    crm: SampleCrm, files: Served, hubspot: Served, dimension: str
+) -> None:
+    kpis, by = BY[dimension], (dimension,)
+    expected = files.values(kpis, crm, by)
+    assert len({key[2:] for key in expected}) > 2
+    assert not differences(expected, hubspot.values(kpis, crm, by))
