@@ -67,3 +67,60 @@ def test_a_lock_is_held_by_one_thread_at_a_time(storage: SourceStorage) -> None:
     for thread in threads:
         thread.join()
     assert set(most) == {1}
+
+
+# --- pages ---------------------------------------------------------------------------------------
+
+
+def test_pages_are_kept_in_order_with_their_note_until_they_are_deleted(tmp_path: Path) -> None:
+    storage = SourceStorage(tmp_path)
+    log = storage.pages("deals")
+    assert log.note == {} and list(log.kept()) == []
+    log.begin({"of": "a"})
+    log.append(b'{"results":[1]}', "p2")
+    log.append(b"\x00\xff" * 10, "")
+    again = SourceStorage(tmp_path).pages("deals")
+    assert again.note == {"of": "a"}
+    assert list(again.kept()) == [(b'{"results":[1]}', "p2"), (b"\x00\xff" * 10, "")]
+    again.begin({"of": "b"})
+    assert (again.note, list(again.kept())) == ({"of": "b"}, [])
+    again.delete()
+    again.delete()
+    assert again.note == {} and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("lost", [1, 5, 12, 14])
+def test_a_page_that_was_cut_off_by_a_kill_is_not_there(tmp_path: Path, lost: int) -> None:
+    log = SourceStorage(tmp_path).pages("deals")
+    log.begin({})
+    log.append(b"whole", "1")
+    log.append(b"torn", "2")
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:-lost])
+    assert list(log.kept()) == [(b"whole", "1")]
+    log.append(b"next", "2")
+    assert list(log.kept()) == [(b"whole", "1"), (b"next", "2")]
+
+
+def test_a_page_that_was_spoiled_is_not_there(tmp_path: Path) -> None:
+    log = SourceStorage(tmp_path).pages("deals")
+    log.begin({})
+    log.append(b"whole", "1")
+    log.append(b"spoiled", "2")
+    (file,) = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes().replace(b"spoiled", b"spilled"))
+    assert list(log.kept()) == [(b"whole", "1")]
+
+
+def test_pages_without_a_folder_are_not_kept() -> None:
+    log = SourceStorage().pages("deals")
+    log.begin({"of": "a"})
+    log.append(b"page", "1")
+    assert log.note == {} and list(log.kept()) == []
+
+
+def test_pages_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    log = SourceStorage(tmp_path / "crm").pages("deals")
+    log.begin({})
+    (file,) = (tmp_path / "crm").iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -89,17 +89,18 @@ class HubSpotApi:
 
     def pages(
         self, area: str, *rest: str, params: Mapping[str, str], start: str = ""
-    ) -> Iterator[bytes]:
-        """The bodies of a list, page by page. start: the `after` to begin with.
+    ) -> Iterator[tuple[bytes, str]]:
+        """The bodies of a list, each with the `after` of the next one; empty at the end.
 
-        The next address is built here: the `link` of a page is not followed.
+        start: the `after` to begin with. The next address is built here: the `link` of a page is
+        not followed.
         """
         after = start
         while True:
             asked = {**params, "after": after} if after else params
             body = self.get(area, *rest, params=asked)
             following = next_page(body)
-            yield body
+            yield body, following
             if not following:
                 return
             if following == after:
@@ -110,7 +111,7 @@ class HubSpotApi:
         self, area: str, *rest: str, params: Mapping[str, str] | None = None
     ) -> Iterator[dict[str, Any]]:
         """The records of a list, parsed; for lists that are not long."""
-        for body in self.pages(area, *rest, params=params or {}):
+        for body, _ in self.pages(area, *rest, params=params or {}):
             yield from json.loads(body).get("results", ())
 
     def _call(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from crmetrics_hubspot.account import Account
     from crmetrics_hubspot.api import HubSpotApi, Timing
+    from crmetrics_hubspot.reading import DatasetRead
 
 
 class HubSpotConnector(Connector):
@@ -47,6 +48,7 @@ class HubSpotConnector(Connector):
         super().__init__(config, context)
         self._timing = timing
         self._api: HubSpotApi | None = None
+        self._reads: list[DatasetRead] = []
 
     # --- what there is ------------------------------------------------------------------------
 
@@ -126,7 +128,8 @@ class HubSpotConnector(Connector):
         streams = streams_of(name, self.config)
         if not streams and name not in SPECIAL:
             raise SourceError(f"HubSpot holds no {name}.")
-        read = DatasetRead(self.account, request)
+        read = DatasetRead(self.account, request, self.context.storage)
+        self._reads.append(read)
         if streams:
             yield from read.records(streams)
         if name in ("opportunity_stage_history", "case_status_history"):
@@ -152,5 +155,9 @@ class HubSpotConnector(Connector):
                 yield from conversations.read_messages(self.account, request)
 
     def close(self) -> None:
+        """Release connections, and let go of the pages of what is loaded."""
+        for read in self._reads:
+            read.let_go()
+        self._reads.clear()
         if self._api is not None:
             self._api.close()

@@ -45,8 +45,16 @@ class Objects:
 
     # --- all of them ---------------------------------------------------------------------------
 
-    def all(self, *, archived: bool = False, start: str = "") -> Iterator[bytes]:
-        """Every record, or every one in the recycle bin."""
+    def all(self) -> Iterator[bytes]:
+        """Every record."""
+        return (body for body, _ in self.walk())
+
+    def archived(self) -> Iterator[bytes]:
+        """Every record in the recycle bin."""
+        return (body for body, _ in self.walk(archived=True))
+
+    def walk(self, start: str = "", *, archived: bool = False) -> Iterator[tuple[bytes, str]]:
+        """Pages with the place where the walk goes on after each; empty at the end."""
         names = ",".join(self.properties)
         is_long = len(names) + len(",".join(self.history)) > LONGEST_PROPERTIES
         params = {"limit": str(self.page), "archived": "true" if archived else "false"}
@@ -58,13 +66,13 @@ class Objects:
             params["propertiesWithHistory"] = ",".join(self.history)
         yield from self.api.pages("objects", self.kind, params=params, start=start)
 
-    def _by_ids_of_list(self, params: dict[str, str], start: str) -> Iterator[bytes]:
+    def _by_ids_of_list(self, params: dict[str, str], start: str) -> Iterator[tuple[bytes, str]]:
         """Too many properties for an address: the list gives the ids, a POST the records."""
         archived = params["archived"] == "true"
-        for body in self.api.pages("objects", self.kind, params=params, start=start):
+        for body, after in self.api.pages("objects", self.kind, params=params, start=start):
             ids = [record["id"] for record in json.loads(body)["results"]]
             if ids:
-                yield self.of(ids, archived=archived)
+                yield self.of(ids, archived=archived), after
 
     def of(self, ids: Sequence[str], *, archived: bool = False) -> bytes:
         """The records of these ids (at most a page of them), in any order.

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from crmetrics.plugin import ReadRequest
+from crmetrics.plugin import ReadRequest, SourceStorage
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import UnavailableError
 from crmetrics_hubspot.history import DEAL_PROPERTIES, TICKET_PROPERTIES, history_reader
@@ -18,6 +18,7 @@ from crmetrics_hubspot.objects import PAGE, Objects
 from crmetrics_hubspot.records import RecordReader, texts_of
 from crmetrics_hubspot.streams import Stream
 from crmetrics_hubspot.values import INSTANT, Misfits, compute, typed
+from crmetrics_hubspot.walking import Walk
 
 _KEPT_ARCHIVED = 50_000
 
@@ -27,26 +28,30 @@ class Progress:
     """What is known of a dataset from its last read, and what this read adds.
 
     until: how far the last read came; refreshed: when it last went through all records. archived:
-    object -> ids in the recycle bin.
+    object -> ids in the recycle bin. walks: object -> when the last walk through it began.
     """
 
     until: datetime | None = None
     refreshed: datetime | None = None
     archived: dict[str, list[str]] = field(default_factory=dict)
+    walks: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, request: ReadRequest) -> Progress:
         state: Any = {} if request.is_full else request.state
         return cls(
-            _instant(state.get("until")), _instant(state.get("refreshed")),
+            _instant(state.get("until")),
+            _instant(state.get("refreshed")),
             dict(state.get("archived") or {}),
-        )  # fmt: skip
+            dict(state.get("walks") or {}),
+        )
 
     def state(self) -> dict[str, Any]:
         return {
             "until": self.until.isoformat() if self.until else None,
             "refreshed": self.refreshed.isoformat() if self.refreshed else None,
             "archived": self.archived,
+            "walks": self.walks,
         }
 
 
@@ -57,7 +62,11 @@ def _instant(text: str | None) -> datetime | None:
 class DatasetRead:
     """Reads the records of a dataset: all, or those that changed, and what left."""
 
-    def __init__(self, account: Account, request: ReadRequest) -> None:
+    def __init__(self, account: Account, request: ReadRequest, storage: SourceStorage) -> None:
+        self._storage = storage
+        self._walks: dict[str, Walk] = {}
+        self._left_over: list[Walk] = []
+        self._is_over = False
         self._account, self._request, self._started = account, request, request.started
         self._before = Progress.of(request)
         self.since = request.since or self._before.until
@@ -115,7 +124,12 @@ class DatasetRead:
 
     def _bodies(self, objects: Objects) -> Iterator[bytes]:
         if self.is_refresh or self.since is None:
-            return objects.all()
+            loaded = self._before.walks.get(objects.kind)
+            walk = Walk(self._storage, self._request, objects, loaded)
+            self._walks[objects.kind] = walk
+            return walk.bodies()
+        # A run that was killed behind this dataset may have left its pages.
+        self._left_over.append(Walk(self._storage, self._request, objects))
         return objects.changed(self.since, self._request.until)
 
     def _left(self, objects: Objects, reader: RecordReader) -> Iterator[pa.RecordBatch]:
@@ -133,7 +147,7 @@ class DatasetRead:
                 compute.greater_equal(archived, pa.scalar(self.since, INSTANT)), True
             )
 
-        yield from reader.batches(objects.all(archived=True), keeps=is_new)
+        yield from reader.batches(objects.archived(), keeps=is_new)
         before = self._before.archived.get(objects.kind, [])
         back = sorted(set(before) - set(here))
         for start in range(0, len(back), PAGE):
@@ -143,6 +157,15 @@ class DatasetRead:
 
     def _save(self) -> None:
         refreshed = self._started if self.is_refresh else self._before.refreshed
-        self._request.save_state(
-            Progress(self._request.until or self._started, refreshed, self._now).state()
-        )
+        walks = self._before.walks | {
+            kind: walk.began.isoformat() for kind, walk in self._walks.items()
+        }
+        until = self._request.until or self._started
+        self._request.save_state(Progress(until, refreshed, self._now, walks).state())
+        self._is_over = True
+
+    def let_go(self) -> None:
+        """The dataset is loaded, if it was read to its end: no page is kept any longer."""
+        if self._is_over:
+            for walk in (*self._walks.values(), *self._left_over):
+                walk.done()

@@ -50,7 +50,7 @@ SAME = (
     "user_adoption_rate", "user_activity_frequency", "employee_productivity", "goal_attainment",
 )  # fmt: skip
 """KPIs whose data HubSpot can hold. The others need what no CRM keeps (expenses, benefits, training
-or web sessions), or HubSpot does not: invitations to surveys, spend without a date or a campaign."""
+or web sessions), or HubSpot does not: invitations to surveys, spend without day or campaign."""
 
 BY = {"team": ("win_rate", "won_amount", "sales_cycle_length", "case_volume", "resolution_time"),
       "segment": ("won_amount", "customer_churn_rate", "mrr"),

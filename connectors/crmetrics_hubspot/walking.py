@@ -1,0 +1,97 @@
+"""A walk through all records that goes on after the run was killed, or stopped at a limit.
+
+The pages of a long list are kept beside the warehouse until the dataset is loaded. The next run
+takes them from there, walks on from the last one, and then reads what changed since the walk began.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from crmetrics.plugin import ReadRequest, SourceStorage
+from crmetrics_hubspot.objects import Objects
+
+_SHORT = 10
+"""Pages that are read again rather than kept."""
+
+_LONGEST_LIFE = timedelta(days=3)
+_LAG = timedelta(minutes=10)
+
+
+class Walk:
+    """One walk of one dataset through one object type.
+
+    loaded: when the walk began that the dataset's state tells of: what is kept of it is done with.
+    began: the instant from which on changes may be missing in the pages.
+    """
+
+    def __init__(
+        self,
+        storage: SourceStorage,
+        request: ReadRequest,
+        objects: Objects,
+        loaded: str | None = None,
+    ) -> None:
+        self._loaded = loaded
+        self._request, self._objects = request, objects
+        self.began = request.started
+        self._log = storage.pages(f"{request.dataset.name}-{objects.kind}")
+
+    def bodies(self) -> Iterator[bytes]:
+        """The pages of all records; those that an earlier run kept come first."""
+        began = self._kept_since()
+        if began is None:
+            yield from self._walked("")
+            return
+        self.began = began
+        after = ""
+        for body, position in self._log.kept():
+            after = position
+            yield body
+        self._request.notice(
+            f"{self._objects.kind}: the walk that was interrupted on {began:%Y-%m-%d at %H:%M} UTC "
+            "went on where it stopped."
+        )
+        if after:
+            yield from self._walked(after)
+        yield from self._objects.changed(began - _LAG, self._request.until)
+
+    def done(self) -> None:
+        """The dataset is loaded: the pages are no longer needed."""
+        self._log.delete()
+
+    def _kept_since(self) -> datetime | None:
+        """When the kept walk began; None when there is none that can be gone on with."""
+        note = self._log.note
+        if note.get("of") != self._fingerprint() or note["began"] == self._loaded:
+            return None
+        began = datetime.fromisoformat(note["began"])
+        return began if self._request.started - began <= _LONGEST_LIFE else None
+
+    def _walked(self, start: str) -> Iterator[bytes]:
+        waiting: list[tuple[bytes, str]] = []
+        is_kept = bool(start)
+        for body, position in self._objects.walk(start):
+            if is_kept:
+                self._log.append(body, position)
+            else:
+                waiting.append((body, position))
+            if not is_kept and len(waiting) >= _SHORT:
+                self._begin(waiting)
+                is_kept, waiting = True, []
+            yield body
+
+    def _begin(self, pages: list[tuple[bytes, str]]) -> None:
+        note = {"of": self._fingerprint(), "began": self._request.started.isoformat()}
+        self._log.begin(note)
+        for body, position in pages:
+            self._log.append(body, position)
+
+    def _fingerprint(self) -> str:
+        """Changes when the pages would be others."""
+        objects = self._objects
+        asked = [objects.api.version, objects.kind, objects.properties, objects.history]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
