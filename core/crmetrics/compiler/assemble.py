@@ -259,6 +259,8 @@ def final_select(item: Labelled, render: Callable[[str], str]) -> str:
         shown.append(" and ".join(f"{name}.{d} is null" for d in dims) or "true")
     extras = "".join(_extra_join(child, name, dims) for child in part.extras.values())
     columns = [*_value_columns(item, name), *_status_columns(item, name, render)]
+    if not has_total:
+        columns.append(f"{name}.rows is null as is_stand_in")
     return (
         "select "
         + ",\n  ".join(columns)

@@ -23,6 +23,7 @@ from crmetrics.compiler.needs import Needs, Supplied
 from crmetrics.compiler.plan import Part, Planner
 from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
 from crmetrics.compiler.slices import SliceBook, Window
+from crmetrics.compiler.union import found
 from crmetrics.compiler.vectors import Conversion, vector_sql
 
 _RATE_MIN_SAMPLE = 20
@@ -252,10 +253,11 @@ class Compiler:
             program.labelled.append(item)
             selects.append(final_select(item, lambda sql: sql))
         selects += [self._missing_select(item) for item in program.missing]
-        head = "with " + ",\n".join(ctes) + "\n" if ctes else ""
-        found = head + "\nunion all by name\n".join(selects)
+        ordinals = [item.ordinal for item in program.labelled]
+        ordinals += [item.ordinal for item in program.missing]
+        rows = found(ctes, selects, ordinals)
         program.statements.append(
-            Statement("assemble", f"create or replace temp table found as\n{found}")
+            Statement("assemble", f"create or replace temp table found as\n{rows}")
         )
         compared = {
             which
@@ -376,7 +378,7 @@ class Compiler:
             " false as is_newer, false as is_stale, false as looks_ahead,"
             f" {'null::varchar' if is_dataset else repr('missing_column')} as special,"
             f" ['{item.status}:{item.what}']::varchar[] as own_flags, 0 as min_sample,"
-            " false as is_rate, '' as definition_hash from slices"
+            " false as is_rate, '' as definition_hash, true as is_stand_in from slices"
         )
 
 

@@ -90,9 +90,11 @@ def applicable(answerer: Answerer, question: Question, *, with_companions: bool)
 
 def checkable(identity: Identity, question: Question) -> tuple[Grouping, ...]:
     """The groupings to compute an identity for: all of the question, so that it shares their
-    statements, where each of its KPIs is asked for by them; else those that it claims."""
+    statements, where each of its KPIs is asked for by them and nothing else goes into it, which
+    might lack their dimensions; else those that it claims."""
     claimed = [one for one in question.groupings if identity.holds_by(one)]
-    if claimed and all(kpi in question.kpis for kpi in identity.kpis):
+    is_of_kpis = all(item.kpi for item in identity.measure.inputs)
+    if claimed and is_of_kpis and all(kpi in question.kpis for kpi in identity.kpis):
         return question.groupings
     return tuple(dict.fromkeys(((), *claimed)))
 

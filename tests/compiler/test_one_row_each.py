@@ -1,0 +1,64 @@
+"""No KPI, period and segment stands twice in a result, whatever is asked for together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crmetrics.engine import Project
+from crmetrics.testing.examples import read_example
+from crmetrics.testing.projects import load_tables, write_project
+
+DEALS = """@opportunities
+id,owner_id,close_date,is_closed,is_won,amount
+1,ann,2026-01-05,true,true,100
+2,bob,2026-01-06,true,true,50
+3,bob,2025-12-06,true,true,30
+"""
+ANSWERS = """@survey_responses
+id,survey_type,product_id,contact_id,score,scale_min,scale_max,responded_at
+1,nps,p1,c1,10,0,10,2025-11-05
+@products
+id,family
+p1,basic
+"""
+Row = tuple[str, tuple[tuple[str, str], ...]]
+
+
+def ask(folder: Path, text: str, kpi: str, **asked: Any) -> dict[Row, dict[str, Any]]:
+    write_project(folder, {}, packs=("sales", "retention"))
+    load_tables(folder, read_example(text).tables)
+    rows = Project(folder, environ={}).query([kpi], **asked).to_pylist()
+    keys = [(str(row["period_start"]), tuple(row["segment"])) for row in rows]
+    assert max(Counter(keys).values()) == 1, keys
+    return dict(zip(keys, rows, strict=True))
+
+
+def test_a_total_keeps_its_value_beside_a_grouping_that_lacks_its_data(tmp_path: Path) -> None:
+    asked = {"period": "2026-01", "by": [["owner_id"], ["family"]], "totals": True}
+    rows = ask(tmp_path, DEALS, "won_amount", compare=["previous"], **asked)
+    total = rows["2026-01-01", ()]
+    assert (total["value"], total["status"], total["previous_value"]) == (150, "ok", 30)
+    assert total["flags"] == ["missing_dataset:opportunity_items"]
+    ann = rows["2026-01-01", (("owner_id", "ann"),)]
+    assert (ann["value"], ann["flags"]) == (100, [])
+    assert len(rows) == 3
+
+
+def test_a_grouping_that_lacks_its_data_says_so_once(tmp_path: Path) -> None:
+    asked = {"period": "2026-01", "by": [["owner_id"], ["family"], ["product_id"]]}
+    rows = ask(tmp_path, DEALS, "won_amount", **asked)
+    assert rows["2026-01-01", ()]["status"] == "missing_dataset"
+    assert len(rows) == 3
+
+
+@pytest.mark.parametrize("by", [[["segment"], ["family"]], [["family"], ["segment"], ["country"]]])
+def test_a_period_without_any_group_has_one_row(by: list[list[str]], tmp_path: Path) -> None:
+    asked = {"start": "2025-11-01", "end": "2026-01-01", "grain": "month", "totals": True}
+    rows = ask(tmp_path, ANSWERS, "nps_by_product", by=by, **asked)
+    assert rows["2025-12-01", ()]["status"] == "no_data"
+    assert ("2025-11-01", ()) not in rows
+    assert rows["2025-11-01", (("product_id", "p1"),)]["value"] == 100
