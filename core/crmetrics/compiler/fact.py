@@ -304,10 +304,17 @@ class Fact:
             self._joins.setdefault(
                 alias,
                 f"left join {name} {alias} on {alias}.{theirs} = {own_sql}"
-                f" and {alias}.source = f.source",
+                f" and {alias}.source = {self._source_of(own, own_sql)}",
             )
             return f"{alias}.{quoted(dimension.column)}"
         return self.expression(dimension.expression, dimension.place)
+
+    def _source_of(self, column: str, sql: str) -> str:
+        """The source of what a column of the fact names: of a foreign key the one it leads into."""
+        key = self.around.schema.key(self.relation, column)
+        if key is None or not key.references:
+            return "f.source"
+        return f"source_of_{key.references}(f.source, {sql})"
 
     # --- SQL -------------------------------------------------------------------------------------
 

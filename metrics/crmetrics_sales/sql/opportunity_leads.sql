@@ -1,9 +1,12 @@
 -- One row per deal with the local day on which the earliest lead converted into it was created.
 with leads as (
-  select source, converted_opportunity_id, min(local_day(created_at)) as lead_day
+  select
+    source_of_opportunities(source, converted_opportunity_id) as source,
+    converted_opportunity_id,
+    min(local_day(created_at)) as lead_day
   from live_leads
   where converted_opportunity_id is not null
-  group by source, converted_opportunity_id
+  group by all
 )
 select o.*, l.lead_day
 from live_opportunities o

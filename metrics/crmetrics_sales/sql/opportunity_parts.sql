@@ -1,9 +1,13 @@
 -- One row per deal and product: a deal's amount split over its lines by their share of the line
 -- total; a deal without lines keeps one row without a product.
 with lines as (
-  select source, opportunity_id, product_id, sum(total_amount)::double as line_amount
+  select
+    source_of_opportunities(source, opportunity_id) as source,
+    opportunity_id,
+    product_id,
+    sum(total_amount)::double as line_amount
   from live_opportunity_items
-  group by source, opportunity_id, product_id
+  group by all
 ),
 shares as (
   select
