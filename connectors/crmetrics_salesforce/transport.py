@@ -71,9 +71,10 @@ class Transport:
         try:
             opened = self._rest.open(query)
         except ApiError as exc:
-            if choice == "rest" or not (exc.code in TOO_HEAVY or exc.status in TOO_LONG):
+            if not (exc.code in TOO_HEAVY or exc.status in TOO_LONG):
                 raise
-            return self._job(query, started)
+            # None: the walk meets the refusal again, and cuts the query into pieces.
+            return None if choice == "rest" else self._job(query, started)
         if choice == "auto" and opened.total >= self._api.options.bulk_from:
             return self._job(query, started) or opened
         return opened

@@ -131,8 +131,8 @@ class Service:
         self._thread.join()
         self._server.hang_up_all()
         self._server.server_close()
-        if self.broken and error is None:
-            raise self.broken[0]
+        if self.broken:
+            raise self.broken[0] from error
 
     # --- what arrived ------------------------------------------------------------------------
 

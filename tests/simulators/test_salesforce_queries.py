@@ -164,8 +164,6 @@ def test_a_batch_size_is_a_hint_between_200_and_2000(
     assert page("SELECT Id FROM Account", 5) == 200
     assert page("SELECT Id FROM Account", 400) == 400
     salesforce.org.add_fields("Account", "A__c:longtextarea B__c:longtextarea")
-    for identity in salesforce.org.objects["Account"].records:
-        salesforce.org.recalculate(identity, A__c=None, B__c=None)
     assert page("SELECT Id, A__c, B__c FROM Account", 2000) == 200
 
 

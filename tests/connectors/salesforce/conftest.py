@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connectors.salesforce.orgs import Connect, Quick, connector_to
+from connectors.salesforce.sites import Site
 from simulators.salesforce import SalesforceSimulator
 
 
@@ -29,3 +31,9 @@ def connect(salesforce: SalesforceSimulator) -> Iterator[Connect]:
     yield make
     for connector in made:
         connector.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path, salesforce: SalesforceSimulator) -> Site:
+    """A project over the org."""
+    return Site(tmp_path / "acme", salesforce)

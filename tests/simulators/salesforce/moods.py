@@ -6,18 +6,22 @@ salesforce.rest.checks.append(too_wide(timedelta(days=31)))
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from simulators.salesforce.errors import Refusal
 from simulators.salesforce.selecting import Selection
 from simulators.salesforce.soql import Comparison, Junction
 
+_BEGINNING = datetime(1999, 1, 1, tzinfo=UTC)
 Check = Callable[[Selection], Refusal | None]
 
 
 def too_wide(limit: timedelta, *, object: str = "", field: str = "SystemModstamp") -> Check:
-    """QUERY_TIMEOUT for every query that reads more than this of the time of change."""
+    """QUERY_TIMEOUT for every query that reads more than this of the time of change.
+
+    Without a lower bound a query reads from 1999 on, without an upper one up to now.
+    """
 
     def check(selection: Selection) -> Refusal | None:
         if object and selection.source.name != object:
@@ -25,7 +29,7 @@ def too_wide(limit: timedelta, *, object: str = "", field: str = "SystemModstamp
         if selection.query.is_aggregate or selection.query.is_count:
             return None
         low, high = _bounds(selection.query.where, field)
-        if low is not None and high is not None and high - low <= limit:
+        if (high or selection.org.now()) - (low or _BEGINNING) <= limit:
             return None
         return Refusal("QUERY_TIMEOUT", "Your query request was running for too long.")
 

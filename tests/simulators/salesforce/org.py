@@ -107,7 +107,10 @@ class Org:
 
     def add_fields(self, name: str, text: str) -> None:
         """Custom fields, written as in `schema.parse_fields`."""
-        self.objects[name].fields.update(parse_fields(text))
+        sobject = self.objects[name]
+        sobject.fields.update(parse_fields(text))
+        for identity, record in sobject.records.items():
+            sobject.records[identity] = {**sobject.blank(), **record}
 
     def add_object(self, name: str, prefix: str, text: str) -> None:
         """A custom object with an audit trail, a name and these fields."""

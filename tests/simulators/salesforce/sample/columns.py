@@ -33,6 +33,9 @@ OWN: dict[str, str] = {
     "Case": "Is_Test__c:boolean Team__c:picklist First_Response__c:datetime "
     "Escalated_At__c:datetime Opened_By_Agent__c:boolean Is_Spam__c:boolean",
     "EmailMessage": "Author_Type__c:picklist",
+    "CaseComment": "Author_Type__c:picklist",
+    "SurveyInvitation": "Is_Test__c:boolean Sent_At__c:datetime Channel__c:picklist "
+    "Account__c>Account Case__c>Case Agent__c>User Product__c>Product2",
     "User": "Is_Test__c:boolean Crm_Role__c:picklist Seat_Kind__c:picklist Has_Seat__c:boolean "
     "Left_At__c:datetime",
     "ForecastingQuota": "Kpi__c:picklist",

@@ -16,6 +16,9 @@ _PROFILES = {
     "admin": "System Administrator",
     "other": "Read Only",
 }
+ROBOT = "usr-mailer"
+"""The user that sends what nobody else has sent."""
+
 SECRET_TEXT = "Confidential-Words"
 """Part of every name, address and text of a person in the sample org."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Any
 
-from simulators.salesforce.sample.people import SECRET_TEXT, owner_id
+from simulators.salesforce.sample.people import ROBOT, SECRET_TEXT, owner_id
 from simulators.salesforce.sample.world import Row, World
 
 STATUSES = (
@@ -93,7 +93,7 @@ def _add_change(world: World, case: str, row: Row, former: str | None) -> None:
 
 
 def add_case_messages(world: World) -> None:
-    robot = world.id_of("users", "usr-mailer")
+    robot = world.id_of("users", ROBOT)
     for row in world.rows["case_messages"]:
         author = row["author_type"]
         sender = world.id_of("users", row["user_id"]) or robot
@@ -103,7 +103,7 @@ def add_case_messages(world: World) -> None:
                 "case_messages",
                 row,
                 {"ParentId": case, "IsPublished": False, "CommentBody": f"{SECRET_TEXT} note",
-                 "CreatedById": sender},
+                 "CreatedById": sender, "Author_Type__c": author},
                 object="CaseComment",
                 created=row["sent_at"],
             )  # fmt: skip
@@ -199,6 +199,12 @@ def add_surveys(world: World) -> None:
                 "ContactId": contact,
                 "ParticipantId": contact,
                 "ResponseStatus": "Completed" if answered else "NotStarted",
+                "Sent_At__c": sent,
+                "Channel__c": row.get("channel"),
+                "Account__c": world.live_reference("accounts", row.get("account_id")),
+                "Case__c": world.live_reference("cases", row.get("case_id")),
+                "Agent__c": world.id_of("users", row.get("user_id")),
+                "Product__c": world.id_of("products", row.get("product_id")),
             },
             created=sent or answered,
         )

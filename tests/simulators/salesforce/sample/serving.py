@@ -45,6 +45,8 @@ def serve_sample(org: Org, crm: SampleCrm) -> World:
     """Fill a multi-currency org with the sample; the ids that its records got come back."""
     for name, text in OWN.items():
         org.add_fields(name, text)
+    # The user of the app itself is none of the company's.
+    org.update(org.user, Is_Test__c=True)
     world = World(org, crm.records)
     for add in _PARTS:
         add(world)
@@ -52,12 +54,23 @@ def serve_sample(org: Org, crm: SampleCrm) -> World:
 
 
 def as_salesforce_keeps(records: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
-    """The records with what Salesforce loses of them: rates have six decimals the other way round.
+    """The records with what Salesforce loses of them.
 
-    All else is kept exactly, partly in custom fields.
+    Rates have six decimals the other way round, an amount always says its currency, a message its
+    sender, and of what users do only logins are told. All else is kept exactly, partly in custom
+    fields.
     """
     kept = {name: list(rows) for name, rows in records.items()}
     kept["exchange_rates"] = [
         {**row, "rate": 1 / selling.conversion_rate(row["rate"])} for row in kept["exchange_rates"]
+    ]
+    for name in ("opportunities", "opportunity_items", "campaigns", "orders", "subscriptions"):
+        kept[name] = [{**row, "currency": row["currency"] or "USD"} for row in kept[name]]
+    kept["case_messages"] = [
+        {**row, "user_id": row["user_id"] or people.ROBOT} if row["author_type"] == "agent" else row
+        for row in kept["case_messages"]
+    ]
+    kept["user_activity"] = [
+        row for row in kept["user_activity"] if row["activity_type"] == "login"
     ]
     return kept

@@ -1,0 +1,287 @@
+"""What changed since the last read: late commits, ties, deletes, merges, formulas."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from connectors.salesforce.sites import Site, load_of
+from simulators.salesforce import SalesforceSimulator
+
+
+def accounts(salesforce: SalesforceSimulator, count: int) -> list[str]:
+    """Accounts whose industry is their number, created an hour before now."""
+    ids = [salesforce.org.create("Account", Industry=f"{n:03}") for n in range(count)]
+    salesforce.clock.advance(3600)
+    return ids
+
+
+def deals(salesforce: SalesforceSimulator, count: int) -> list[str]:
+    return [
+        salesforce.org.create(
+            "Opportunity",
+            Name=f"Deal {number}",
+            StageName="Proposal",
+            Amount=100 + number,
+            CloseDate=date(2026, 3, 31),
+        )
+        for number in range(count)
+    ]
+
+
+def test_a_first_read_gives_every_record_once(site: Site, salesforce: SalesforceSimulator) -> None:
+    ids = accounts(salesforce, 25)
+    salesforce.rest.batch_cap, salesforce.rest.varies_pages = 4, True
+    site.synced()
+    assert site.ids("accounts") == sorted(ids)
+    assert site.rows("accounts", "industry") == [(f"{number:03}",) for number in range(25)]
+
+
+def test_a_second_read_asks_for_changes_only(site: Site, salesforce: SalesforceSimulator) -> None:
+    ids = accounts(salesforce, 25)
+    site.synced()
+    site.later(hours=3)
+    salesforce.org.update(ids[3], Industry="999")
+    [added] = accounts(salesforce, 1)
+    site.later(minutes=30)
+    salesforce.queries.clear()
+    report = site.synced()
+    assert load_of(report, "accounts").fetched == 2
+    assert (ids[3], "999") in site.rows("accounts", "id", "industry")
+    assert added in site.ids("accounts")
+    assert any("SystemModstamp >=" in query for query in salesforce.queries)
+
+
+def test_an_idle_source_moves_the_window_on(site: Site, salesforce: SalesforceSimulator) -> None:
+    accounts(salesforce, 3)
+    for _ in range(3):
+        site.synced()
+        site.later(hours=7)
+    report = site.synced()
+    assert load_of(report, "accounts").fetched == 0
+    newest = [q for q in salesforce.queries if "FROM Account " in q][-1]
+    assert "SystemModstamp >= 2026-01-12T22:" in newest
+
+
+@pytest.mark.parametrize("minutes_before", [0, 3, 14])
+def test_a_late_commit_is_not_lost(
+    site: Site, salesforce: SalesforceSimulator, minutes_before: int
+) -> None:
+    """Its transaction got its stamp before the first read, and was committed after it."""
+    accounts(salesforce, 3)
+    site.later(hours=1)
+    site.synced()
+    stamp = salesforce.org.now() - timedelta(minutes=minutes_before)
+    late = salesforce.org.create("Account", stamp=stamp, Name="late")
+    site.later(hours=1)
+    site.synced()
+    assert late in site.ids("accounts")
+
+
+def test_records_with_one_stamp_across_page_borders_all_arrive(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    ids = accounts(salesforce, 40)
+    site.synced()
+    site.later(days=1)
+    for number, identity in enumerate(ids):
+        salesforce.org.update(identity, Industry=str(1000 + number))
+    site.later(hours=1)
+    salesforce.rest.batch_cap = 7
+    # While the third page is on its way, a record of a later one and one of an earlier one change.
+    changing = [ids[2], ids[35]]
+    salesforce.faults.before(
+        lambda: [salesforce.org.update(identity, Industry="5") for identity in changing] and None,
+        on="/query/",
+        skip=1,
+    )
+    site.synced()
+    site.later(hours=1)
+    site.synced()
+    found = dict(site.rows("accounts", "id", "industry"))
+    expected = {identity: str(1000 + number) for number, identity in enumerate(ids)}
+    assert found == {**expected, ids[2]: "5", ids[35]: "5"}
+
+
+def test_a_record_in_the_bin_is_deleted_and_may_come_back(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    ids = accounts(salesforce, 3)
+    site.synced()
+    site.later(hours=1)
+    salesforce.org.delete(ids[1])
+    site.later(hours=1)
+    site.synced()
+    assert site.ids("accounts") == [ids[0], ids[2]]
+    assert (ids[1], True) in site.rows("accounts", "id", "is_deleted")
+    salesforce.org.undelete(ids[1])
+    site.later(hours=1)
+    site.synced()
+    assert site.ids("accounts") == ids
+
+
+def test_a_purged_record_is_deleted(site: Site, salesforce: SalesforceSimulator) -> None:
+    ids = accounts(salesforce, 3)
+    site.synced()
+    site.later(hours=1)
+    salesforce.org.purge(ids[0])
+    site.later(hours=1)
+    site.synced()
+    assert site.ids("accounts") == ids[1:]
+
+
+def test_a_purge_that_no_log_shows_any_more_is_found(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    ids = accounts(salesforce, 3)
+    site.synced()
+    site.later(hours=1)
+    salesforce.org.purge(ids[0])
+    site.later(days=20)
+    site.synced()
+    assert site.ids("accounts") == ids[1:]
+
+
+def test_a_log_of_deletions_that_was_purged_early_is_not_trusted(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    ids = accounts(salesforce, 3)
+    site.synced()
+    site.later(hours=1)
+    salesforce.org.purge(ids[0])
+    site.later(hours=4)
+    salesforce.org.log_begins = salesforce.org.now() - timedelta(hours=2)
+    site.synced()
+    assert site.ids("accounts") == ids[1:]
+
+
+def test_deletions_behind_the_covered_date_come_with_the_next_read(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    ids = accounts(salesforce, 3)
+    site.synced()
+    site.later(hours=1)
+    salesforce.rest.covered_lag = timedelta(hours=3)
+    salesforce.org.purge(ids[0])
+    hidden = salesforce.org.deletions.pop()
+    site.later(minutes=10)
+    site.synced()
+    salesforce.org.deletions.append(hidden)
+    salesforce.rest.covered_lag = timedelta(0)
+    site.later(hours=6)
+    site.synced()
+    assert site.ids("accounts") == ids[1:]
+
+
+def test_children_of_a_deleted_deal_go_with_it(site: Site, salesforce: SalesforceSimulator) -> None:
+    site.only = ("opportunities", "opportunity_items")
+    [deal, other] = deals(salesforce, 2)
+    for owner in (deal, other):
+        salesforce.org.create("OpportunityLineItem", OpportunityId=owner, Quantity=1, TotalPrice=5)
+    site.synced()
+    assert len(site.ids("opportunity_items")) == 2
+    site.later(hours=1)
+    salesforce.org.delete(deal)
+    salesforce.org.empty_bin()
+    site.later(hours=1)
+    site.synced()
+    assert site.ids("opportunities") == [other]
+    assert len(site.ids("opportunity_items")) == 1
+
+
+def test_the_loser_of_a_merge_names_its_survivor(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("accounts", "opportunities")
+    org = salesforce.org
+    survivor, loser = org.create("Account", Name="A"), org.create("Account", Name="B")
+    deal = org.create("Opportunity", AccountId=loser, StageName="Proposal")
+    site.synced()
+    site.later(hours=1)
+    org.merge(survivor, loser)
+    site.later(hours=1)
+    site.synced()
+    rows = site.rows("accounts", "id", "is_deleted", "merged_into_id")
+    assert rows == sorted([(survivor, False, None), (loser, True, survivor)])
+    assert site.rows("opportunities", "id", "account_id") == [(deal, survivor)]
+
+
+def test_a_merge_stays_known_when_the_bin_is_emptied(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("accounts",)
+    org = salesforce.org
+    survivor, loser = org.create("Account", Name="A"), org.create("Account", Name="B")
+    site.synced()
+    site.later(hours=1)
+    org.merge(survivor, loser)
+    site.later(hours=1)
+    site.synced()
+    org.empty_bin()
+    site.later(hours=1)
+    site.synced()
+    assert (loser, True, survivor) in site.rows("accounts", "id", "is_deleted", "merged_into_id")
+
+
+def test_the_history_of_a_deal_becomes_stays(site: Site, salesforce: SalesforceSimulator) -> None:
+    site.only = ("opportunity_stage_history",)
+    org = salesforce.org
+    for number, (label, is_closed, is_won) in enumerate(
+        [("Proposal", False, False), ("Negotiation", False, False), ("Closed Won", True, True)]
+    ):
+        org.create("OpportunityStage", MasterLabel=label, ApiName=label, SortOrder=number,
+                   IsClosed=is_closed, IsWon=is_won, IsActive=True)  # fmt: skip
+    [deal] = deals(salesforce, 1)
+    start = salesforce.org.now()
+    steps = [("Proposal", 100), ("Proposal", 120), ("Negotiation", 120), ("Closed Won", 110)]
+    for day, (stage, amount) in enumerate(steps):
+        at = start + timedelta(days=day)
+        org.create("OpportunityHistory", stamp=at, OpportunityId=deal, StageName=stage,
+                   Amount=amount, Probability=50, CloseDate=date(2026, 3, 31))  # fmt: skip
+    site.later(days=5)
+    site.synced()
+    rows = site.rows(
+        "opportunity_stage_history", "entered_at", "exited_at", "stage", "amount", "is_won",
+        "probability", "stay_id",
+    )  # fmt: skip
+    entered = [start + timedelta(days=day) for day in range(4)]
+    assert [row[0] for row in rows] == entered
+    assert [row[1] for row in rows] == [*entered[1:], None]
+    assert [(row[2], int(row[3])) for row in rows] == steps
+    assert [row[4] for row in rows] == [False, False, False, True]
+    assert {row[5] for row in rows} == {0.5}
+    stays = [row[6] for row in rows]
+    assert stays[0] == stays[1]
+    assert len(set(stays)) == 3
+
+
+def test_a_new_step_ends_the_one_before_it(site: Site, salesforce: SalesforceSimulator) -> None:
+    site.only = ("opportunity_stage_history",)
+    org = salesforce.org
+    [deal] = deals(salesforce, 1)
+    first = org.create("OpportunityHistory", OpportunityId=deal, StageName="Proposal")
+    site.synced()
+    site.later(days=1)
+    second_at = org.now()
+    second = org.create("OpportunityHistory", OpportunityId=deal, StageName="Negotiation")
+    site.later(hours=1)
+    site.synced()
+    rows = site.rows("opportunity_stage_history", "id", "exited_at")
+    assert rows == sorted([(first, second_at), (second, None)])
+
+
+def test_a_formula_is_refreshed_although_no_stamp_moves(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("accounts",)
+    org = salesforce.org
+    org.add_fields("Account", "Band__c:string=")
+    site.datasets = {"accounts": {"columns": {"segment": "Band__c"}}}
+    account = org.create("Account", Name="A", Band__c="small")
+    site.synced()
+    site.later(hours=1)
+    org.recalculate(account, Band__c="large")
+    site.later(days=8)
+    site.synced()
+    assert site.rows("accounts", "segment") == [("large",)]
