@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 BATCH_ROWS = 50_000
 """Smaller batches are put together: a page of 100 records costs DuckDB as much as thousands."""
 
+LARGE_ENOUGH = 20_000
+"""Rows of a batch that goes as it is: to put it together with others would only copy it."""
+
 BATCH_BYTES = 16 * 1024 * 1024
 """Wide rows fill a batch sooner: several batches wait at once, and memory must not follow width."""
 
@@ -128,7 +131,8 @@ class Arrivals:
         rows = size = shape_of_waiting = 0
         for raw in self._pieces():
             shape, batch = self._tag(raw)
-            is_full = rows + batch.num_rows > BATCH_ROWS or size > BATCH_BYTES
+            is_large = min(rows, batch.num_rows) >= LARGE_ENOUGH
+            is_full = is_large or rows + batch.num_rows > BATCH_ROWS or size > BATCH_BYTES
             if waiting and (shape != shape_of_waiting or is_full):
                 yield shape_of_waiting, _joined(waiting)
                 waiting, rows, size = [], 0, 0
@@ -212,10 +216,11 @@ class Arrivals:
         import pyarrow.compute as pc
 
         if self._counter is None or len(self._counter) < rows:
-            self._counter = pa.array(range(max(rows, BATCH_ROWS)), pa.int64())
-        began = int(self._intake.started.timestamp() * 1_000_000)
+            ones = pa.repeat(pa.scalar(1, pa.int64()), max(rows, BATCH_ROWS))
+            self._counter = pc.cumulative_sum(ones)
+        began = int(self._intake.started.timestamp() * 1_000_000) - 1
         numbers = pc.add(self._counter.slice(0, rows), pa.scalar(began + self.fetched, pa.int64()))
-        return numbers.cast(pa.timestamp("us", tz="UTC"))
+        return numbers.view(pa.timestamp("us", tz="UTC"))
 
     def _watch_keys(self, batch: pa.RecordBatch) -> None:
         if batch.num_rows == 0:
@@ -231,6 +236,11 @@ class Arrivals:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if len(self._dataset.key) == 1:
+            key = batch.column(self._dataset.key[0])
+            is_text = pa.types.is_string(key.type)
+            empty = pc.equal(key, pa.scalar("")).true_count if is_text else 0
+            return key.null_count + empty
         missing: pa.BooleanArray = pa.repeat(pa.scalar(False), batch.num_rows)
         for name in self._dataset.key:
             key = batch.column(name)
