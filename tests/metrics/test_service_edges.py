@@ -328,3 +328,41 @@ def test_what_is_not_there_is_named(
     row = one(ask(tmp_path, text, kpi))
     assert (row["value"], row["status"]) == (None, status)
     assert any(what in flag for flag in row["flags"])
+
+
+def test_a_kpi_may_have_business_hours_of_its_own(tmp_path: Path) -> None:
+    text = """@cases
+id,created_at,is_closed,closed_at,team
+1,2026-01-05T08:00:00Z,true,2026-01-05T20:00:00Z,
+2,2026-01-05T08:00:00Z,true,2026-01-05T20:00:00Z,night
+@case_messages
+case_id,sent_at,author_type
+1,2026-01-05T18:00:00Z,agent
+2,2026-01-05T18:00:00Z,agent
+@case_status_history
+case_id,status_category,entered_at,exited_at
+1,new,2026-01-05T08:00:00Z,2026-01-05T20:00:00Z
+1,solved,2026-01-05T20:00:00Z,
+"""
+    own = {"default": {"hours": ["06:00", "22:00"]}, "night": {"hours": ["19:00", "23:00"]}}
+    rows = ask(
+        tmp_path,
+        text,
+        "first_response_time.business_hours",
+        "resolution_time.business_hours",
+        "customer_wait_time.business_hours",
+        by=["team"],
+        settings={
+            "business_hours": {"default": {"hours": ["10:00", "12:00"]}},
+            "resolution_time": {"business_hours": own},
+            "customer_wait_time": {"business_hours": own},
+        },
+    )
+    found = {(row["kpi"], row["segment"]["team"]): row["value"] for row in rows}
+    assert found == {
+        ("first_response_time", "(none)"): 2 * 3600,
+        ("first_response_time", "night"): 2 * 3600,
+        ("resolution_time", "(none)"): 12 * 3600,
+        ("resolution_time", "night"): 1 * 3600,
+        ("customer_wait_time", "(none)"): 12 * 3600,
+    }

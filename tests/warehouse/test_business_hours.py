@@ -51,7 +51,7 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
 def make(
     duck: duckdb.DuckDBPyConnection, teams: Mapping[str, Mapping[str, Any]], zone: str = "UTC"
 ) -> None:
-    macros = BusinessHours({"business_hours": teams}, Calendar(zone), LAST)
+    macros = BusinessHours(teams, Calendar(zone), LAST)
     for name in reversed(list(macros.names)):
         duck.execute(macros.text(name))
 

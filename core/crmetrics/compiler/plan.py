@@ -16,6 +16,7 @@ from crmetrics.catalog.inheriting import inherited, shape_of
 from crmetrics.compiler.expressions import columns
 from crmetrics.compiler.rowset import Grouping, Operand
 from crmetrics.compiler.slices import SliceBook, window_of
+from crmetrics.warehouse.business_hours import MACRO
 
 Render = Callable[[str, Mapping[str, Any], Place], str]
 
@@ -262,9 +263,9 @@ def _filled(measure: Measure, settings: Mapping[str, Any], render: Render) -> Me
     changes: dict[str, Any] = {}
     for key in ("time", "value", "numerator", "denominator", "n", "rate_day", "matures_after"):
         sql = getattr(measure, key)
-        if "$" in sql:
+        if _is_open(sql):
             changes[key] = render(sql, settings, measure.place(key))
-    if any("$" in term.sql for term in measure.where):
+    if any(_is_open(term.sql) for term in measure.where):
         changes["where"] = tuple(
             replace(term, sql=render(term.sql, settings, measure.place("where")))
             if not term.when or settings.get(term.when)
@@ -273,9 +274,14 @@ def _filled(measure: Measure, settings: Mapping[str, Any], render: Render) -> Me
         )
     for key in ("coverage", "status_when", "flag_when"):
         texts = getattr(measure, key)
-        if any("$" in sql for sql in texts.values()):
+        if any(_is_open(sql) for sql in texts.values()):
             changes[key] = {
                 name: render(sql, settings, measure.place(f"{key}.{name}"))
                 for name, sql in texts.items()
             }
     return replace(measure, **changes) if changes else measure
+
+
+def _is_open(sql: str) -> bool:
+    """True where settings decide what an expression says: a `$setting`, or the business hours."""
+    return "$" in sql or MACRO in sql

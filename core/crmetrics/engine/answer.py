@@ -17,7 +17,7 @@ from crmetrics.compiler.relations import Relation, Schema
 from crmetrics.compiler.rowset import Grouping
 from crmetrics.compiler.slices import Clock, SliceBook
 from crmetrics.datasets import Dataset
-from crmetrics.engine.effective import Settings
+from crmetrics.engine.effective import HOURS_OF, Settings
 from crmetrics.engine.given import GivenRelation, with_given_periods
 from crmetrics.engine.identities import checkable
 from crmetrics.engine.projecting import with_projections
@@ -25,6 +25,7 @@ from crmetrics.engine.relations import Relations
 from crmetrics.errors import ConfigError, Finding, QueryError, UsageError
 from crmetrics.periods import Period
 from crmetrics.results import result_schema
+from crmetrics.warehouse.business_hours import with_own_hours
 from crmetrics.warehouse.currency import converted
 from crmetrics.warehouse.placeholders import literal, render
 
@@ -184,12 +185,13 @@ class Answerer:
 
     def _render(self, sql: str, settings: Mapping[str, Any], place: Place) -> str:
         try:
-            return render(sql, settings)
+            text = render(sql, settings)
         except ConfigError as exc:
             found = exc.findings[0] if exc.findings else Finding(str(exc))
             raise ConfigError(
                 findings=[Finding(found.message, place.file, place.line, place.column, found.hint)]
             ) from exc
+        return with_own_hours(text, settings[HOURS_OF]) if HOURS_OF in settings else text
 
     def _first_day(self, relation: str, sql: str, until: date) -> date | None:
         """The local day of the earliest row that a measure dates (rule N3); any row before

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from crmetrics.config.settings import SETTINGS
+from crmetrics.warehouse.business_hours import SETTING
+
+HOURS_OF = "hours_of"
+"""The KPI whose own business hours count; not among the settings of one that has none."""
 
 
 class Settings:
@@ -43,7 +47,18 @@ class Settings:
             elif name in SETTINGS:
                 setting = SETTINGS[name]
                 found[name] = setting.per_kpi.get(kpi, setting.default)
+        if SETTING in mine:
+            found[HOURS_OF] = kpi
         return {**found, **self.run}
+
+    @property
+    def own_hours(self) -> Mapping[str, Mapping[str, Any]]:
+        """The KPIs that have business hours of their own."""
+        return {
+            kpi: mine[SETTING]
+            for kpi, mine in self.configured.items()
+            if kpi not in SETTINGS and isinstance(mine, Mapping) and SETTING in mine
+        }
 
     def configured_value(self, kpi: str, name: str) -> Any:
         """What the project file says for a KPI, without any default; None if nothing."""

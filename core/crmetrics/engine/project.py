@@ -308,7 +308,7 @@ class Project:
 
     def view(self, clock: Clock, periods: Sequence[Period]) -> ViewSettings:
         configured = self.config.metrics.settings
-        flat = Settings(configured, {}).of("")
+        settings = Settings(configured, {})
         horizon = max((p.end for p in periods), default=clock.as_of_day)
         return ViewSettings(
             calendar=self.calendar,
@@ -316,7 +316,8 @@ class Project:
             as_of=clock.as_of,
             is_past=clock.is_past,
             horizon=horizon,
-            settings=flat,
+            settings=settings.of(""),
+            own_hours=settings.own_hours,
         )
 
     @contextmanager

@@ -17,8 +17,10 @@ from crmetrics.compiler.slices import Clock, Frame, Window
 from crmetrics.compiler.templates import expanded
 from crmetrics.compiler.vectors import vector_sql
 from crmetrics.datasets import Dataset
+from crmetrics.engine.effective import HOURS_OF
 from crmetrics.errors import ConfigError, CrmetricsError, Finding, did_you_mean
 from crmetrics.periods import Calendar
+from crmetrics.warehouse.business_hours import with_own_hours
 from crmetrics.warehouse.placeholders import render, words
 
 if TYPE_CHECKING:
@@ -129,6 +131,8 @@ class Relations:
         if model.for_each:
             text = expanded(model, values.get(model.for_each), self.datasets)
         text = render(text, values, file=model.file)
+        if HOURS_OF in settings:
+            text = with_own_hours(text, settings[HOURS_OF])
         # Models that this one reads are rendered with the same settings, under the same name.
         for word in sorted(words(model.text)):
             if word in self.catalog.models and word != model.name:

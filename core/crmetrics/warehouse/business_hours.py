@@ -11,6 +11,7 @@ wall shows a time within the hours during it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -79,6 +80,16 @@ class Hours:
         return days * self.length + is_open * min(max(time - self.opens, 0), self.length)
 
 
+def own_hours_suffix(kpi: str) -> str:
+    """What the macros of a KPI with hours of its own end with."""
+    return f"_of_{kpi}"
+
+
+def with_own_hours(sql: str, kpi: str) -> str:
+    """SQL that counts in the hours of this KPI."""
+    return re.sub(rf"\b{MACRO}\b", MACRO + own_hours_suffix(kpi), sql)
+
+
 def _time_us(text: str) -> int:
     hours, minutes = text.split(":")
     return (int(hours) * 60 + int(minutes)) * 60_000_000
@@ -86,15 +97,19 @@ def _time_us(text: str) -> int:
 
 @dataclass(frozen=True)
 class BusinessHours:
-    """The macros for the hours of all teams; teams with the same hours share one."""
+    """The macros for the hours of all teams; teams with the same hours share one.
 
-    settings: Mapping[str, Any]
+    stated: the setting. suffix: of the names of the macros, for a KPI that has hours of its own.
+    """
+
+    stated: Mapping[str, Any]
     calendar: Calendar
     last_day: date
+    suffix: str = ""
 
     @property
     def _teams(self) -> dict[str, Hours]:
-        stated = {"default": {}, **(self.settings.get(SETTING) or {})}
+        stated = {"default": {}, **self.stated}
         return {team: Hours.of(entry, self.calendar) for team, entry in stated.items()}
 
     @property
@@ -104,18 +119,19 @@ class BusinessHours:
     @property
     def names(self) -> Iterator[str]:
         """The macros, `business_seconds` first."""
-        yield MACRO
+        yield MACRO + self.suffix
         for number in range(len(self._kinds)):
-            yield from (f"{_WORKED}{number}", f"{_ON_WALL}{number}")
+            yield from (f"{_WORKED}{number}{self.suffix}", f"{_ON_WALL}{number}{self.suffix}")
 
     def text(self, name: str) -> str:
         """The statement that makes one of the macros."""
-        if name == MACRO:
+        plain = name.removesuffix(self.suffix)
+        if plain == MACRO:
             return self._seconds()
-        number = int(name.rpartition("_")[2])
+        number = int(plain.rpartition("_")[2])
         if name.startswith(_ON_WALL):
             return _worked_on_wall(name, self._kinds[number])
-        return self._worked(name, f"{_ON_WALL}{number}", self._kinds[number])
+        return self._worked(name, f"{_ON_WALL}{number}{self.suffix}", self._kinds[number])
 
     def _seconds(self) -> str:
         kinds = self._kinds
@@ -123,7 +139,8 @@ class BusinessHours:
         default = teams.pop("default")
 
         def between(number: int) -> str:
-            until, since = (f"{_WORKED}{number}({at}::timestamptz)" for at in ("ended", "started"))
+            worked_by = f"{_WORKED}{number}{self.suffix}"
+            until, since = (f"{worked_by}({at}::timestamptz)" for at in ("ended", "started"))
             return f"{until} - {since}"
 
         cases = [
@@ -135,7 +152,7 @@ class BusinessHours:
         if cases:
             worked = "case " + "\n".join(cases) + f"\nelse {worked} end"
         return (
-            f"create or replace temp macro {MACRO}(team, started, ended) as\n"
+            f"create or replace temp macro {MACRO}{self.suffix}(team, started, ended) as\n"
             "-- seconds of the team's business hours between two instants; null if one is null\n"
             f"({worked}) / 1e6"
         )

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
 from importlib import resources
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from crmetrics.datasets import Dataset
 from crmetrics.errors import ConfigError, did_you_mean
 from crmetrics.periods import Calendar
-from crmetrics.warehouse.business_hours import BusinessHours
+from crmetrics.warehouse.business_hours import SETTING, BusinessHours, own_hours_suffix
 from crmetrics.warehouse.inventory import Inventory
 from crmetrics.warehouse.local_time import day_start_macro, local_day_macro
 from crmetrics.warehouse.placeholders import render
@@ -53,7 +53,7 @@ class ViewSettings:
 
     as_of: UTC; nothing later is visible. is_past: as_of was asked for. horizon: the last day that
     any query of the run looks at. settings: the flat settings of the catalogue (Q8); a missing one
-    has its default.
+    has its default. own_hours: KPI -> its own `business_hours`.
     """
 
     calendar: Calendar
@@ -62,6 +62,7 @@ class ViewSettings:
     is_past: bool
     horizon: date
     settings: Mapping[str, object] = field(default_factory=dict)
+    own_hours: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def as_of_day(self) -> date:
@@ -130,14 +131,22 @@ class DerivedRelations:
     def names(self) -> Iterator[str]:
         yield from _NAMES
         yield from ("local_day", "day_start")
-        yield from self._business_hours.names
+        for hours in self._business_hours:
+            yield from hours.names
         yield from (
             f"source_of_{name}" for name, dataset in self.datasets.items() if "id" in dataset
         )
 
     @property
-    def _business_hours(self) -> BusinessHours:
-        return BusinessHours(self.view.settings, self.view.calendar, self.view.last_day)
+    def _business_hours(self) -> list[BusinessHours]:
+        """The hours of all KPIs, and those of KPIs that have their own."""
+        view = self.view
+        flat = cast("Mapping[str, Any]", view.settings.get(SETTING) or {})
+        stated = {"": flat, **{own_hours_suffix(kpi): own for kpi, own in view.own_hours.items()}}
+        return [
+            BusinessHours(hours, view.calendar, view.last_day, suffix)
+            for suffix, hours in stated.items()
+        ]
 
     @property
     def customer_model(self) -> CustomerModel:
@@ -149,8 +158,9 @@ class DerivedRelations:
             return local_day_macro(self.view.calendar, self.view.last_day)
         if name == "day_start":
             return day_start_macro(self.view.calendar, self.view.last_day)
-        if name in self._business_hours.names:
-            return self._business_hours.text(name)
+        for hours in self._business_hours:
+            if name in hours.names:
+                return hours.text(name)
         if name.startswith("source_of_"):
             return source_macro(name.removeprefix("source_of_"), self.references)
         file = self._file(name)

@@ -18,6 +18,7 @@ lags as (
 select
   p.period_start,
   p.period_end,
+  p.snapshot_day,
   coalesce($lag_days, l.lag_days)::integer as lag_days
 from periods p
 left join lags l on l.period_start = p.period_start

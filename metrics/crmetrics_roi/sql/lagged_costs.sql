@@ -1,4 +1,5 @@
--- One row per period: the acquisition costs of as many days earlier as the lag of the period says.
+-- One row per period: the acquisition costs of as many days earlier as the lag of the period says;
+-- of a running period those of the days that have begun.
 -- amount is null while no lag is known, and for days before the first cost.
 with costs as (
   select source, id, day, own_amount, amount
@@ -9,6 +10,7 @@ days as (
   select d.period_start, d.day - l.lag_days as cost_day
   from period_days d
   join sales_lags l on l.period_start = d.period_start
+  where d.day <= d.snapshot_day
 ),
 totals as (
   select
