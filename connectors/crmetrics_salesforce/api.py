@@ -29,6 +29,7 @@ class Api:
         context: ConnectorContext,
         *,
         sleep: Callable[[float], None] = time.sleep,
+        now_s: Callable[[], float] = time.time,
         retries: http.Retries | None = None,
     ) -> None:
         self.options = options
@@ -36,7 +37,7 @@ class Api:
         self.quota = Quota(options.max_api_usage_percent, options.max_calls_per_run)
         self._retries = retries or http.Retries()
         self._login_session = http.Session(sleep=sleep, retries=self._retries, judge=judge)
-        self._login = Login(options, context, self._login_session)
+        self._login = Login(options, context, self._login_session, now_s)
         self._lock = threading.RLock()
         self._session: http.Session | None = None
         self._described: dict[str, SObject | None] = {}

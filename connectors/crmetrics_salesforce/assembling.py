@@ -88,6 +88,13 @@ class Workbench:
     def column(self, sql: str) -> list[str]:
         return [str(value) for (value,) in self.connection.execute(sql).fetchall()]
 
+    def pairs(
+        self, column: str, stream: Stream, extras: Mapping[str, Extra]
+    ) -> dict[str, str | None]:
+        """Id -> the text of one extra."""
+        sql = f'select Id, "{column}"::varchar from ({statement(stream, extras)})'
+        return {str(name): text for name, text in self.connection.execute(sql).fetchall()}
+
     def rows_of(self, stream: Stream, extras: Mapping[str, Extra]) -> Iterator[pa.RecordBatch]:
         """The rows of the stream with the extras that were asked for."""
         yield from self.connection.sql(statement(stream, extras)).to_arrow_reader(_OUT_ROWS)

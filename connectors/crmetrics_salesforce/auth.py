@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,13 @@ class Login:
     """
 
     def __init__(
-        self, options: SalesforceOptions, context: ConnectorContext, session: http.Session
+        self,
+        options: SalesforceOptions,
+        context: ConnectorContext,
+        session: http.Session,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
+        self._now_s = now_s
         self._options = options
         self._context = context
         self._session = session
@@ -124,9 +130,6 @@ class Login:
             "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
             "assertion": assertion,
         }
-
-    def _now_s(self) -> float:
-        return time.time()
 
     def _private_key(self, auth: JwtBearer) -> Secret:
         if auth.private_key is not None:

@@ -42,9 +42,18 @@ class SalesforceConnector(Connector):
     sleep: Callable[[float], None] = staticmethod(time.sleep)
     """The clock of pauses, of jobs and of retries."""
 
+    now_s: Callable[[], float] = staticmethod(time.time)
+    """The present as seconds since 1970, for assertions that expire."""
+
     @cached_property
     def api(self) -> Api:
-        return Api(self.config, self.context, sleep=self.sleep, retries=self.retries())
+        return Api(
+            self.config,
+            self.context,
+            sleep=self.sleep,
+            now_s=self.now_s,
+            retries=self.retries(),
+        )
 
     def retries(self) -> http.Retries:
         return http.Retries(attempts=6, longest_wait_s=300)

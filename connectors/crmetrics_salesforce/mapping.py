@@ -22,7 +22,8 @@ from crmetrics_salesforce.streams import Companion, Entry, Extra, Stream
 _COMMON: Mapping[str, Entry] = {"id": "Id", "is_deleted": "IsDeleted"}
 _OWNED: Mapping[str, Entry] = {**_COMMON, "owner_id": "OwnerId", "created_at": "CreatedDate"}
 _MERGED: Mapping[str, Entry] = {"merged_into_id": "MasterRecordId"}
-_MONEY: Mapping[str, Entry] = {"currency": "CurrencyIsoCode"}
+# An org with one currency has no such field; null is the reporting currency.
+_MONEY: Mapping[str, Entry] = {"currency": ("CurrencyIsoCode", "null::varchar")}
 
 _ACCOUNT_TYPE = (
     "case when Type is null then null when Type ilike '%former%' then 'former_customer' "

@@ -43,6 +43,7 @@ class DatasetRead:
         self._request = request
         self.reaches = catalog.reaches(request)
         self.span = self._span()
+        self._left: dict[str, str | None] = {}
 
     # --- planning -----------------------------------------------------------------------
 
@@ -131,6 +132,8 @@ class DatasetRead:
             self._give(bench)
             for companion, types in reach.companions.items():
                 self._load(bench, reach, companion, types)
+            if "DeactivatedAt" in reach.extras:
+                self._left = bench.pairs("DeactivatedAt", reach.stream, reach.extras)
             yield from bench.rows_of(reach.stream, reach.extras)
 
     def _add_touched(self, bench: Workbench, reach: Reach) -> None:
@@ -252,6 +255,9 @@ class DatasetRead:
             return  # read whole each time: without a state, what is gone leaves the dataset
         state = dict(self._request.state)
         state["columns"] = self._given_columns()
+        # Who is inactive, and since when; who is back is forgotten.
+        left = {**dict(state.get("left") or {}), **self._left}
+        state["left"] = {name: at for name, at in left.items() if at is not None}
         state["logged"] = {**dict(state.get("logged") or {}), **removals.logged}
         if self._stale_fields:
             at = self._request.started if self.span.since is None else self._refreshed_at()

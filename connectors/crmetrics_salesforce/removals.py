@@ -10,7 +10,7 @@ from crmetrics.plugin import ReadRequest
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.errors import ApiError
 from crmetrics_salesforce.reach import Reach
-from crmetrics_salesforce.soql import Query
+from crmetrics_salesforce.soql import Query, Window
 from crmetrics_salesforce.transport import Transport
 
 _LOG_REACHES = timedelta(days=14)  # fifteen, less the time that zones and clocks take
@@ -100,7 +100,9 @@ class Removals:
         import pyarrow as pa
 
         conditions = (reach.stream.where,) if reach.stream.where else ()
-        query = Query(reach.stream.object, {"Id": pa.string()}, conditions, all_rows=True)
+        # A window without bounds: it can be cut if the whole is too slow.
+        window = Window(reach.cursor) if reach.cursor else None
+        query = Query(reach.stream.object, {"Id": pa.string()}, conditions, window)
         self._request.retain(pa.array([], pa.string()))
         for ids in self._ids(query):
             self._request.retain(ids)

@@ -110,7 +110,7 @@ class RestReader:
             raise why
         middle = (lower + (upper - lower) / 2).replace(microsecond=0)
         rest = query.within(f"Id > {quoted(after)}") if after else query
-        for low, high in ((window.lower, middle), (middle, window.upper)):
+        for low, high in ((lower, middle), (middle, upper)):
             yield from self.batches(rest.over(replace(window, lower=low, upper=high)))
 
     def _by_field_groups(self, query: Query) -> Iterator[pa.RecordBatch]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.datasets import Column, Dataset
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ROWS = "source_rows"
+_known_aggregates: frozenset[str] = frozenset()
 _SHOWN = 80  # characters of an offending value in a message
 
 
@@ -54,14 +54,17 @@ class FieldMapper:
             self._opened = connect_scratch(self._timezone)
         return self._opened
 
-    @cached_property
+    @property
     def _aggregates(self) -> frozenset[str]:
-        """Functions that exist as aggregates only."""
-        rows = self._connection.rows(
-            "select function_name from duckdb_functions() "
-            "group by all having bool_and(function_type = 'aggregate')"
-        )
-        return frozenset(str(name) for (name,) in rows)
+        """Functions that exist as aggregates only; DuckDB's own, so they are looked up once."""
+        global _known_aggregates
+        if not _known_aggregates:
+            rows = self._connection.rows(
+                "select function_name from duckdb_functions() "
+                "group by all having bool_and(function_type = 'aggregate')"
+            )
+            _known_aggregates = frozenset(str(name) for (name,) in rows)
+        return _known_aggregates
 
     def close(self) -> None:
         if self._opened is not None:

@@ -46,7 +46,9 @@ def connector_to(
         datasets=canonical_datasets(),
         storage=storage or SourceStorage(),
     )
-    return Quick(config, context)
+    connector = Quick(config, context)
+    connector.now_s = lambda: simulator.clock().timestamp()  # type: ignore[method-assign]
+    return connector
 
 
 def rows_of(
@@ -69,8 +71,9 @@ def fill(org: Org) -> dict[str, str]:
     at = datetime(2026, 1, 5, 9, tzinfo=UTC)
     day = at.date()
     user = add("User", Username="ann@acme.example", Name="Ann", UserType="Standard", IsActive=True)
-    add("CurrencyType", IsoCode="USD", ConversionRate=1.0, IsActive=True, IsCorporate=True)
-    add("DatedConversionRate", IsoCode="EUR", StartDate=day, ConversionRate=0.8)
+    if "CurrencyType" in org.objects:  # multi-currency orgs only
+        add("CurrencyType", IsoCode="USD", ConversionRate=1.0, IsActive=True, IsCorporate=True)
+        add("DatedConversionRate", IsoCode="EUR", StartDate=day, ConversionRate=0.8)
     account = add("Account", Type="Customer - Direct", Industry="Retail", OwnerId=user)
     contact = add("Contact", AccountId=account, OwnerId=user)
     lead = add("Lead", Status="Qualified", LeadSource="Web", OwnerId=user)

@@ -1,0 +1,111 @@
+"""The org's allowance is looked at first, and a ceiling is never passed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from connectors.salesforce.orgs import Connect, rows_of
+from crmetrics.errors import ExitCode, SourceError
+from crmetrics_salesforce.quota import QuotaError
+from simulators.salesforce import SalesforceSimulator
+
+
+def test_the_allowance_is_the_first_thing_asked_for(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.org.create("Account")
+    rows_of(connect(), "accounts", ["id"])
+    assert salesforce.calls[1].path.endswith("/limits")
+
+
+def test_an_org_beyond_the_ceiling_is_not_read_at_all(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.daily_calls, salesforce.used = 1000, 799
+    with pytest.raises(QuotaError, match=r"used 800 of its 1,000 daily calls.*allows 800"):
+        rows_of(connect(), "accounts", ["id"])
+    assert salesforce.used == 800  # /limits itself
+    assert salesforce.count("/queryAll") == 0
+
+
+def test_a_read_stops_before_the_ceiling_of_the_day(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.rest.batch_cap = 1
+    for _ in range(30):
+        salesforce.org.create("Account")
+    salesforce.daily_calls, salesforce.used = 100, 40
+    with pytest.raises(QuotaError) as caught:
+        rows_of(connect(max_api_usage_percent=50), "accounts", ["id"])
+    assert caught.value.exit_code == ExitCode.SOURCE
+    assert salesforce.used == 50
+
+
+def test_the_calls_of_others_count_too(salesforce: SalesforceSimulator, connect: Connect) -> None:
+    salesforce.rest.batch_cap = 1
+    for _ in range(30):
+        salesforce.org.create("Account")
+
+    def others() -> None:
+        salesforce.used += 5
+
+    salesforce.daily_calls = 100
+    salesforce.faults.before(others, on="GET .*/query/", times=None)
+    with pytest.raises(QuotaError):
+        rows_of(connect(max_api_usage_percent=50), "accounts", ["id"])
+    assert salesforce.used <= 55
+
+
+def test_a_run_stops_at_its_own_ceiling(salesforce: SalesforceSimulator, connect: Connect) -> None:
+    salesforce.rest.batch_cap = 1
+    for _ in range(30):
+        salesforce.org.create("Account")
+    with pytest.raises(QuotaError, match=r"made 10 calls, the limit of max_calls_per_run"):
+        rows_of(connect(max_calls_per_run=10), "accounts", ["id"])
+    assert salesforce.used == 10
+
+
+def test_the_end_of_the_allowance_is_told_and_not_waited_for(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.sends_usage = False
+    salesforce.org.create("Account")
+    connector = connect(max_api_usage_percent=100)
+    salesforce.faults.answer(
+        403,
+        b'[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests Limit exceeded."}]',
+        on="/queryAll",
+        times=None,
+    )
+    with pytest.raises(SourceError, match=r"TotalRequests Limit exceeded"):
+        rows_of(connector, "accounts", ["id"])
+    assert connector.pauses == []
+
+
+def test_an_org_that_tells_no_usage_can_be_read(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.sends_usage = False
+    salesforce.faults.answer(200, b"{}", on="/limits", times=None)
+    made = salesforce.org.create("Account")
+    assert [row["id"] for row in rows_of(connect(), "accounts", ["id"])] == [made]
+
+
+def test_a_run_that_meets_the_ceiling_ends_with_3_and_keeps_what_it_has(
+    salesforce: SalesforceSimulator, tmp_path: Path
+) -> None:
+    from crmetrics.cli import main
+
+    app = salesforce.login.app
+    salesforce.org.create("Account")
+    (tmp_path / "crmetrics.yaml").write_text(
+        "version: 1\nproject: p\nsources:\n  crm:\n    connector: salesforce\n"
+        f"    base_url: {salesforce.base_url}\n    max_calls_per_run: 4\n"
+        f"    auth: {{flow: client_credentials, client_id: {app.client_id}, "
+        f"client_secret: {app.client_secret}}}\n"
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(["-C", str(tmp_path), "sync"])
+    assert ended.value.code == ExitCode.SOURCE

@@ -1,0 +1,255 @@
+"""What the user may not see, what nobody may see, and what `check` says about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from connectors.salesforce.orgs import Connect, fill, rows_of
+from crmetrics.engine import Project
+from crmetrics.errors import SourceError, UnavailableError
+from crmetrics.testing import CollectingRequest
+from simulators.salesforce import SalesforceSimulator
+
+PERSONAL = {
+    "FirstName", "LastName", "Email", "Phone", "MobilePhone", "Username", "Subject", "Description",
+    "TextBody", "HtmlBody", "CommentBody", "FromAddress", "ToAddress", "SuppliedEmail",
+    "SuppliedName", "ContactEmail", "FromPhoneNumber", "SourceIp", "IpAddress", "ResponseValue",
+    "BillingStreet", "Title", "CompanyOrAccount", "Company", "NextStep", "SubmissionNote",
+}  # fmt: skip
+PERSONS = ("Contact", "Lead", "User", "CampaignMember", "Account", "Case", "Opportunity")
+
+
+def test_no_name_address_or_text_of_a_person_is_ever_requested(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    fill(salesforce.org)
+    connector = connect(lead_statuses={"Qualified": "mql"})
+    for supply in connector.datasets():
+        if supply.dataset != "exchange_rates":  # of which an org with one currency has none
+            rows_of(connector, supply.dataset)
+    assert not {field for _, field in salesforce.selected if field in PERSONAL}
+    assert not {name for name, field in salesforce.selected if field == "Name" and name in PERSONS}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "field"),
+    [
+        ("contacts", "Email"), ("leads", "Phone"), ("cases", "Subject"), ("contacts", "LastName"),
+        ("opportunities", "Description"), ("contacts", "Owner.Email"), ("accounts", "Owner.Name"),
+    ],
+)  # fmt: skip
+def test_the_project_file_cannot_ask_for_them_either(
+    salesforce: SalesforceSimulator, connect: Connect, dataset: str, field: str
+) -> None:
+    fill(salesforce.org)
+    column = (
+        "priority"
+        if dataset == "cases"
+        else "pipeline"
+        if dataset == "opportunities"
+        else ("industry" if dataset == "accounts" else "owner_id")
+    )
+    connector = connect()
+    with CollectingRequest(dataset, mapping={column: field}) as request:
+        request.collect(connector.read(request))
+        assert any("personal" in n or "never read" in n for n in request.notices)
+        assert all(column not in batch.schema.names for batch in request.batches)
+
+
+def test_test_records_are_found_by_salesforce_itself(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    org = salesforce.org
+    inside = org.create("Contact", Email="ann@acme.example")
+    outside = org.create("Contact", Email="bob@customer.example")
+    rule = {"contacts": {"is_test": "Email LIKE '%@acme.example'"}}
+    rows = rows_of(connect(datasets=rule), "contacts", ["is_test"])
+    assert {row["id"]: row["is_test"] for row in rows} == {inside: True, outside: False}
+    chosen = [query.partition(" FROM ")[0] for query in salesforce.queries]
+    assert not [text for text in chosen if "Email" in text]
+
+
+def test_spam_is_found_by_a_rule_and_records_can_be_left_out(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    org = salesforce.org
+    spam = org.create("Case", Origin="Email", Type="Junk")
+    good = org.create("Case", Origin="Email")
+    org.create("Case", Origin="Robot")
+    rule = {"cases": {"is_spam": "Type = 'Junk'", "where": "Origin != 'Robot'"}}
+    rows = rows_of(connect(datasets=rule), "cases", ["is_spam"])
+    assert {row["id"]: row["is_spam"] for row in rows} == {spam: True, good: False}
+
+
+# --- what is missing -------------------------------------------------------------------------
+
+
+def test_a_hidden_field_takes_its_column_and_nothing_else(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.org.hide("Opportunity", "Amount")
+    salesforce.org.create("Opportunity", StageName="Open", Amount=5)
+    with CollectingRequest("opportunities", columns=["stage", "amount"]) as request:
+        table = request.collect(connect().read(request))
+        assert table["stage"].to_pylist() == ["Open"]
+        assert all("amount" not in batch.schema.names for batch in request.batches)
+        assert any("Opportunity.Amount is missing or hidden" in n for n in request.notices)
+
+
+def test_a_field_that_disappears_is_an_error_and_no_stale_column(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.org.create("Opportunity", StageName="Open", Amount=5)
+    connector = connect()
+    with CollectingRequest("opportunities", columns=["amount"]) as request:
+        request.collect(connector.read(request))
+        salesforce.org.hide("Opportunity", "Amount")
+        later = connect()
+        since = datetime(2026, 1, 1, tzinfo=UTC)
+        with (
+            request.following(since=since) as second,
+            pytest.raises(
+                SourceError, match=r"amount could be read before.*Opportunity.Amount.*sync --full"
+            ),
+        ):
+            second.collect(later.read(second))
+
+
+@pytest.mark.parametrize("way", ["hidden", "removed"])
+def test_an_object_that_is_not_there_is_unavailable_and_not_empty(
+    salesforce: SalesforceSimulator, connect: Connect, way: str
+) -> None:
+    if way == "hidden":
+        salesforce.org.hide("Campaign")
+    else:
+        salesforce.org.remove_object("Campaign")
+    with pytest.raises(UnavailableError, match=r"no Campaign, or hides it"):
+        rows_of(connect(), "campaigns")
+
+
+def project(salesforce: SalesforceSimulator, folder: Path, packs: str = "[sales]") -> Project:
+    app = salesforce.login.app
+    (folder / "crmetrics.yaml").write_text(
+        "version: 1\nproject: p\nreporting: {timezone: UTC, currency: USD}\n"
+        "sources:\n  crm:\n    connector: salesforce\n"
+        f"    base_url: {salesforce.base_url}\n"
+        f"    auth: {{flow: client_credentials, client_id: {app.client_id}, "
+        f"client_secret: {app.client_secret}}}\nmetrics: {{packs: {packs}}}\n"
+    )
+    return Project(folder, now=lambda: salesforce.clock())
+
+
+def test_check_names_missing_objects_and_fields_with_the_kpis_out_of_reach(
+    salesforce: SalesforceSimulator, tmp_path: Path
+) -> None:
+    fill(salesforce.org)
+    salesforce.org.hide("ForecastingQuota")
+    salesforce.org.hide("Opportunity", "Amount")
+    found = {result.subject: result for result in project(salesforce, tmp_path).check()}
+    deals = found["source crm: opportunities (Opportunity)"]
+    assert deals.state == "warning"
+    assert "about 1 rows; without amount" in deals.message
+    assert "Out of reach: " in deals.message
+    assert "won_amount" in deals.message
+    assert "field access" in deals.fix
+    quotas = found["source crm: quotas (ForecastingQuota)"]
+    assert "lacks the object, or hides it" in quotas.message
+    assert "quota_attainment" in quotas.message
+    assert found["source crm: accounts (Account)"].state == "ok"
+    assert not [result for result in found.values() if result.state == "error"]
+
+
+def test_what_the_org_lacks_fails_nothing_and_one_refusal_fails_one_dataset(
+    salesforce: SalesforceSimulator, tmp_path: Path
+) -> None:
+    fill(salesforce.org)
+    salesforce.org.remove_object("Campaign", "CampaignMember")
+    salesforce.faults.answer(
+        400,
+        b'[{"errorCode":"INVALID_FIELD","message":"broken"}]',
+        on="queryAll.*FROM Product2",
+        times=None,
+    )
+    report = project(salesforce, tmp_path, "[sales, leads, marketing]").sync()
+    status = {loaded.dataset: loaded.status for loaded in report.reports}
+    assert status["campaigns"] == status["campaign_members"] == "absent"
+    assert status["products"] == "failed"
+    assert [name for name, state in status.items() if state == "failed"] == ["products"]
+    assert "INVALID_FIELD" in str(report.error)
+    assert any("campaigns is not there" in note for note in report.notes())
+
+
+def test_an_object_that_disappears_after_it_was_loaded_is_a_failure(
+    salesforce: SalesforceSimulator, tmp_path: Path
+) -> None:
+    fill(salesforce.org)
+    opened = project(salesforce, tmp_path)
+    opened.sync()
+    salesforce.org.hide("Product2")
+    salesforce.clock.advance(3600)
+    report = opened.sync()
+    (products,) = [loaded for loaded in report.reports if loaded.dataset == "products"]
+    assert products.failed
+
+
+# --- formulas ----------------------------------------------------------------------------------
+
+
+def test_formulas_are_read_anew_when_they_are_due_and_their_age_is_told(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.org.add_fields("Account", "Score__c:double=")
+    made = salesforce.org.create("Account", Score__c=1)
+    mapping = {"segment": "Score__c::int::varchar"}
+    connector = connect(refresh_formulas=6 * 3600)
+    with CollectingRequest("accounts", columns=["segment"], mapping=mapping) as first:
+        first.collect(connector.read(first))
+        salesforce.org.recalculate(made, Score__c=2)  # and no stamp moves
+        for hours, expected in ((1, []), (7, ["2"])):
+            began = first.started + timedelta(hours=hours)
+            with first.following(since=datetime(2026, 2, 1, tzinfo=UTC)) as later:
+                later.intake.started = began
+                rows = later.collect(connector.read(later)).to_pylist()
+                assert [row["segment"] for row in rows] == expected
+                assert any("Account.Score__c" in notice for notice in later.notices)
+                assert any("1 h old" in n for n in later.notices) == (hours == 1)
+
+
+# --- deletions ---------------------------------------------------------------------------------
+
+
+def test_records_gone_for_good_are_told_by_the_log_of_deletions(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    org = salesforce.org
+    kept, gone = org.create("Account"), org.create("Account")
+    org.purge(gone)
+    since = salesforce.clock() - timedelta(days=1)
+    with CollectingRequest("accounts", columns=["id"], since=since) as request:
+        request.intake.started = salesforce.clock() + timedelta(hours=1)
+        request.collect(connect().read(request))
+        assert [name for deletion in request.deleted for name in deletion.ids] == [gone]
+        assert request.retained is None
+        assert kept != gone
+
+
+@pytest.mark.parametrize("why", ["old", "purged log", "not logged"])
+def test_where_the_log_does_not_reach_the_ids_are_compared(
+    salesforce: SalesforceSimulator, connect: Connect, why: str
+) -> None:
+    org = salesforce.org
+    kept, gone = org.create("Account"), org.create("Account")
+    org.purge(gone)
+    days = 40 if why == "old" else 2
+    if why == "purged log":
+        org.log_begins = salesforce.clock() - timedelta(hours=1)
+    if why == "not logged":
+        org.objects["Account"].is_replicateable = False
+    since = salesforce.clock() - timedelta(days=days)
+    with CollectingRequest("accounts", columns=["id"], since=since) as request:
+        request.intake.started = salesforce.clock() + timedelta(hours=1)
+        request.collect(connect().read(request))
+        assert request.retained == [kept]
