@@ -3,20 +3,23 @@ end is never guessed. Plugins import all of it from `crmetrics.plugin`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, ClassVar, Literal
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from crmetrics import http
 from crmetrics.errors import ConfigError, SinkError, UnknownOutcomeError
 from crmetrics.message import Message, as_restatement, for_chat
 from crmetrics.options import Options
 from crmetrics.secrets import Secret, redact
-from crmetrics.sink import Delivery, Sink
+from crmetrics.sink import CheckResult, Delivery, Receipt, Sink, SinkContext
 
 _LONGEST_WAIT_S = 60.0
 _CONNECT_S = 10.0
@@ -38,6 +41,34 @@ class ChatOptions(Options):
         "arrived: leave it, or send it again",
     )
     timeout: float = Field(default=30.0, gt=0, le=300, description="seconds to wait for an answer")
+
+
+class WebhookOptions(ChatOptions):
+    """What chat sinks accept that post to an incoming webhook."""
+
+    webhook_url: Secret = Field(description="incoming webhook; the whole address is a secret")
+    base_url: str | None = Field(
+        default=None,
+        description="scheme and host in place of those of webhook_url: a proxy, a test server",
+    )
+    on_rerun: Literal["correct", "skip"] = Field(
+        default="correct",
+        description="a report whose figures have changed since it was posted: post a correction, "
+        "or leave it",
+    )
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _safe_webhook(cls, webhook_url: Secret) -> Secret:
+        require_safe(webhook_url.reveal())
+        return webhook_url
+
+    @field_validator("base_url")
+    @classmethod
+    def _safe_base(cls, base_url: str | None) -> str | None:
+        if base_url is not None:
+            require_safe(base_url)
+        return base_url
 
 
 class ChatSink(Sink):
@@ -110,7 +141,8 @@ class Webhook:
         self._url, self._base = url.reveal(), base_url
         parts = urlsplit(self._url)
         # Remembered, so that `redact` takes them out of any message.
-        for part in (parts.path, parts.path.rpartition("/")[2], parts.query):
+        values = (value for _, value in parse_qsl(parts.query))
+        for part in (parts.path, parts.path.rpartition("/")[2], parts.query, *values):
             if len(part) >= _LEAST_SECRET:
                 Secret(part)
 
@@ -171,6 +203,82 @@ class Webhook:
         return answer
 
 
+class WebhookSink(ChatSink):
+    """A chat sink that posts one JSON document to an incoming webhook.
+
+    service: who answers there, for messages. gone: what a 401, 403, 404 or 410 means.
+    """
+
+    service: ClassVar[str] = "the service"
+    gone: ClassVar[str] = "the webhook no longer exists. Make a new one and set it as webhook_url."
+    config: WebhookOptions
+
+    def __init__(self, config: WebhookOptions, context: SinkContext) -> None:
+        super().__init__(config, context)
+        self.webhook = Webhook(config.webhook_url, config.base_url)
+
+    @abstractmethod
+    def payload(self, message: Message) -> dict[str, Any]:
+        """The JSON document for a message that may be shown, within the limits of the service."""
+
+    def params(self, delivery: Delivery) -> Mapping[str, str]:
+        """What is added to the query of the address."""
+        return {}
+
+    def accepts(self, answer: Answer) -> bool:
+        """Whether an answer of 2xx says that the message was taken."""
+        return True
+
+    def destination(self, delivery: Delivery) -> str:
+        return self.webhook.destination
+
+    def why_not_again(self, delivery: Delivery) -> str:
+        if self.config.on_rerun == "skip":
+            return "it is left as it is (on_rerun: skip)"
+        return super().why_not_again(delivery)
+
+    def check(self) -> Iterable[CheckResult]:
+        message = "the webhook is set; whether it works shows only a message"
+        return [CheckResult(f"sink {self.context.name}", "ok", message)]
+
+    def preview(self, delivery: Delivery) -> str:
+        # Without indentation: the services count bytes.
+        return json.dumps(self.body(delivery), ensure_ascii=False)
+
+    def body(self, delivery: Delivery) -> dict[str, Any]:
+        """What is posted for a delivery."""
+        return self.payload(self.report(delivery))
+
+    def write(self, delivery: Delivery) -> Receipt:
+        body = self.preview(delivery).encode("utf-8")
+        answer = self.webhook.post(self, body, params=self.params(delivery))
+        if not 200 <= answer.status < 300:
+            said = f"{self.service} answered {answer.status} with {answer.shown!r}"
+            raise self.failed(f"{said}: {self.meaning(answer.status)}")
+        if not self.accepts(answer):
+            said = f"{self.service} answered {answer.status} with {answer.shown!r}."
+            raise self.unknown(said)
+        return Receipt(
+            destination=self.destination(delivery),
+            rows=len(delivery.message.kpis),
+            reference=f"sha256:{hashlib.sha256(body).hexdigest()}",
+            details={"bytes": len(body)},
+        )
+
+    def meaning(self, status: int) -> str:
+        """A refusal in plain words with the way out."""
+        if status in (401, 403, 404, 410):
+            return self.gone
+        if 300 <= status < 400:
+            return "the address redirects. Set the webhook's own address as webhook_url."
+        if status in (400, 413):
+            return (
+                "the message was not taken. This is a defect of crmetrics: please report it with "
+                "the output of `crmetrics run JOB --dry-run`."
+            )
+        return "nothing was posted. Check webhook_url and base_url of the sink."
+
+
 def require_safe(url: str) -> None:
     """For validators of options. Raises ValueError, which shows no more than scheme and host."""
     try:
@@ -185,4 +293,12 @@ def _start_of(response: http.Response) -> str:
     return " ".join(first[:_ANSWER_BYTES].decode("utf-8", errors="replace").split())
 
 
-__all__ = ["Answer", "ChatOptions", "ChatSink", "Webhook", "require_safe"]
+__all__ = [
+    "Answer",
+    "ChatOptions",
+    "ChatSink",
+    "Webhook",
+    "WebhookOptions",
+    "WebhookSink",
+    "require_safe",
+]

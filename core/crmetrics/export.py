@@ -22,6 +22,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from crmetrics.nested import json_texts
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -96,13 +98,17 @@ def flat(table: pa.Table) -> pa.Table:
             table = table.set_column(index, field.name, finite)
         if not pa.types.is_nested(field.type):
             continue
-        convert = _json_value(field.type)
-        texts = [
-            None if value is None else _canonical(convert(value))
-            for value in table.column(index).to_pylist()
-        ]
-        table = table.set_column(index, field.name, pa.array(texts, pa.string()))
+        texts = json_texts(table.column(index))
+        if texts is None:
+            texts = pa.array(_texts(field.type, table.column(index)), pa.string())
+        table = table.set_column(index, field.name, texts)
     return table
+
+
+def _texts(kind: pa.DataType, column: pa.ChunkedArray[Any]) -> list[str | None]:
+    """Nested values as JSON texts, one by one."""
+    convert = _json_value(kind)
+    return [None if value is None else _canonical(convert(value)) for value in column.to_pylist()]
 
 
 def rows(table: pa.Table) -> Iterator[dict[str, Any]]:

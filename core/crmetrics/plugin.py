@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pluggy
 
-from crmetrics import chart, chat, export, http
+from crmetrics import chart, chat, export, http, layout
 from crmetrics.datasets import Column, ColumnType, Dataset
 from crmetrics.errors import (
     ConfigError,
@@ -102,6 +102,7 @@ __all__ = [
     "for_chat",
     "hookimpl",
     "http",
+    "layout",
     "redact",
     "restatement_text",
 ]

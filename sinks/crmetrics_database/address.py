@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from crmetrics.plugin import did_you_mean
+from crmetrics.plugin import Secret, did_you_mean
 
-Engine = Literal["duckdb", "sqlite"]
-ENGINES: tuple[Engine, ...] = get_args(Engine)
+FILES = ("duckdb", "sqlite")
+SERVERS: Mapping[str, str] = {
+    "postgresql": "postgresql",
+    "postgres": "postgresql",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+    "mssql": "mssql",
+    "snowflake": "snowflake",
+    "bigquery": "bigquery",
+}
+"""Scheme of a URL -> the kind of database."""
 
+_KNOWN = (*FILES, *SERVERS)
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 _TABLE = re.compile(rf"(?:(?P<schema>{_IDENTIFIER})\.)?(?P<table>{_IDENTIFIER})")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A database file. path: as written; relative ones are relative to the project."""
+    """A database. path: of a file, as written; relative ones are relative to the project. shown:
+    of a server, its host and database without credentials."""
 
-    engine: Engine
-    path: Path
+    engine: str
+    path: Path = Path()
+    shown: str = ""
+
+    @property
+    def is_file(self) -> bool:
+        return self.engine in FILES
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +53,26 @@ class TableName:
 
 
 def parse_url(url: str) -> Address:
-    """The database that a URL names: `duckdb:///relative`, `sqlite:////absolute`.
+    """The database that a URL names: `duckdb:///relative`, `postgresql://user:...@host/database`.
 
     Raises ValueError; the message holds the scheme only, since a URL may hold a password.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or not re.fullmatch(r"[a-z0-9+]+", scheme):
-        raise ValueError("expected a URL like duckdb:///results.duckdb or sqlite:///results.sqlite")
-    if scheme not in ENGINES:
-        hint = did_you_mean(scheme, ENGINES) or f"Supported: {', '.join(ENGINES)}."
+        raise ValueError(
+            "expected a URL like duckdb:///results.duckdb, sqlite:///results.sqlite or "
+            "postgresql://user:password@host/database"
+        )
+    base = scheme.partition("+")[0]
+    if base in SERVERS:
+        return _server(base, url)
+    if scheme not in FILES:
+        hint = did_you_mean(scheme, _KNOWN) or f"Supported: {', '.join(_KNOWN)}."
         raise ValueError(f"databases of the kind {scheme!r} are not supported. {hint}")
+    return _file(scheme, rest)
+
+
+def _file(scheme: str, rest: str) -> Address:
     if not rest.startswith("/"):
         raise ValueError(
             f"expected {scheme}:///FILE with three slashes for a file of the project, "
@@ -59,7 +86,24 @@ def parse_url(url: str) -> Address:
     return Address(scheme, Path(path))
 
 
-def parse_table(text: str, engine: Engine) -> TableName:
+def _server(scheme: str, url: str) -> Address:
+    try:
+        parts = urlsplit(url)
+        host, port, password = parts.hostname or "", parts.port, parts.password
+    except ValueError:
+        raise ValueError(f"expected a URL like {scheme}://user:password@host/database") from None
+    options = parse_qs(parts.query)
+    for secret in (password, *options.get("password", ())):
+        if secret:
+            # Remembered, so that `redact` takes them out of a driver's message.
+            Secret(secret)
+            Secret(unquote(secret))
+    where = host or next(iter(options.get("host", ())), "") or "localhost"
+    shown = f"{where}:{port}" if port else where
+    return Address(SERVERS[scheme], shown=f"{SERVERS[scheme]} {shown}{parts.path.rstrip('/')}")
+
+
+def parse_table(text: str, engine: str) -> TableName:
     """The table that a name like `kpis` or `reporting.kpis` means.
 
     Raises ValueError when a part is no plain identifier, or when the database has no schemas.

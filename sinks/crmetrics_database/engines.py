@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from crmetrics.plugin import export
-from crmetrics_database.address import Engine, TableName
-from crmetrics_database.statements import INCOMING, KEY, Kind, kinds, quoted
+from crmetrics_database.address import TableName
+from crmetrics_database.statements import (
+    INCOMING,
+    Kind,
+    Upkeep,
+    add_column,
+    create_table,
+    delete_gone_groups,
+    insert_new,
+    kinds,
+    quoted,
+    read_back,
+    update_known,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,18 +33,29 @@ _BUSY_TIMEOUT_S = 30.0
 
 
 class DatabaseError(Exception):
-    """The database refused; the text is the driver's."""
+    """The database refused; the text is the driver's.
+
+    is_lost: there is, or was at last, no connection; a repeat may find one.
+    """
+
+    def __init__(self, text: str, *, is_lost: bool = False) -> None:
+        super().__init__(text)
+        self.is_lost = is_lost
 
 
 class Database(ABC):
-    """An open database file; a context manager that closes it.
+    """An open database; a context manager that closes it.
 
     types: the type of each kind of column in a table made by us. accepted: types of an existing
-    column that hold the kind without loss; an empty set accepts all.
+    column that hold the kind without loss; an empty set accepts all. source: the relation that
+    holds the incoming rows, or their scopes.
     """
 
     types: ClassVar[Mapping[Kind, str]]
     accepted: ClassVar[Mapping[Kind, frozenset[str]]]
+    upkeep: Upkeep
+    staged: Mapping[str, Kind]
+    source: ClassVar[str] = INCOMING
 
     @abstractmethod
     def qualified(self, name: TableName) -> str:
@@ -46,9 +69,48 @@ class Database(ABC):
     def create_schema(self, name: TableName) -> None:
         """Make the schema of the table when it is missing."""
 
+    def stage(self, table: pa.Table, upkeep: Upkeep) -> None:
+        """Take over the flat rows of a delivery, readable as the temporary relation `source`."""
+        self.upkeep, self.staged = upkeep, kinds(table)
+        self.load(table)
+
     @abstractmethod
-    def stage(self, table: pa.Table) -> None:
-        """Make a flat Arrow table readable as the temporary table `INCOMING`."""
+    def load(self, table: pa.Table) -> None:
+        """Make the rows, or at least their scopes, readable as the temporary relation `source`."""
+
+    def append(self, name: TableName) -> int | None:
+        """Add the staged rows straight to a table that holds none of their scope; None = it holds
+        some, or there is no way quicker than the staged one."""
+        return None
+
+    def maintain(self, name: TableName) -> dict[str, int]:
+        """Bring the staged rows into the table: rows inserted, updated and removed."""
+        table, upkeep, columns = self.qualified(name), self.upkeep, self.staged
+        inserted = self.append(name)
+        if inserted is not None:
+            return {"inserted": inserted, "updated": 0, "removed": 0}
+        removed = self.execute(delete_gone_groups(table, upkeep))
+        updated = self.execute(update_known(table, columns, upkeep))
+        inserted = self.execute(insert_new(table, list(columns), upkeep))
+        return {"inserted": inserted, "updated": updated, "removed": removed}
+
+    def totals(self, name: TableName) -> tuple[Any, ...] | None:
+        """What the table holds of the staged scope: count, count of values, least and largest."""
+        return self.first(read_back(self.qualified(name), self.source, self.upkeep))
+
+    def add_column(self, name: TableName, column: str, kind: Kind, default: str | None) -> None:
+        """Add a column that an existing table lacks."""
+        self.execute(add_column(self.qualified(name), column, kind, self.types, default))
+
+    def create_table(
+        self, name: TableName, columns: Mapping[str, Kind], key: Sequence[str]
+    ) -> None:
+        """Make the table, with one row per key."""
+        self.execute(create_table(self.qualified(name), columns, self.types, key))
+
+    def lock(self, name: TableName) -> None:
+        """Keep other writers out of the table until the transaction ends; a file has one anyway."""
+        return
 
     @abstractmethod
     def execute(self, sql: str) -> int:
@@ -84,7 +146,7 @@ class Database(ABC):
         self.close()
 
 
-def open_database(engine: Engine, path: Path, *, read_only: bool = False) -> Database:
+def open_file(engine: str, path: Path, *, read_only: bool = False) -> Database:
     """Open the file, made when missing unless read_only. Raises DatabaseError."""
     return DuckDatabase(path, read_only) if engine == "duckdb" else SqliteDatabase(path, read_only)
 
@@ -96,6 +158,8 @@ class DuckDatabase(Database):
         "text": "varchar",
         "float": "double",
         "integer": "bigint",
+        "decimal": "decimal(38, 10)",
+        "boolean": "boolean",
         "date": "date",
         "instant": "timestamptz",
     }
@@ -146,7 +210,7 @@ class DuckDatabase(Database):
             schema = f"{quoted(self._catalog)}.{quoted(name.schema)}"
             self.execute(f"create schema if not exists {schema}")
 
-    def stage(self, table: pa.Table) -> None:
+    def load(self, table: pa.Table) -> None:
         with _duckdb_errors():
             self._connection.register("crmetrics_arrow", table)
             self._connection.execute(
@@ -185,6 +249,8 @@ class SqliteDatabase(Database):
         "text": "text",
         "float": "real",
         "integer": "integer",
+        "decimal": "text",
+        "boolean": "integer",
         "date": "text",
         "instant": "text",
     }
@@ -215,13 +281,13 @@ class SqliteDatabase(Database):
     def create_schema(self, name: TableName) -> None:
         """SQLite has none; `parse_table` refuses them."""
 
-    def stage(self, table: pa.Table) -> None:
+    def load(self, table: pa.Table) -> None:
         columns = kinds(table)
         described = ", ".join(
             f"{quoted(name)} {self.types[kind]}" for name, kind in columns.items()
         )
         marks = ", ".join("?" * len(columns))
-        key = ", ".join(quoted(name) for name in KEY)
+        key = ", ".join(quoted(name) for name in self.upkeep.key)
         with _sqlite_errors():
             self._connection.execute(f"drop table if exists temp.{INCOMING}")
             self._connection.execute(f"create temp table {INCOMING} ({described})")

@@ -1,8 +1,10 @@
-"""Keep the results of every job in one table: upsert by key, in one transaction."""
+"""Keep the results of every job in one table: by key, in one transaction, looked at afterwards."""
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,11 +24,14 @@ from crmetrics.plugin import (
 )
 from crmetrics_database import statements
 from crmetrics_database.address import Address, TableName, parse_table, parse_url
-from crmetrics_database.engines import Database, DatabaseError, open_database
-from crmetrics_database.statements import DEFAULTS, KEY, REQUIRED, Kind
+from crmetrics_database.engines import Database, DatabaseError, open_file
+from crmetrics_database.statements import DEFAULTS, REQUIRED, UPKEEP, Kind, Mode
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_PAUSES_S = (1.0, 4.0)
+"""Before the second and the third try after a connection was lost."""
 
 
 class DatabaseOptions(Options):
@@ -34,9 +39,15 @@ class DatabaseOptions(Options):
 
     url: Secret = Field(
         description="duckdb:///FILE or sqlite:///FILE, relative to the project file; four slashes "
-        "for an absolute path"
+        "for an absolute path. postgresql://USER:PASSWORD@HOST/DATABASE, and the like for mysql, "
+        "mariadb and mssql (extras of these names)"
     )
-    table: str = Field(default="kpis", description="TABLE, or SCHEMA.TABLE for DuckDB")
+    table: str = Field(default="kpis", description="TABLE, or SCHEMA.TABLE where there are schemas")
+    mode: Mode = Field(
+        default="upsert",
+        description="upsert: one row per job, KPI, variant, period and segment, restated in place. "
+        "append: one more for every run. replace: only the last delivery of the job",
+    )
 
     @field_validator("url")
     @classmethod
@@ -62,7 +73,8 @@ class DatabaseSink(Sink):
     """One row per (job, KPI, variant, period, grain, segment).
 
     A later run restates rows in place and removes groups that no longer exist. A missing table is
-    made, a missing column added; columns of the table that results do not have are left alone.
+    made, a missing column added; columns of the table that results do not have are left alone. All
+    of a delivery is one transaction, and is counted at the destination before it is committed.
     """
 
     name = "database"
@@ -75,6 +87,8 @@ class DatabaseSink(Sink):
 
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
+        if not self.config.address.is_file:
+            return [self._check_server(subject)]
         path = self._path
         if path.is_file():
             try:
@@ -90,56 +104,96 @@ class DatabaseSink(Sink):
             return [CheckResult(subject, "error", f"{folder} cannot be written to", fix)]
         return [CheckResult(subject, "ok", f"{self._shown} can be written")]
 
+    def _check_server(self, subject: str) -> CheckResult:
+        try:
+            with self._open() as database:
+                self._refuse_foreign_table(database, database.columns(self.config.table_name))
+        except SinkError as exc:
+            return CheckResult(subject, "error", str(exc), "Check url, rights and table.")
+        return CheckResult(subject, "ok", f"{self._shown} can be reached")
+
     def preview(self, delivery: Delivery) -> str:
         rows = _incoming(delivery)
-        head = f"--- {self._shown}: {rows.num_rows} rows, one per {', '.join(KEY)}\n"
+        key = UPKEEP[self.config.mode].key
+        head = f"--- {self._shown}: {rows.num_rows} rows, one per {', '.join(key)}\n"
         return head + export.to_csv(rows)
 
     def write(self, delivery: Delivery) -> Receipt:
         rows = _incoming(delivery)
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as exc:
-            raise self._error(f"{exc.strerror}: {exc.filename}") from exc
-        with self._open() as database:
+        if self.config.address.is_file:
             try:
-                counts = self._upsert(database, rows)
-            except DatabaseError as exc:
-                raise self._error(str(exc)) from exc
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                raise self._error(f"{exc.strerror}: {exc.filename}") from exc
+        self._refuse_duplicates(rows)
+        counts = self._keep(rows)
         return Receipt(
             destination=self._shown, rows=rows.num_rows, reference=delivery.key, details=counts
         )
 
-    def _upsert(self, database: Database, rows: pa.Table) -> dict[str, int]:
+    def pause(self, seconds: float) -> None:
+        """Wait for a server to come back."""
+        time.sleep(seconds)
+
+    def _keep(self, rows: pa.Table) -> dict[str, int]:
+        """Write; a connection that was lost is made anew, since a repeat does no harm."""
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                with self._open_database() as database:
+                    return self._maintain(database, rows)
+            except DatabaseError as exc:
+                if not exc.is_lost or pause_s is None:
+                    raise self._error(str(exc)) from exc
+                self.pause(pause_s)
+        raise AssertionError("the last try returns or raises")
+
+    def _maintain(self, database: Database, rows: pa.Table) -> dict[str, int]:
         """Rows inserted, updated and removed; nothing is changed when any of it fails."""
-        name = self.config.table_name
-        table = database.qualified(name)
+        name, upkeep = self.config.table_name, UPKEEP[self.config.mode]
         columns = statements.kinds(rows)
-        database.stage(rows)
-        twice = database.first(statements.duplicate_keys())
-        if twice is not None:
-            key = ", ".join(f"{name} {value}" for name, value in zip(KEY, twice, strict=True))
-            raise self._error(f"the results hold two rows for {key}; expected one per key")
         with database.transaction():
             self._prepare_table(database, columns)
-            removed = database.execute(statements.delete_gone_groups(table))
-            updated = database.execute(statements.update_known(table, columns))
-            inserted = database.execute(statements.insert_new(table, list(columns)))
-        return {"inserted": inserted, "updated": updated, "removed": removed}
+            database.lock(name)
+            database.stage(rows, upkeep)
+            counts = database.maintain(name)
+            self._read_back(database, rows)
+        return counts
+
+    def _read_back(self, database: Database, rows: pa.Table) -> None:
+        """Count at the destination, before the commit, what is said to be there."""
+        found = database.totals(self.config.table_name)
+        expected = _totals(rows)
+        if found is None or not _agree(tuple(found), expected):
+            raise self._error(
+                f"the table holds {_totals_text(found)} where {_totals_text(expected)} were "
+                "written; look for triggers and rules on it"
+            )
+
+    def _refuse_duplicates(self, rows: pa.Table) -> None:
+        import pyarrow.compute as pc
+
+        key = list(UPKEEP[self.config.mode].key)
+        if pc.count_distinct(rows.column("segment")).as_py() == rows.num_rows:
+            return
+        counted = rows.group_by(key).aggregate([([], "count_all")])
+        if counted.num_rows == rows.num_rows:
+            return
+        twice = next(row for row in counted.to_pylist() if row["count_all"] > 1)
+        shown = ", ".join(f"{name} {twice[name]}" for name in key)
+        raise self._error(f"the results hold two rows for {shown}; expected one per key")
 
     def _prepare_table(self, database: Database, columns: Mapping[str, Kind]) -> None:
         """Make the table, or the columns that an existing one lacks."""
         name = self.config.table_name
-        table = database.qualified(name)
         existing = database.columns(name)
         if not existing:
             database.create_schema(name)
-            database.execute(statements.create_table(table, columns, database.types))
+            database.create_table(name, columns, UPKEEP[self.config.mode].key)
             return
         self._refuse_foreign_table(database, existing, columns)
         for column, kind in columns.items():
             if column not in existing:
-                database.execute(statements.add_column(table, column, kind, database.types))
+                database.add_column(name, column, kind, DEFAULTS.get(column))
 
     def _refuse_foreign_table(
         self,
@@ -170,18 +224,31 @@ class DatabaseSink(Sink):
 
     @property
     def _shown(self) -> str:
-        return f"{self.config.address.path.as_posix()}:{self.config.table_name}"
+        address = self.config.address
+        place = address.path.as_posix() if address.is_file else address.shown
+        return f"{place}:{self.config.table_name}"
+
+    def _open_database(self, *, read_only: bool = False) -> Database:
+        address = self.config.address
+        if address.is_file:
+            return open_file(address.engine, self._path, read_only=read_only)
+        if address.engine == "postgresql":
+            from crmetrics_database.postgres import PostgresDatabase
+
+            return PostgresDatabase(self.config.url.reveal())
+        from crmetrics_database.alchemy import AlchemyDatabase
+
+        return AlchemyDatabase(address.engine, self.config.url.reveal())
 
     def _open(self, *, read_only: bool = False) -> Database:
-        engine = self.config.address.engine
         try:
-            return open_database(engine, self._path, read_only=read_only)
+            return self._open_database(read_only=read_only)
         except DatabaseError as exc:
             raise self._error(str(exc)) from exc
 
     def _error(self, reason: str) -> SinkError:
         hint = ""
-        if "lock" in reason.lower():
+        if "lock" in reason.lower() and self.config.address.is_file:
             hint = " Another program holds the file: close it, then run again."
         return SinkError(
             f"sink {self.context.name}: {self._shown}: {redact(reason).rstrip('.')}. "
@@ -201,3 +268,41 @@ def _incoming(delivery: Delivery) -> pa.Table:
         filled = cast("pa.ChunkedArray[Any]", pc.coalesce(rows.column(index), pa.scalar(default)))
         rows = rows.set_column(index, column, filled)
     return rows
+
+
+# --- read back -------------------------------------------------------------------------------
+
+Totals = tuple[int, int, float | None, float | None]
+
+
+def _totals(rows: pa.Table) -> Totals:
+    """Rows, values, the least and the largest of them."""
+    import pyarrow.compute as pc
+
+    values = rows.column("value")
+    bounds = pc.min_max(values)
+    return (
+        rows.num_rows,
+        rows.num_rows - values.null_count,
+        bounds["min"].as_py(),
+        bounds["max"].as_py(),
+    )
+
+
+def _agree(found: tuple[Any, ...], expected: Totals) -> bool:
+    if tuple(found[:2]) != expected[:2]:
+        return False
+    for one, other in zip(found[2:], expected[2:], strict=True):
+        if (one is None) != (other is None):
+            return False
+        # A numeric column gives a decimal, or its text.
+        if one is not None and not math.isclose(float(one), float(other or 0.0), rel_tol=1e-12):
+            return False
+    return True
+
+
+def _totals_text(found: tuple[Any, ...] | None) -> str:
+    if found is None:
+        return "nothing"
+    count, values, least, most = found
+    return f"{count} rows with {values} values from {least} to {most}"

@@ -1,19 +1,26 @@
-"""The SQL of the table and of the upsert; the same text for DuckDB and SQLite."""
+"""The SQL of the table and of its upkeep; the same text for DuckDB, SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Kind = Literal["text", "float", "integer", "date", "instant"]
+Kind = Literal["text", "float", "integer", "decimal", "boolean", "date", "instant"]
 
 KEY = ("job", "kpi", "variant", "period_start", "grain", "segment")
 """One row per key. The job belongs to it: two jobs may filter the same KPI differently."""
 
-DEFAULTS: Mapping[str, str] = {"job": "", "variant": "", "grain": "", "segment": "{}"}
+DEFAULTS: Mapping[str, str] = {
+    "job": "",
+    "variant": "",
+    "grain": "",
+    "segment": "{}",
+    "run_id": "",
+}
 """What stands in a key column that an existing table lacks, and for a null in one."""
 
 REQUIRED = ("kpi", "period_start")
@@ -21,70 +28,109 @@ REQUIRED = ("kpi", "period_start")
 
 INCOMING = "crmetrics_incoming"
 
-_ALL_GROUPS = KEY[:-1]
+Mode = Literal["upsert", "append", "replace"]
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """How a delivery changes the table.
+
+    key: one row per value of these. scope: rows that agree with an incoming row in these, and are
+    not among the incoming, go.
+    """
+
+    key: tuple[str, ...]
+    scope: tuple[str, ...]
+
+
+UPKEEP: Mapping[Mode, Upkeep] = {
+    "upsert": Upkeep(KEY, KEY[:-1]),
+    "append": Upkeep((*KEY, "run_id"), ("job", "run_id")),
+    "replace": Upkeep(KEY, ("job",)),
+}
+"""upsert: restate in place, periods beside each other. append: beside what former runs said.
+replace: nothing but the last delivery of the job."""
 
 
 def kinds(table: pa.Table) -> dict[str, Kind]:
     """What each column of a flat table holds."""
     import pyarrow as pa
 
+    known: Sequence[tuple[object, Kind]] = (
+        (pa.types.is_floating, "float"),
+        (pa.types.is_integer, "integer"),
+        (pa.types.is_decimal, "decimal"),
+        (pa.types.is_boolean, "boolean"),
+        (pa.types.is_date, "date"),
+        (pa.types.is_timestamp, "instant"),
+    )
     found: dict[str, Kind] = {}
     for field in table.schema:
-        if pa.types.is_floating(field.type):
-            found[field.name] = "float"
-        elif pa.types.is_integer(field.type):
-            found[field.name] = "integer"
-        elif pa.types.is_date(field.type):
-            found[field.name] = "date"
-        elif pa.types.is_timestamp(field.type):
-            found[field.name] = "instant"
-        else:
-            found[field.name] = "text"
+        fitting = [kind for is_kind, kind in known if is_kind(field.type)]  # type: ignore[operator]
+        found[field.name] = fitting[0] if fitting else "text"
     return found
 
 
-def create_table(name: str, columns: Mapping[str, Kind], types: Mapping[Kind, str]) -> str:
-    described = ",\n  ".join(
+def create_table(
+    name: str, columns: Mapping[str, Kind], types: Mapping[Kind, str], key: Sequence[str]
+) -> str:
+    """key: empty for a table that gets an index of its own."""
+    lines = [
         f"{quoted(column)} {types[kind]}" + (" not null" if column in KEY else "")
         for column, kind in columns.items()
-    )
-    key = ", ".join(quoted(column) for column in KEY)
-    return f"create table {name} (\n  {described},\n  primary key ({key})\n)"
+    ]
+    if key:
+        lines.append(f"primary key ({', '.join(quoted(column) for column in key)})")
+    return f"create table {name} (\n  " + ",\n  ".join(lines) + "\n)"
 
 
-def add_column(name: str, column: str, kind: Kind, types: Mapping[Kind, str]) -> str:
-    default = f" default '{DEFAULTS[column]}'" if column in DEFAULTS else ""
-    return f"alter table {name} add column {quoted(column)} {types[kind]}{default}"
+def add_column(
+    name: str, column: str, kind: Kind, types: Mapping[Kind, str], default: str | None
+) -> str:
+    suffix = f" default '{default}'" if default is not None else ""
+    return f"alter table {name} add column {quoted(column)} {types[kind]}{suffix}"
 
 
-def duplicate_keys() -> str:
-    key = ", ".join(quoted(column) for column in KEY)
-    return f"select {key} from {INCOMING} group by {key} having count(*) > 1 limit 1"
-
-
-def delete_gone_groups(name: str) -> str:
-    """Rows of a reported (job, KPI, variant, period) whose group is not among the incoming."""
+def delete_gone_groups(name: str, upkeep: Upkeep) -> str:
+    """Rows of the scope (a job, KPI, variant and period) that are not among the incoming."""
     return (
         f"delete from {name} as kept\n"
-        f"where exists (select 1 from {INCOMING} as incoming where {_equal(_ALL_GROUPS)})\n"
-        f"  and not exists (select 1 from {INCOMING} as incoming where {_equal(KEY)})"
+        f"where exists (select 1 from {INCOMING} as incoming where {_equal(upkeep.scope)})\n"
+        f"  and not exists (select 1 from {INCOMING} as incoming where {_equal(upkeep.key)})"
     )
 
 
-def update_known(name: str, columns: Collection[str]) -> str:
-    values = [column for column in columns if column not in KEY]
+def update_known(name: str, columns: Collection[str], upkeep: Upkeep) -> str:
+    values = [column for column in columns if column not in upkeep.key]
     settings = ", ".join(f"{quoted(column)} = incoming.{quoted(column)}" for column in values)
     return (
-        f"update {name} as kept\nset {settings}\nfrom {INCOMING} as incoming\nwhere {_equal(KEY)}"
+        f"update {name} as kept\nset {settings}\nfrom {INCOMING} as incoming\n"
+        f"where {_equal(upkeep.key)}"
     )
 
 
-def insert_new(name: str, columns: Sequence[str]) -> str:
+def insert_new(name: str, columns: Sequence[str], upkeep: Upkeep) -> str:
     names = ", ".join(quoted(column) for column in columns)
     values = ", ".join(f"incoming.{quoted(column)}" for column in columns)
     return (
         f"insert into {name} ({names})\nselect {values}\nfrom {INCOMING} as incoming\n"
-        f"where not exists (select 1 from {name} as kept where {_equal(KEY)})"
+        f"where not exists (select 1 from {name} as kept where {_equal(upkeep.key)})"
+    )
+
+
+def any_in_scope(name: str, source: str, upkeep: Upkeep) -> str:
+    """A row when the table holds one of the scope; source: a relation with the scopes."""
+    return (
+        f"select 1 from {name} as kept where exists "
+        f"(select 1 from {source} as incoming where {_equal(upkeep.scope)}) limit 1"
+    )
+
+
+def read_back(name: str, source: str, upkeep: Upkeep) -> str:
+    """Rows and values that the table holds of the scope: count, count of values, least, largest."""
+    return (
+        f"select count(*), count(kept.value), min(kept.value), max(kept.value) from {name} as kept "
+        f"where exists (select 1 from {source} as incoming where {_equal(upkeep.scope)})"
     )
 
 

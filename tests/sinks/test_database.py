@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from pydantic import ValidationError
 from crmetrics.plugin import Secret, SinkContext, SinkError
 from crmetrics.results import result_schema
 from crmetrics_database.address import Address, parse_table, parse_url
+from crmetrics_database.alchemy import AlchemyDatabase
+from crmetrics_database.engines import Database
 from crmetrics_database.sink import DatabaseOptions, DatabaseSink
 from result_rows import delivery, kpi, table
 
@@ -28,13 +31,18 @@ URLS = {"duckdb": "duckdb:///results.duckdb", "sqlite": "sqlite:///results.sqlit
 class Target:
     """A database file of one kind, its sink, and a second way to look inside."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
-        self.kind, self.folder = kind, folder
-        self.path = folder / URLS[kind].rpartition("/")[2]
+    def __init__(self, kind: str, folder: Path, url: str = "") -> None:
+        self.kind, self.folder, self.url = kind, folder, url or URLS[kind]
+        self.path = folder / self.url.rpartition("/")[2]
+
+    @property
+    def is_file(self) -> bool:
+        return self.kind in URLS
 
     def sink(self, **options: Any) -> DatabaseSink:
-        config = DatabaseOptions(**{"url": URLS[self.kind], "table": "kpis", **options})
-        return DatabaseSink(config, SinkContext("history", self.folder))
+        config = DatabaseOptions(**{"url": self.url, "table": "kpis", **options})
+        kind = ThroughAlchemy if self.kind == "sqlalchemy" else DatabaseSink
+        return kind(config, SinkContext("history", self.folder))
 
     def write(self, *rows: dict[str, Any], job: str = "weekly_sales") -> dict[str, int]:
         receipt = self.sink().write(delivery(table(*rows), job=job))
@@ -42,6 +50,8 @@ class Target:
         return dict(receipt.details)
 
     def query(self, sql: str) -> Rows:
+        if self.kind == "postgresql":
+            return postgres_query(self.url, sql)
         if self.kind == "duckdb":
             with duckdb.connect(str(self.path)) as duck:
                 return duck.execute(sql).fetchall()
@@ -57,9 +67,47 @@ class Target:
         return self.query("select kpi, segment, value from kpis order by 1, 2, 3")
 
 
-@pytest.fixture(params=["duckdb", "sqlite"])
+class ThroughAlchemy(DatabaseSink):
+    """The way that MySQL, MariaDB and SQL Server take, over a database that needs no server."""
+
+    def _open_database(self, *, read_only: bool = False) -> Database:
+        path = self.context.project_dir / self.config.address.path
+        return AlchemyDatabase("sqlite", f"sqlite+pysqlite:///{path}")
+
+
+def postgres_query(url: str, sql: str) -> Rows:
+    import adbc_driver_postgresql.dbapi as driver
+
+    with driver.connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute(sql)
+        is_query = sql.lstrip().startswith("select")
+        found = [tuple(row) for row in cursor.fetchall()] if is_query else []
+        connection.commit()
+    return found
+
+
+schemas = itertools.count(1)
+
+
+@pytest.fixture(params=["duckdb", "sqlite", "postgresql", "sqlalchemy"])
 def target(request: pytest.FixtureRequest, tmp_path: Path) -> Target:
-    return Target(request.param, tmp_path)
+    """A database of each kind; that of a server is a schema of its own."""
+    if request.param == "sqlalchemy":
+        return Target("sqlalchemy", tmp_path, URLS["sqlite"])
+    if request.param != "postgresql":
+        return Target(request.param, tmp_path)
+    server = request.getfixturevalue("postgres")
+    schema = f"s{next(schemas)}"
+    postgres_query(server.url(), f"create schema {schema}")
+    return Target("postgresql", tmp_path, server.url(schema))
+
+
+@pytest.fixture
+def file(target: Target) -> Target:
+    """As `target`, of a database in a file only."""
+    if not target.is_file:
+        pytest.skip("this kind of database is no file")
+    return target
 
 
 def east(**columns: Any) -> dict[str, Any]:
@@ -75,7 +123,12 @@ def west(**columns: Any) -> dict[str, Any]:
 
 def test_a_missing_table_is_made_with_the_job_and_every_column(target: Target) -> None:
     assert target.write(kpi()) == {"inserted": 1, "updated": 0, "removed": 0}
-    if target.kind == "duckdb":
+    if target.kind == "postgresql":
+        found = target.query(
+            "select column_name from information_schema.columns where table_name = 'kpis' "
+            "and table_schema = current_schema() order by ordinal_position"
+        )
+    elif target.kind == "duckdb":
         found = target.query("select column_name from information_schema.columns")
     else:
         found = target.query("select name from pragma_table_info('kpis')")
@@ -179,20 +232,22 @@ def test_two_rows_of_one_key_are_refused(target: Target) -> None:
 
 def test_a_failure_in_the_middle_changes_nothing(target: Target) -> None:
     target.write(kpi(), east())
-    target.query("alter table kpis rename to kept")
-    target.query("create table kpis as select * from kept")
     # From here on the table refuses new rows, which come after groups were removed.
     if target.kind == "duckdb":
+        target.query("alter table kpis rename to kept")
+        target.query("create table kpis as select * from kept")
         target.query("alter table kpis add column region varchar default ''")
         target.query("alter table kpis alter column region set not null")
         target.query("alter table kpis alter column region drop default")
+    elif target.kind == "postgresql":
+        target.query("alter table kpis add constraint no_new check (value <> 7) not valid")
     else:
         target.query(
             "create trigger refuse before insert on kpis begin select raise(abort, 'no'); end"
         )
     before = target.values()
     with pytest.raises(SinkError, match="Nothing was changed"):
-        target.write(kpi(), west())
+        target.write(kpi(), west(value=7.0))
     assert target.values() == before
 
 
@@ -304,19 +359,19 @@ def test_four_slashes_are_an_absolute_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"this is no database", b"x" * 20_000])
-def test_a_file_that_is_no_database_is_refused(target: Target, content: bytes) -> None:
-    target.path.write_bytes(content)
-    with pytest.raises(SinkError, match=f"{target.path.name}:kpis: .*Nothing was changed"):
-        target.write(kpi())
-    [result] = target.sink().check()
+def test_a_file_that_is_no_database_is_refused(file: Target, content: bytes) -> None:
+    file.path.write_bytes(content)
+    with pytest.raises(SinkError, match=f"{file.path.name}:kpis: .*Nothing was changed"):
+        file.write(kpi())
+    [result] = file.sink().check()
     assert result.state == "error"
-    assert target.path.read_bytes() == content
+    assert file.path.read_bytes() == content
 
 
-def test_a_folder_in_place_of_the_file_is_refused(target: Target) -> None:
-    target.path.mkdir()
+def test_a_folder_in_place_of_the_file_is_refused(file: Target) -> None:
+    file.path.mkdir()
     with pytest.raises(SinkError):
-        target.write(kpi())
+        file.write(kpi())
 
 
 def test_a_duckdb_file_that_another_process_holds_is_told(tmp_path: Path) -> None:
@@ -348,8 +403,8 @@ def test_a_duckdb_file_that_another_process_holds_is_told(tmp_path: Path) -> Non
     assert target.write(kpi())["updated"] == 1
 
 
-def test_a_kill_in_the_middle_leaves_the_rows_of_before(target: Target) -> None:
-    target.write(kpi(value=0.1), east(value=0.1))
+def test_a_kill_in_the_middle_leaves_the_rows_of_before(file: Target) -> None:
+    file.write(kpi(value=0.1), east(value=0.1))
     killed = textwrap.dedent("""
         import os, signal, sys
         from pathlib import Path
@@ -369,26 +424,26 @@ def test_a_kill_in_the_middle_leaves_the_rows_of_before(target: Target) -> None:
         Target(sys.argv[1], Path(sys.argv[2])).write(kpi(value=0.9), kpi("new", 1.0))
     """)
     here = Path(__file__).parent
-    command = [sys.executable, "-c", killed, target.kind, str(target.folder), str(here)]
+    command = [sys.executable, "-c", killed, file.kind, str(file.folder), str(here)]
     done = subprocess.run(
         command, check=False, cwd=here.parent, env={"PYTHONPATH": str(here.parent)}
     )
     assert done.returncode == -9
-    assert target.values() == [
+    assert file.values() == [
         ("win_rate", '{"owner.team": "East"}', 0.1),
         ("win_rate", "{}", 0.1),
     ]
-    assert target.write(kpi(value=0.9)) == {"inserted": 0, "updated": 1, "removed": 1}
+    assert file.write(kpi(value=0.9)) == {"inserted": 0, "updated": 1, "removed": 1}
 
 
 # --- preview and options ---------------------------------------------------------------------
 
 
-def test_the_preview_shows_the_rows_and_makes_no_file(target: Target) -> None:
-    text = target.sink().preview(delivery(table(kpi(), east())))
-    assert text.startswith(f"--- {target.path.name}:kpis: 2 rows, one per job, kpi, variant")
+def test_the_preview_shows_the_rows_and_makes_no_file(file: Target) -> None:
+    text = file.sink().preview(delivery(table(kpi(), east())))
+    assert text.startswith(f"--- {file.path.name}:kpis: 2 rows, one per job, kpi, variant")
     assert text.count("weekly_sales,win_rate") == 2
-    assert not target.path.exists()
+    assert not file.path.exists()
 
 
 @pytest.mark.parametrize(
@@ -406,7 +461,7 @@ def test_urls_name_a_kind_and_a_file(url: str, address: Address) -> None:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
-        ("postgresql://ann:hunter2@db/kpis", "'postgresql' are not supported"),
+        ("oracle://ann:hunter2@db/kpis", "'oracle' are not supported"),
         ("duckbd:///hunter2.duckdb", "Did you mean 'duckdb'"),
         ("duckdb://hunter2.duckdb", "three slashes"),
         ("duckdb:///", "expected a file"),
@@ -440,7 +495,53 @@ def test_the_url_is_not_in_the_repr() -> None:
     assert "hunter2" not in repr(options)
 
 
-def test_an_error_of_the_driver_is_told_with_sink_and_table(target: Target, tmp_path: Path) -> None:
-    target.query("create view kpis as select 'x' as kpi, '2026-01-26' as period_start")
-    with pytest.raises(SinkError, match=f"sink history: {target.path.name}:kpis: "):
-        target.write(kpi())
+def test_an_error_of_the_driver_is_told_with_sink_and_table(file: Target, tmp_path: Path) -> None:
+    file.query("create view kpis as select 'x' as kpi, '2026-01-26' as period_start")
+    with pytest.raises(SinkError, match=f"sink history: {file.path.name}:kpis: "):
+        file.write(kpi())
+
+
+# --- modes -----------------------------------------------------------------------------------
+
+
+def test_append_keeps_what_every_run_said(target: Target) -> None:
+    for run_id, value in (("run-1", 0.4), ("run-2", 0.5), ("run-2", 0.6)):
+        sink = target.sink(mode="append")
+        sink.write(delivery(table(kpi(value=value, run_id=run_id))))
+    assert target.query("select run_id, value from kpis order by 1") == [
+        ("run-1", 0.4),
+        ("run-2", 0.6),
+    ]
+
+
+def test_replace_keeps_only_the_last_delivery_of_the_job(target: Target) -> None:
+    earlier = {"period_start": date(2026, 1, 19), "period_end": date(2026, 1, 26)}
+    target.write(kpi(value=9.0), job="other")
+    for rows in ((kpi(**earlier), east(**earlier)), (kpi(),)):
+        target.sink(mode="replace").write(delivery(table(*rows)))
+    assert target.query("select job, cast(period_start as text) from kpis order by 1") == [
+        ("other", "2026-01-26"),
+        ("weekly_sales", "2026-01-26"),
+    ]
+
+
+def test_what_is_not_there_after_the_write_is_an_error_and_no_commit(target: Target) -> None:
+    target.write(kpi(value=0.1))
+    # A trigger that swallows or changes rows: the count afterwards shows it.
+    if target.kind == "duckdb":
+        pytest.skip("DuckDB has no triggers")
+    elif target.kind == "postgresql":
+        target.query(
+            "create function swallow() returns trigger language plpgsql as "
+            "$$ begin return null; end $$"
+        )
+        target.query(
+            "create trigger s before insert on kpis for each row execute function swallow()"
+        )
+    else:
+        target.query(
+            "create trigger s after insert on kpis begin delete from kpis where kpi = new.kpi; end"
+        )
+    with pytest.raises(SinkError, match=r"the table holds .* rows .* where 1 rows"):
+        target.write(kpi("other", 0.5))
+    assert target.values() == [("win_rate", "{}", 0.1)]

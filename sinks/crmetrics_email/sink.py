@@ -1,0 +1,226 @@
+"""Send the report of a job by e-mail."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from email.errors import HeaderParseError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from crmetrics.plugin import CheckResult, Delivery, Receipt, Secret, chat, redact
+from crmetrics_email.letter import compose
+
+_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+
+
+class EmailOptions(chat.ChatOptions):
+    """Which server, from whom, to whom, and what goes with it."""
+
+    host: str = Field(min_length=1, description="mail server")
+    port: int | None = Field(
+        default=None, gt=0, lt=65536, description="default: 587, or 465 with security: tls"
+    )
+    security: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="none only for a server on this machine"
+    )
+    username: str | None = None
+    password: Secret | None = None
+    ca_file: Path | None = Field(
+        default=None,
+        description="certificates to trust beside the system's, relative to the project",
+    )
+    sender: str = Field(alias="from", description="address of the sender")
+    to: tuple[str, ...] = Field(min_length=1, description="addresses of the recipients")
+    charts: bool = Field(default=True, description="a picture of the KPIs' courses inside")
+    attach_results: bool = Field(
+        default=False,
+        description="attach all rows as CSV, persons and records included: only for people who may "
+        "see them",
+    )
+
+    @field_validator("sender", "to")
+    @classmethod
+    def _are_addresses(cls, value: Any) -> Any:
+        for address in (value,) if isinstance(value, str) else value:
+            try:
+                parsed = Address(addr_spec=address)
+            except (ValueError, HeaderParseError, IndexError):
+                raise ValueError("expected e-mail addresses such as ann@acme.com") from None
+            if not parsed.domain:
+                raise ValueError("expected e-mail addresses such as ann@acme.com")
+        return value
+
+    @model_validator(mode="after")
+    def _safe(self) -> EmailOptions:
+        if self.security == "none" and not _is_here(self.host):
+            raise ValueError("security: none is only for a mail server on this machine")
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password go together")
+        return self
+
+
+class EmailSink(chat.ChatSink):
+    """One mail per job and period, as text and HTML with its chart. What was sent cannot be
+    replaced: figures that have changed are sent as a reply to the first mail."""
+
+    name = "email"
+    Config = EmailOptions
+    config: EmailOptions
+
+    def destination(self, delivery: Delivery) -> str:
+        return f"{self.config.host} to {', '.join(self.config.to)}"
+
+    def check(self) -> Iterable[CheckResult]:
+        subject = f"sink {self.context.name}"
+        try:
+            with self._connected() as server:
+                server.noop()
+        except Exception as exc:  # noqa: BLE001 - a check reports everything
+            fix = "Check host, port, security, username and password."
+            return [CheckResult(subject, "error", redact(str(exc)), fix)]
+        return [
+            CheckResult(subject, "ok", f"{self.config.host} takes mail of {self.config.sender}")
+        ]
+
+    def preview(self, delivery: Delivery) -> str:
+        return self._letter(delivery).as_bytes().decode("utf-8", errors="replace")
+
+    def write(self, delivery: Delivery) -> Receipt:
+        mail = self._letter(delivery)
+        refused = self._send(mail)
+        details = dict(delivery.previous.get("details") or {})
+        thread = details.get("thread") or mail["Message-ID"]
+        return Receipt(
+            destination=self.destination(delivery),
+            rows=len(delivery.message.kpis),
+            reference=str(mail["Message-ID"]),
+            details={"thread": str(thread), "refused": refused},
+        )
+
+    def _letter(self, delivery: Delivery) -> EmailMessage:
+        return compose(
+            delivery,
+            self.report(delivery),
+            sender=self.config.sender,
+            to=self.config.to,
+            has_chart=self.config.charts,
+            has_table=self.config.attach_results,
+        )
+
+    # --- talking to the server ---------------------------------------------------------------
+
+    def _send(self, mail: EmailMessage) -> dict[str, str]:
+        """Hand the mail over once; the recipients that the server refused, with its reason.
+
+        Until the server has the text nothing is sent; a line that is cut after that leaves it open
+        whether the mail goes out.
+        """
+        body = mail.as_bytes()
+        with self._connected() as server:
+            refused = self._announce(server, len(body))
+            try:
+                code, said = server.data(body)
+            except smtplib.SMTPDataError as exc:
+                raise self.failed(_refusal("the mail", exc.smtp_code, exc.smtp_error)) from None
+            except (smtplib.SMTPException, OSError) as exc:
+                cut = f"the line to {self.config.host} was cut ({type(exc).__name__})."
+                raise self.unknown(cut) from None
+        if code != 250:
+            raise self.failed(_refusal("the mail", code, said))
+        return refused
+
+    def _announce(self, server: smtplib.SMTP, size: int) -> dict[str, str]:
+        refused: dict[str, str] = {}
+        try:
+            options = [f"size={size}"] if server.has_extn("size") else []
+            code, said = server.mail(self.config.sender, options)
+            if code != 250:
+                raise self.failed(_refusal(f"the sender {self.config.sender}", code, said))
+            for recipient in self.config.to:
+                code, said = server.rcpt(recipient)
+                if code not in (250, 251):
+                    refused[recipient] = f"{code} {_words(said)}"
+        except (smtplib.SMTPException, OSError) as exc:
+            raise self.failed(self._reason(exc)) from None
+        if len(refused) == len(self.config.to):
+            first, why = next(iter(refused.items()))
+            raise self.failed(f"every recipient was refused, {first} with {why}. Check `to`.")
+        return refused
+
+    @contextmanager
+    def _connected(self) -> Iterator[smtplib.SMTP]:
+        """A connection that may send; it is ended in order where that is possible."""
+        try:
+            server = self._connect()
+        except (smtplib.SMTPException, OSError) as exc:
+            raise self.failed(self._reason(exc)) from None
+        try:
+            yield server
+        finally:
+            with suppress(smtplib.SMTPException, OSError):
+                server.quit()
+            server.close()
+
+    def _connect(self) -> smtplib.SMTP:
+        config = self.config
+        port = config.port or _PORTS[config.security]
+        context = ssl.create_default_context()
+        if config.ca_file is not None:
+            context.load_verify_locations(self.context.project_dir / config.ca_file)
+        server: smtplib.SMTP
+        if config.security == "tls":
+            server = smtplib.SMTP_SSL(config.host, port, timeout=config.timeout, context=context)
+        else:
+            server = smtplib.SMTP(config.host, port, timeout=config.timeout)
+        try:
+            if config.security == "starttls":
+                server.starttls(context=context)
+            server.ehlo_or_helo_if_needed()
+            if config.username is not None and config.password is not None:
+                server.login(config.username, config.password.reveal())
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def _reason(self, exc: Exception) -> str:
+        host = self.config.host
+        if isinstance(exc, smtplib.SMTPAuthenticationError):
+            return f"{host} refuses username or password. Nothing was sent."
+        if isinstance(exc, smtplib.SMTPNotSupportedError):
+            return f"{host} does not offer what is configured: {exc}. Check `security`."
+        if isinstance(exc, ssl.SSLCertVerificationError):
+            return f"the certificate of {host} is not trusted. Set ca_file, or check host."
+        if isinstance(exc, smtplib.SMTPResponseException):
+            return _refusal("the connection", exc.smtp_code, exc.smtp_error)
+        return (
+            f"{host} cannot be reached ({type(exc).__name__}). Nothing was sent; run again later."
+        )
+
+
+def _refusal(what: str, code: int, said: bytes | str) -> str:
+    """4xx is for now, 5xx for good."""
+    way_out = "Run again later." if 400 <= code < 500 else "Check the sink's addresses and rights."
+    return f"the server refused {what} with {code} {_words(said)!r}. Nothing was sent. {way_out}"
+
+
+def _words(said: bytes | str) -> str:
+    text = said.decode("utf-8", errors="replace") if isinstance(said, bytes) else said
+    return redact(" ".join(text.split())[:200])
+
+
+def _is_here(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,310 @@
+"""The sink `email` against a mail server on this machine."""
+
+from __future__ import annotations
+
+import email
+import ssl
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from email.message import EmailMessage
+from email.policy import default
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from pydantic import ValidationError
+
+from crmetrics.message import KpiLine
+from crmetrics.plugin import (
+    Delivery,
+    Receipt,
+    Restated,
+    Secret,
+    SinkContext,
+    SinkError,
+    UnknownOutcomeError,
+)
+from crmetrics_email.sink import EmailOptions, EmailSink
+from result_rows import breakdown, delivery, line, message
+from simulators.smtp import MailServer
+
+PASSWORD = "hunter2-hunter2"
+COURSE = {"series": (0.3, None, 0.35, 0.4), "series_labels": ("W02", "W03", "W04", "W05")}
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    with MailServer() as found:
+        yield found
+
+
+def make_sink(server: MailServer, **options: Any) -> EmailSink:
+    values: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "port": server.port,
+        "security": "none",
+        "from": "reports@acme.test",
+        "to": ["ann@acme.test"],
+        "timeout": 5,
+        **options,
+    }
+    return EmailSink(EmailOptions(**values), SinkContext("board", Path("/")))
+
+
+def report(*lines: KpiLine, **parts: Any) -> Delivery:
+    return delivery(report=message(*lines, **parts))
+
+
+def only_mail(server: MailServer) -> EmailMessage:
+    [mail] = server.mails
+    parsed = email.message_from_bytes(mail.body, policy=default)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def text_of(mail: EmailMessage, kind: str) -> str:
+    body = mail.get_body(preferencelist=(kind,))
+    assert body is not None
+    return str(body.get_content())
+
+
+class Page(HTMLParser):
+    """Tags, links and text of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.addresses: list[str] = []
+        self.texts: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+# --- the mail ---------------------------------------------------------------------------------
+
+
+def test_a_report_comes_as_text_and_html_with_its_chart_inside(server: MailServer) -> None:
+    make_sink(server).write(report(line(change_text="up 3 points", **COURSE)))
+    mail = only_mail(server)
+    assert mail["Subject"] == "acme: weekly sales 2026-W05"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert "Win rate: 40.0 %" in text_of(mail, "plain")
+    page = Page(text_of(mail, "html"))
+    [source] = page.addresses
+    [picture] = [part for part in mail.walk() if part.get_content_type() == "image/png"]
+    assert source == "cid:" + picture["Content-ID"].strip("<>")
+    assert picture.get_content().startswith(b"\x89PNG")
+    assert {"script", "link", "style"}.isdisjoint(page.tags)
+
+
+def test_the_preview_is_what_is_sent_and_sends_nothing(server: MailServer) -> None:
+    sink = make_sink(server)
+    preview = sink.preview(report(line(**COURSE)))
+    assert server.commands == []
+    sink.write(report(line(**COURSE)))
+    assert server.mails[0].body.decode() == preview
+    sink.write(report(line(**COURSE)))
+    assert server.mails[1].body == server.mails[0].body
+
+
+def test_results_are_attached_on_demand(server: MailServer) -> None:
+    make_sink(server, attach_results=True, charts=False).write(report())
+    [part] = only_mail(server).iter_attachments()
+    assert part.get_filename() == "weekly_sales_2026-W05.csv"
+    assert part.get_content().startswith("kpi,variant,period_start")
+
+
+def test_groups_and_notes_are_shown_persons_are_not(server: MailServer) -> None:
+    people = replace(breakdown("005-ANN", dimension="owner_id"), detail="person")
+    make_sink(server).write(report(line(breakdowns=(breakdown("East"), people)), notes=("old",)))
+    body = server.mails[0].body.decode()
+    for said in ("East", "old", "figures by owner_id are not shown"):
+        assert said in body
+    assert "005-ANN" not in body
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "A&B <x>", 'q"uote', "日本 🚀", "</td></table>"]
+)
+def test_no_name_becomes_markup(server: MailServer, name: str) -> None:
+    everywhere = line(name, value_text=name, goal_text=name, breakdowns=(breakdown(name),))
+    make_sink(server).write(report(everywhere, title=name, notes=(name,), footer=(name,)))
+    page = Page(text_of(only_mail(server), "html"))
+    assert page.texts.count(name) >= 4
+    assert "script" not in page.tags
+
+
+def test_a_line_break_in_a_name_makes_no_header(server: MailServer) -> None:
+    make_sink(server).write(report(title="weekly\r\nBcc: eve@evil.test\r\n\r\nbody"))
+    mail = only_mail(server)
+    assert mail["Bcc"] is None
+    assert mail["Subject"] == "weekly Bcc: eve@evil.test body"
+    assert server.mails[0].recipients == ("ann@acme.test",)
+
+
+def test_a_line_that_begins_with_a_dot_arrives(server: MailServer) -> None:
+    make_sink(server).write(report(footer=(".hidden", ".")))
+    assert ".hidden" in text_of(only_mail(server), "plain")
+
+
+# --- repeats ----------------------------------------------------------------------------------
+
+
+def test_the_same_report_has_the_same_id_and_another_one_another(server: MailServer) -> None:
+    sink = make_sink(server)
+    one, same = sink.write(report()), sink.write(report(footer=("another run",)))
+    other = sink.write(report(line(value=0.5, value_text="50.0 %")))
+    assert one.reference == same.reference != other.reference
+    assert one.reference.endswith("@acme.test>")
+
+
+def test_a_correction_is_a_reply_to_the_first_mail(server: MailServer) -> None:
+    sink = make_sink(server)
+    first = sink.write(report())
+    change = (Restated("Win rate", "40.0 %", "50.0 %"),)
+    second = sink.write(_after(first, change))
+    sink.write(_after(second, change))
+    replies = [email.message_from_bytes(mail.body) for mail in server.mails[1:]]
+    assert {mail["In-Reply-To"] for mail in replies} == {first.reference}
+    assert replies[0]["Subject"].startswith("Restated: acme")
+    assert b"Win rate was 40.0 %, is now 50.0 %" in server.mails[1].body
+
+
+def _after(receipt: Receipt, change: tuple[Restated, ...]) -> Delivery:
+    given = report(line(value=0.5, value_text="50.0 %"))
+    return replace(given, previous=asdict(receipt), restated=change)
+
+
+# --- the way ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_mail_goes_encrypted_and_after_a_login(
+    tls: ssl.SSLContext, authority: trustme.CA, tmp_path: Path, security: str
+) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with MailServer(tls, security == "tls", {"reports": PASSWORD}) as server:
+        make_sink(
+            server, security=security, username="reports", password=Secret(PASSWORD),
+            ca_file=tmp_path / "ca.pem",
+        ).write(report())  # fmt: skip
+    [mail] = server.mails
+    assert (mail.is_encrypted, mail.user) == (True, "reports")
+
+
+def test_a_certificate_that_is_not_trusted_stops_before_the_password(tls: ssl.SSLContext) -> None:
+    with MailServer(tls, users={"reports": PASSWORD}) as server:
+        sink = make_sink(server, security="starttls", username="reports", password=Secret(PASSWORD))
+        with pytest.raises(SinkError, match="is not trusted"):
+            sink.write(report())
+    assert not any("AUTH" in command for command in server.commands)
+
+
+def test_a_server_without_encryption_gets_no_mail(server: MailServer) -> None:
+    with pytest.raises(SinkError, match="Check `security`"):
+        make_sink(server, security="starttls").write(report())
+    assert server.mails == []
+
+
+def test_a_wrong_password_is_told_without_it(server: MailServer) -> None:
+    server.users = {"reports": PASSWORD}
+    sink = make_sink(server, username="reports", password=Secret("wrong-secret-word"))
+    with pytest.raises(SinkError, match="refuses username or password") as caught:
+        sink.write(report())
+    [result] = sink.check()
+    assert result.state == "error"
+    shown = str(caught.value) + str(result) + repr(sink.config) + sink.preview(report())
+    assert "wrong-secret-word" not in shown
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        ({"MAIL": "451 try again later"}, "Run again later"),
+        ({"MAIL": "550 no relay"}, "Check the sink's addresses"),
+        ({"DATA.": "554 spam"}, "refused the mail with 554"),
+        ({"DATA.": "451 greylisted"}, "Run again later"),
+        ({"DATA": "452 full"}, "refused the mail with 452"),
+        ({"RCPT": "550 no such user"}, "every recipient was refused"),
+        ({"connect": "421 too busy"}, "Nothing was sent"),
+    ],
+)
+def test_a_refusal_is_a_failure_and_nothing_was_sent(
+    server: MailServer, reply: dict[str, str], words: str
+) -> None:
+    server.replies = reply
+    with pytest.raises(SinkError, match=words) as caught:
+        make_sink(server).write(report())
+    assert not isinstance(caught.value, UnknownOutcomeError)
+    assert server.mails == []
+
+
+def test_a_mail_too_large_is_refused_before_it_is_sent(server: MailServer) -> None:
+    server.size_limit = 100
+    with pytest.raises(SinkError, match="552"):
+        make_sink(server).write(report())
+
+
+def test_a_recipient_that_is_refused_does_not_keep_the_others_from_their_mail(
+    server: MailServer,
+) -> None:
+    server.replies = {"RCPT TO:<bob@": "550 no such user"}
+    receipt = make_sink(server, to=["ann@acme.test", "bob@acme.test"]).write(report())
+    assert receipt.details["refused"] == {"bob@acme.test": "550 no such user"}
+    assert server.mails[0].recipients == ("ann@acme.test",)
+
+
+@pytest.mark.parametrize(
+    ("cut", "is_unknown"), [("EHLO", False), ("MAIL", False), ("RCPT", False), ("DATA.", True)]
+)
+def test_only_a_line_cut_after_the_text_leaves_the_end_unknown(
+    server: MailServer, cut: str, is_unknown: bool
+) -> None:
+    server.cuts = {cut}
+    with pytest.raises(SinkError) as caught:
+        make_sink(server).write(report())
+    assert isinstance(caught.value, UnknownOutcomeError) is is_unknown
+    assert len(server.mails) == is_unknown
+
+
+def test_check_looks_at_the_server_and_sends_nothing(server: MailServer) -> None:
+    [result] = make_sink(server).check()
+    assert (result.state, server.mails) == ("ok", [])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"host": "mail.acme.test"},
+        {"to": []},
+        {"to": ["ann"]},
+        {"to": ["ann@acme.test\r\nBcc: eve@evil.test"]},
+        {"from": "Reports"},
+        {"username": "reports"},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    server: MailServer, options: dict[str, Any]
+) -> None:
+    with pytest.raises(ValidationError):
+        make_sink(server, **options)
