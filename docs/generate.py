@@ -6,16 +6,23 @@ python docs/generate.py --check    exit with 1 when one of them is out of date
 
 from __future__ import annotations
 
+import csv
 import inspect
+import json
+import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from crmetrics import hookspecs
 from crmetrics.catalog import Catalog, Kpi, Variant, load_catalog
 from crmetrics.cli.reference import reference as commands
+from crmetrics.compiler.needs import Supplied
 from crmetrics.config.settings import SETTINGS
 from crmetrics.datasets import Dataset, canonical_datasets
+from crmetrics.engine import Project
+from crmetrics.engine.answer import Question, groupings_of
 from crmetrics.loader import load_plugins
 from crmetrics.plugin import MetricPack
 
@@ -94,6 +101,13 @@ def kpis() -> str:
         "Deleted, test and merged records never count; what else is left out is counted in the "
         "coverage of each value.",
         "",
+        "Under *Reads* stand the columns without which there is no number, with the fields of "
+        "Salesforce and HubSpot that fill them ([datasets.md](datasets.md) has all columns). "
+        "Customers are read from subscriptions here; under the customer model `purchase` they are "
+        "read from `orders` (`account_id`, `ordered_at`), under `field` from `accounts` "
+        "(`customer_since_at`). What source articles ask for is ticked off "
+        "[at the end](#what-the-source-articles-ask-for).",
+        "",
         "| KPI | Pack | Question |",
         "| --- | --- | --- |",
     ]
@@ -101,12 +115,92 @@ def kpis() -> str:
         f"| [{kpi.id}](#{kpi.id}) | {kpi.pack} | {_cell(kpi.question)} |"
         for kpi in catalog.kpis.values()
     ]
+    reads = _reads()
     for kpi in catalog.kpis.values():
-        lines += ["", *_kpi(kpi, catalog, packs[kpi.pack])]
+        lines += ["", *_kpi(kpi, catalog, packs[kpi.pack], reads[kpi.id])]
+    lines += ["", *_coverage(catalog)]
     return "\n".join(lines) + "\n"
 
 
-def _kpi(kpi: Kpi, catalog: Catalog, pack: MetricPack) -> Iterator[str]:
+def _reads() -> Mapping[str, Mapping[str, set[str]]]:
+    """Per KPI the datasets and columns that its default cannot do without."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        packs = sorted(load_plugins(DOCS, ()).packs)
+        document = {"version": 1, "project": "docs", "sources": {}, "metrics": {"packs": packs}}
+        (Path(folder) / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+        project = Project(folder, environ={})
+        period = project.calendar.last_complete(project.now(), "month")
+        catalog = project.catalog
+        # A column that spares a dataset is left out, so that the page shows what it spares.
+        sparing = {
+            column
+            for kpi in catalog.kpis.values()
+            for column in kpi.default.measure.spared_by.values()
+        }
+        supplied = {
+            name: frozenset(c for c in data.column_names if f"{name}.{c}" not in sparing)
+            for name, data in canonical_datasets().items()
+        }
+        with project.answerer([period], is_binding=True) as answerer:
+            answerer.supplied = Supplied(supplied, "subscription", "orders")
+            for name in catalog.kpis:
+                program = answerer.program(Question((name,), (period,), groupings_of((), totals=True)))
+                found[name] = program.needs[name]
+    return found
+
+
+def _coverage(catalog: Catalog) -> Iterator[str]:
+    """What the source articles ask for, line by line, with what answers it."""
+    rules = {row["rule"]: row for row in _table("rules.csv")}
+    yield "## What the source articles ask for"
+    yield ""
+    yield (
+        "Every metric, analysis, tip or feature that the five articles behind this catalogue name or "
+        "imply. Letter codes are rules that hold for all KPIs, listed below; a line is ticked when "
+        "everything named in it is there."
+    )
+    article = ""
+    for line in _table("coverage.csv"):
+        if line["article"] != article:
+            article = line["article"]
+            yield ""
+            yield f"### Article {article}"
+            yield ""
+        missing = [rules[rule]["open"] for rule in _rules_in(line["covered_by"], rules)]
+        missing = [text for text in missing if text]
+        covered = re.sub(
+            r"\b[a-z][a-z_]*\b",
+            lambda word: f"[{word[0]}](#{word[0]})" if word[0] in catalog.kpis else word[0],
+            line["covered_by"],
+        )
+        open_ = f" *Open: {'; '.join(missing)}.*" if missing else ""
+        yield f"- [{' ' if missing else 'x'}] {line['phrase']}: {covered}{open_}"
+    yield ""
+    yield "| Rule | What it says | Where |"
+    yield "| --- | --- | --- |"
+    for name, rule in rules.items():
+        where = f"[{rule['page'].partition('#')[0]}]({rule['page']})" if rule["page"] else ""
+        yield f"| {name} | {rule['title']} | {'; '.join(filter(None, (where, rule['open'])))} |"
+
+
+def _rules_in(text: str, rules: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """The rules that a line names; S1-S5 are five."""
+    named = [name for name in rules if len(name) > 2 and name in text]
+    for first, last in re.findall(r"\b([A-Z]\d)(?:-([A-Z]\d))?\b", text):
+        numbers = range(int(first[1]), int((last or first)[1]) + 1)
+        named += [f"{first[0]}{number}" for number in numbers]
+    return named
+
+
+def _table(name: str) -> list[dict[str, str]]:
+    with (DOCS / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _kpi(
+    kpi: Kpi, catalog: Catalog, pack: MetricPack, reads: Mapping[str, set[str]]
+) -> Iterator[str]:
     yield f"## {kpi.id}"
     yield ""
     yield f"**{kpi.title}.** {kpi.question}"
@@ -120,6 +214,8 @@ def _kpi(kpi: Kpi, catalog: Catalog, pack: MetricPack) -> Iterator[str]:
     for title, text in (("Treatment", kpi.treatment), ("Common mistakes", kpi.mistakes)):
         if text:
             yield f"- {title}: {text}"
+    yield ""
+    yield from _origins(kpi, reads)
     variants = [variant for name, variant in kpi.variants.items() if name]
     if variants:
         yield ""
@@ -136,6 +232,25 @@ def _kpi(kpi: Kpi, catalog: Catalog, pack: MetricPack) -> Iterator[str]:
         yield "```csv"
         yield example.read_text(encoding="utf-8").strip()
         yield "```"
+
+
+def _origins(kpi: Kpi, reads: Mapping[str, set[str]]) -> Iterator[str]:
+    if not any(reads.values()):
+        yield "Reads: " + (", ".join(f"`{name}`" for name in reads) or "what its settings name") + "."
+        return
+    known = canonical_datasets()
+    yield "| Reads | Column | Salesforce | HubSpot |"
+    yield "| --- | --- | --- | --- |"
+    for name, columns in reads.items():
+        dataset = known[name]
+        place = (dataset.salesforce, dataset.hubspot)
+        for column in dataset.columns:
+            if column.name in columns or (not columns and column.name in dataset.key):
+                fields = (
+                    f"{_cell(of)}: {_cell(field)}" if field else ""
+                    for of, field in zip(place, (column.salesforce, column.hubspot), strict=True)
+                )
+                yield f"| [{name}](datasets.md#{name}) | `{column.name}` | {' | '.join(fields)} |"
 
 
 def _measure(variant: Variant) -> Iterator[str]:
