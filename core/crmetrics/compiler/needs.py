@@ -30,6 +30,7 @@ CUSTOMER_NEEDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "purchase": {"orders": ("account_id", "ordered_at")},
     "field": {"accounts": ("customer_since_at",)},
 }
+_BUYER_NEEDS = {"opportunities": ("account_id", "close_date", "is_won")}
 CUSTOMER_RELATIONS = ("customer_spells", "customer_first_days", "customers")
 CUSTOMER_DATES: Mapping[str, tuple[str, str]] = {
     "subscription": ("subscriptions", "start_date"),
@@ -132,7 +133,7 @@ class Needs:
         if name in self.schema.datasets:
             self.add(name, columns)
         elif name in CUSTOMER_RELATIONS:
-            for dataset, needed in CUSTOMER_NEEDS[self.supplied.customer_model].items():
+            for dataset, needed in self._customers().items():
                 self.add(dataset, needed)
         elif name in ORDER_RELATIONS:
             self._orders(name, columns)
@@ -141,6 +142,12 @@ class Needs:
                 self.add(dataset, needed)
         else:
             self._model(name)
+
+    def _customers(self) -> Mapping[str, tuple[str, ...]]:
+        """What makes a customer; buyers of won deals, where these stand for orders."""
+        model, source = self.supplied.customer_model, self.supplied.orders_from
+        is_of_deals = (model, source) == ("purchase", "opportunities")
+        return _BUYER_NEEDS if is_of_deals else CUSTOMER_NEEDS[model]
 
     def _orders(self, name: str, columns: Iterable[str]) -> None:
         """What stands for orders and their lines; columns: those of the datasets orders and

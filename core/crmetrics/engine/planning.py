@@ -164,15 +164,15 @@ def _supplied(supplies: Mapping[str, Sequence[Supply]], project: Project) -> Sup
         for supply in offered:
             columns.setdefault(supply.dataset, set()).update(supply.columns)
     settings = project.config.metrics.settings
-    model = settings.get("customer_model")
+    model, orders_from = settings.get("customer_model"), settings.get("orders_from", "orders")
     if model is None:
         model = "subscription" if "subscriptions" in columns else "purchase"
-        if model == "purchase" and "orders" not in columns:
+        if model == "purchase" and orders_from not in columns:
             model = "field"
     return Supplied(
         {name: frozenset(names) for name, names in columns.items()},
         str(model),
-        str(settings.get("orders_from", "orders")),
+        str(orders_from),
     )
 
 
