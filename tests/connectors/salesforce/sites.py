@@ -36,9 +36,10 @@ class HastySalesforce(SalesforceConnector):
 def crmetrics_connectors():
     return [HastySalesforce]
 '''
-_CHILD = """
-import resource, sys
+_CHILD = r"""
+import re, sys
 from datetime import datetime
+from pathlib import Path
 from crmetrics.engine import Project
 from crmetrics.engine.loading import sync
 directory, now, only = sys.argv[1], datetime.fromisoformat(sys.argv[2]), sys.argv[3:]
@@ -46,7 +47,9 @@ project = Project(directory, now=lambda: now)
 needs = {name: project.registry.datasets[name].column_names for name in only}
 report = sync(project, (), needs=needs)
 print("error:", report.error)
-print("peak_mb:", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# Not ru_maxrss, which begins with the size of the process that started this one.
+peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+print("peak_mb:", int(peak[1]) / 1024)
 """
 
 
