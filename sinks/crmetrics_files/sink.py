@@ -1,52 +1,74 @@
-"""Write the results of a job and its report into a folder."""
+"""Write the results of a job and its report into a folder or an object store."""
 
 from __future__ import annotations
 
-import os
 import re
 import string
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, TextIO, get_args
+from typing import Any, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from crmetrics.plugin import (
     CheckResult,
     Delivery,
     Options,
     Receipt,
+    Secret,
     Sink,
     SinkError,
     did_you_mean,
-    export,
+    redact,
 )
-from crmetrics_files.html import html_report
-from crmetrics_files.markdown import markdown_report
-from crmetrics_files.replacing import replace_files, sha256_of, target_of
+from crmetrics_files.keeping import keep_last
+from crmetrics_files.stores import Bucket, Folder, Store, StoreError, checksum_file, is_remote
+from crmetrics_files.tables import BINARY, Form, Format, text, writer
 
-Format = Literal["csv", "json", "ndjson", "parquet", "markdown", "html"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 _EXTENSIONS: Mapping[Format, str] = {"markdown": "md"}
 _NAME_FIELDS = ("job", "period", "grain", "start", "end", "project")
-_TABLES: Mapping[Format, Callable[[Any, TextIO], None]] = {
-    "csv": export.write_csv,
-    "json": export.write_json,
-    "ndjson": export.write_ndjson,
-}
 
 
 class FilesOptions(Options):
     """Where and how results are written."""
 
-    path: Path = Field(description="folder; relative to the project file, made when missing")
+    path: str = Field(
+        min_length=1,
+        description="folder, relative to the project file, made when missing; or an object store: "
+        "s3://BUCKET/PREFIX, gs://, abfs:// (extras s3, gcs, azure)",
+    )
     formats: tuple[Format, ...] = Field(default=("csv",), min_length=1, description="one file each")
+    form: Form = Field(
+        default="long",
+        description="long: a row per KPI, period and group, all that is known of it. wide: a row "
+        "per period and group with a column per KPI",
+    )
+    keep: int | None = Field(
+        default=None,
+        gt=0,
+        description="keep the files of so many periods of each job; default: all",
+    )
+    checksums: bool = Field(
+        default=False, description="a file NAME.sha256 beside them, for sha256sum --check"
+    )
+    storage: dict[str, Secret | bool | int] = Field(
+        default_factory=dict,
+        description="of an object store: key, secret, endpoint_url, ... as its fsspec file system "
+        "takes them; default: the machine's own credentials",
+    )
     name: str = Field(
         default="{job}_{period}",
         description="file name without extension; may hold {job} {period} {grain} {start} {end} "
         "{project} and / for folders. A repeat for the same period replaces the file",
     )
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _as_text(cls, path: Any) -> Any:
+        return path.as_posix() if isinstance(path, Path) else path
 
     @field_validator("formats")
     @classmethod
@@ -71,9 +93,18 @@ class FilesOptions(Options):
             raise ValueError("expected a file name below the folder, without `..`")
         return name
 
+    @model_validator(mode="after")
+    def _storage_of_a_store(self) -> FilesOptions:
+        if self.storage and not is_remote(self.path):
+            raise ValueError("storage is for object stores; path is a folder")
+        return self
+
 
 class FilesSink(Sink):
-    """One file per format and period; each is replaced at once or stays as it was."""
+    """One file per format and period; each is replaced at once or stays as it was.
+
+    Texts in CSV and XLSX that a spreadsheet would run as a formula are made inert.
+    """
 
     name = "files"
     Config = FilesOptions
@@ -81,68 +112,84 @@ class FilesSink(Sink):
     config: FilesOptions
 
     def destination(self, delivery: Delivery) -> str:
-        targets = list(self._targets(delivery).values())
-        shown = self._shown(targets[0])
-        if len(targets) == 1:
+        names = list(self._names(delivery).values())
+        shown = self._store.shown(names[0])
+        if len(names) == 1:
             return shown
-        extensions = ",".join(target.suffix.removeprefix(".") for target in targets)
-        return f"{shown.removesuffix(targets[0].suffix)}.{{{extensions}}}"
+        extensions = [PurePosixPath(name).suffix for name in names]
+        listed = ",".join(extension.removeprefix(".") for extension in extensions)
+        return f"{shown.removesuffix(extensions[0])}.{{{listed}}}"
 
     def check(self) -> Iterable[CheckResult]:
-        folder = self.context.project_dir / self.config.path
-        existing = next(place for place in (folder, *folder.parents) if place.exists())
         subject = f"sink {self.context.name}"
-        if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
-            return [CheckResult(subject, "ok", f"{self._shown(folder)} can be written")]
-        what = "cannot be written to" if existing.is_dir() else "is not a folder"
-        return [
-            CheckResult(
-                subject,
-                "error",
-                f"{self._shown(existing)} {what}",
-                "Choose another `path`, or give this user the right to write there.",
-            )
-        ]
+        reason = self._store.why_not()
+        if not reason:
+            return [CheckResult(subject, "ok", f"{self._place} can be written")]
+        fix = "Choose another `path`, or give this user the right to write there."
+        return [CheckResult(subject, "error", redact(reason), fix)]
 
     def preview(self, delivery: Delivery) -> str:
         parts = []
-        for kind, target in self._targets(delivery).items():
-            if kind == "parquet":
-                text = f"(Parquet, {delivery.results.num_rows} rows)\n"
+        for kind, name in self._names(delivery).items():
+            if kind in BINARY:
+                shown = f"({BINARY[kind]}, {delivery.results.num_rows} rows)\n"
             else:
-                text = _text(kind, delivery)
-            parts.append(f"--- {self._shown(target)}\n{text}")
+                shown = text(kind, delivery, self.config.form)
+            parts.append(f"--- {self._store.shown(name)}\n{shown}")
         return "\n".join(parts)
 
     def write(self, delivery: Delivery) -> Receipt:
-        targets = self._targets(delivery)
-        writers = {target: _writer(kind, delivery) for kind, target in targets.items()}
+        names = self._names(delivery)
+        form = self.config.form
         try:
-            replace_files(writers)
-            files = [
-                {
-                    "path": self._shown(target),
-                    "bytes": target.stat().st_size,
-                    "sha256": sha256_of(target),
-                }
-                for target in targets.values()
-            ]
-        except OSError as exc:
-            place = self.destination(delivery)
-            if exc.filename:
-                place = self._shown(target_of(Path(exc.filename)))
+            files = self._store.put(
+                {name: writer(kind, delivery, form) for kind, name in names.items()}
+            )
+            removed = self._follow_up(delivery, list(names.values()), files)
+        except StoreError as exc:
+            place = exc.name or self.destination(delivery)
             raise SinkError(
-                f"sink {self.context.name}: {place} could not be written: {exc.strerror or exc}. "
+                f"sink {self.context.name}: {place} could not be written: {redact(str(exc))}. "
                 "The files that were there are whole; make room or fix the rights, then run again."
             ) from exc
+        details: dict[str, Any] = {"files": files}
+        if removed:
+            details["removed"] = removed
         return Receipt(
             destination=self.destination(delivery),
             rows=delivery.results.num_rows,
             reference=f"sha256:{files[0]['sha256']}",
-            details={"files": files},
+            details=details,
         )
 
-    def _targets(self, delivery: Delivery) -> dict[Format, Path]:
+    def _follow_up(
+        self, delivery: Delivery, names: list[str], files: list[dict[str, Any]]
+    ) -> list[str]:
+        """Checksums beside the files, and the files of old periods away."""
+        if self.config.checksums:
+            sums = f"{self._stem(delivery)}.sha256"
+            lines = checksum_file(files)
+
+            def write(path: Path) -> None:
+                path.write_text(lines, encoding="utf-8")
+
+            self._store.put({sums: write})
+            names = [*names, sums]
+        if self.config.keep is None:
+            return []
+        return keep_last(self._store, delivery, names, self.config.keep)
+
+    @cached_property
+    def _store(self) -> Store:
+        if is_remote(self.config.path):
+            return Bucket(self.config.path, self.config.storage)
+        return Folder(Path(self.config.path), self.context.project_dir)
+
+    @property
+    def _place(self) -> str:
+        return self._store.shown("").rstrip("/")
+
+    def _stem(self, delivery: Delivery) -> str:
         values = {
             "job": delivery.job,
             "period": delivery.message.period_label,
@@ -151,46 +198,13 @@ class FilesSink(Sink):
             "end": delivery.period_end.isoformat(),
             "project": self.context.project,
         }
-        safe = {name: _safe(value) for name, value in values.items()}
-        stem = self.config.name.format_map(safe)
-        folder = self.context.project_dir / self.config.path
-        return {
-            kind: folder / f"{stem}.{_EXTENSIONS.get(kind, kind)}" for kind in self.config.formats
-        }
+        return self.config.name.format_map({name: _safe(value) for name, value in values.items()})
 
-    def _shown(self, path: Path) -> str:
-        """Relative to the project when it lies inside, else as it is."""
-        if path.is_relative_to(self.context.project_dir):
-            return path.relative_to(self.context.project_dir).as_posix()
-        return path.as_posix()
+    def _names(self, delivery: Delivery) -> dict[Format, str]:
+        stem = self._stem(delivery)
+        return {kind: f"{stem}.{_EXTENSIONS.get(kind, kind)}" for kind in self.config.formats}
 
 
 def _safe(value: str) -> str:
     """A value as part of a file name: no separator, no leading dot, nothing a shell would eat."""
     return re.sub(r"^\.|[^\w.-]", "_", value)
-
-
-def _text(kind: Format, delivery: Delivery) -> str:
-    if kind == "markdown":
-        return markdown_report(delivery.message)
-    if kind == "html":
-        return html_report(delivery.message)
-    return {"csv": export.to_csv, "json": export.to_json, "ndjson": export.to_ndjson}[kind](
-        delivery.results
-    )
-
-
-def _writer(kind: Format, delivery: Delivery) -> Callable[[Path], None]:
-    """What writes one file; tables are streamed, reports are small."""
-
-    def write(path: Path) -> None:
-        if kind == "parquet":
-            export.write_parquet(delivery.results, path)
-            return
-        with path.open("w", encoding="utf-8", newline="") as out:
-            if kind in _TABLES:
-                _TABLES[kind](delivery.results, out)
-            else:
-                out.write(_text(kind, delivery))
-
-    return write

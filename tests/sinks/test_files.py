@@ -148,7 +148,7 @@ def test_a_value_cannot_leave_the_folder(tmp_path: Path, job: str, file: str) ->
         ({"name": "{}"}, "there is no {}"),
         ({"name": ""}, "expected a file name"),
         ({"formats": ()}, "at least 1"),
-        ({"formats": ("xlsx",)}, "'markdown'"),
+        ({"formats": ("docx",)}, "'markdown'"),
         ({"colour": "red"}, "colour"),
     ],
 )
