@@ -46,7 +46,7 @@ class HubSpotApi:
         self, config: HubSpotOptions, timing: Timing, storage: SourceStorage | None = None
     ) -> None:
         self.version = config.api_version
-        self.limits = Limits(config.quota, timing.clock)
+        self.limits = Limits(config, timing.clock)
         self._signing_in = http.Session(
             config.base_url, retries=RETRIES, judge=judge, sleep=timing.sleep, chance=timing.chance
         )

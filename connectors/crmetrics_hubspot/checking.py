@@ -56,13 +56,13 @@ class AccountCheck:
         limits = self.account.api.limits
         if limits.daily is None:
             return CheckResult("calls", "ok", "no daily limit is told (an OAuth app has none)")
-        left, share = limits.daily_left or 0, limits.quota.daily_share
-        usable = max(0, left - limits.daily + int(limits.daily * share))
+        left = limits.daily_left or 0
+        usable = max(0, left - limits.reserve)
         told = f"{left} of {limits.daily} daily calls are left, {usable} of them for this source"
         if usable:
             return CheckResult("calls", "ok", told)
         return CheckResult(
-            "calls", "warning", told, "Wait until midnight there, or raise quota.daily_share."
+            "calls", "warning", told, "Wait until midnight there, or raise max_api_usage_percent."
         )
 
     # --- datasets ------------------------------------------------------------------------------

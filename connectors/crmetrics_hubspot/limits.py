@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from crmetrics.plugin import SourceError, http
-from crmetrics_hubspot.options import HubSpotQuota
+from crmetrics_hubspot.options import HubSpotOptions
 
 SEARCH = "search"
 CALLS_PER_TEN_S = 90
@@ -51,8 +51,9 @@ class Limits:
     apps have no daily limit).
     """
 
-    def __init__(self, quota: HubSpotQuota, clock: Callable[[], float]) -> None:
-        self.quota = quota
+    def __init__(self, config: HubSpotOptions, clock: Callable[[], float]) -> None:
+        self._ceiling = config.max_calls_per_run
+        self._percent = config.max_api_usage_percent
         self.calls = 0
         self.daily: int | None = None
         self.daily_left: int | None = None
@@ -63,23 +64,28 @@ class Limits:
             SEARCH: http.Budget(SEARCHES_PER_S, per_s=1.0, clock=clock),
         }
 
+    @property
+    def reserve(self) -> int:
+        """The daily calls that are left to others."""
+        daily = self.daily or 0
+        return daily - int(daily * self._percent / 100)
+
     def admit(self, budget: str) -> None:
         """Raises SourceError when the call would go beyond a ceiling."""
         with self._lock:
-            ceiling = self.quota.calls_per_run
-            if ceiling is not None and self.calls >= ceiling:
+            if self._ceiling is not None and self.calls >= self._ceiling:
                 raise SourceError(
                     f"the run has made {self.calls} calls, which is its ceiling "
-                    "(quota.calls_per_run). What is not loaded stays for the next run; raise the "
+                    "(max_calls_per_run). What is not loaded stays for the next run; raise the "
                     "ceiling or ask for fewer KPIs if this happens again."
                 )
             if self.daily is not None and self.daily_left is not None:
-                reserve = self.daily - int(self.daily * self.quota.daily_share)
+                reserve = self.reserve
                 if self.daily_left <= reserve:
                     raise SourceError(
                         f"{self.daily_left} of the account's {self.daily} daily calls are left, "
-                        f"and the source keeps {reserve} of them for others (quota.daily_share "
-                        f"{self.quota.daily_share:g}). The allowance starts anew at midnight in "
+                        f"and the source keeps {reserve} of them for others (max_api_usage_percent "
+                        f"{self._percent:g}). The allowance starts anew at midnight in "
                         "the account's time zone; run again then."
                     )
             self.calls += 1

@@ -58,21 +58,6 @@ class SurveyRule(Options):
     max: float = Field(description="highest possible answer")
 
 
-class HubSpotQuota(Options):
-    """How much of the account's allowance the connector may use."""
-
-    daily_share: float = Field(
-        default=0.8,
-        gt=0,
-        le=1,
-        description="share of the account's daily calls that may be used up, by anybody, before "
-        "the connector stops",
-    )
-    calls_per_run: int | None = Field(
-        default=None, ge=1, description="calls of one run at most; default: no ceiling"
-    )
-
-
 class HubSpotDatasetOptions(DatasetOptions):
     """One dataset; `object` reads it from a custom object."""
 
@@ -144,7 +129,15 @@ class HubSpotOptions(SourceOptions):
         description="how often an incremental read gives way to a walk through all records, which "
         "finds changed calculated properties, associations and what vanished",
     )
-    quota: HubSpotQuota = Field(default_factory=HubSpotQuota)
+    max_api_usage_percent: float = Field(
+        default=80.0,
+        gt=0,
+        le=100,
+        description="share of the account's daily calls that may be used up, by anybody",
+    )
+    max_calls_per_run: int | None = Field(
+        default=None, ge=1, description="calls that one run may make; default: no limit of its own"
+    )
     datasets: dict[str, HubSpotDatasetOptions] = Field(default_factory=dict)  # type: ignore[assignment]
 
     @field_validator("api_version")

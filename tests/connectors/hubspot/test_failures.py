@@ -72,7 +72,7 @@ def test_the_daily_limit_stops_the_read_at_once_and_says_when_to_come_back(
 ) -> None:
     with HubSpotSimulator(limits=Limits(per_day=10)) as service:
         fill(service, 2_000)
-        options = {"quota": {"daily_share": 1.0}}
+        options = {"max_api_usage_percent": 100}
         with pytest.raises(SourceError, match=r"after midnight|daily calls are left"):
             rows(connect(service, **options), "opportunities", columns=COLUMNS)
         assert len(service.calls) <= 11
@@ -97,8 +97,8 @@ def test_a_run_has_a_ceiling_when_the_project_file_sets_one(
     service: HubSpotSimulator, connect: Connect
 ) -> None:
     fill(service, 2_000)
-    with pytest.raises(SourceError, match=r"has made 7 calls.*quota.calls_per_run"):
-        rows(connect(service, quota={"calls_per_run": 7}), "opportunities", columns=COLUMNS)
+    with pytest.raises(SourceError, match=r"has made 7 calls.*max_calls_per_run"):
+        rows(connect(service, max_calls_per_run=7), "opportunities", columns=COLUMNS)
     assert len(service.calls) == 7
 
 
