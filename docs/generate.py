@@ -1,4 +1,4 @@
-"""Writes the generated pages of docs/: datasets, KPIs, settings, sinks, hooks and commands.
+"""Writes the generated pages of docs/: datasets, KPIs, settings, sinks, sources, hooks, commands.
 
 python docs/generate.py            rewrite them
 python docs/generate.py --check    exit with 1 when one of them is out of date
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from crmetrics import hookspecs
 from crmetrics.catalog import Catalog, Kpi, Variant, load_catalog
@@ -24,7 +25,7 @@ from crmetrics.datasets import Dataset, canonical_datasets
 from crmetrics.engine import Project
 from crmetrics.engine.answer import Question, groupings_of
 from crmetrics.loader import load_plugins
-from crmetrics.plugin import MetricPack
+from crmetrics.plugin import ConnectorContext, MetricPack
 
 DOCS = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/generate.py (`make docs`); changes here are lost. -->\n\n"
@@ -342,6 +343,88 @@ def sinks() -> str:
     return "\n".join(lines) + "\n"
 
 
+# --- sources ---------------------------------------------------------------------------------
+
+_BARE: Mapping[str, Mapping[str, object]] = {
+    "salesforce": {
+        "domain": "example.my.salesforce.com",
+        "auth": {"flow": "access_token", "access_token": "written in the docs"},
+    },
+    "hubspot": {"auth": {"token": "written in the docs"}},
+}
+"""The least that each connector to a service asks for."""
+
+
+def sources() -> str:
+    found = load_plugins(DOCS, ()).connectors
+    supplies = {name: _supplies(found[name], given) for name, given in _BARE.items()}
+    lines = [
+        NOTE + "# Sources",
+        "",
+        "What the connectors can supply by themselves, and what has to be added. A dataset that a "
+        "source does not have comes from another one: every dataset can be a CSV file beside the "
+        "CRM. A column that it has no standard field for is mapped to a custom one under "
+        "`columns:`. What an account or org lacks beyond that, `crmetrics check` says.",
+        "",
+        *_reach(supplies),
+    ]
+    for name, offered in supplies.items():
+        title = {"salesforce": "Salesforce", "hubspot": "HubSpot"}[name]
+        lines += ["", f"## {title}: datasets and columns", "", "| Dataset | Columns |", "| --- | --- |"]
+        lines += [
+            f"| [{dataset}](datasets.md#{dataset}) | {', '.join(f'`{c}`' for c in sorted(columns))} |"
+            for dataset, columns in offered.items()
+        ]
+        lines += ["", f"## {title}: keys of a source", "", "| Key | Default | Meaning |", "| --- | --- | --- |"]
+        for key, option in found[name].Config.model_fields.items():
+            given = None if option.is_required() else option.get_default(call_default_factory=True)
+            default = "required" if option.is_required() else _default(given)
+            lines.append(f"| `{key}` | {default} | {_cell(option.description or '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _supplies(kind: Any, given: Mapping[str, object]) -> dict[str, set[str]]:
+    """Dataset -> columns that a connector supplies without any mapping."""
+    context = ConnectorContext("docs", DOCS, datasets=canonical_datasets())
+    connector = kind(kind.Config.model_validate(given), context)
+    return {supply.dataset: set(supply.columns) for supply in connector.datasets()}
+
+
+def _reach(supplies: Mapping[str, Mapping[str, set[str]]]) -> Iterator[str]:
+    """The table of KPIs by source."""
+    rows = []
+    whole = dict.fromkeys(supplies, 0)
+    for kpi, reads in _reads().items():
+        cells = []
+        for name, offered in supplies.items():
+            lacking = _lacking(reads, offered)
+            whole[name] += not lacking
+            cells.append(", ".join(lacking) or "yes")
+        rows.append(f"| [{kpi}](kpis.md#{kpi}) | {' | '.join(cells)} | yes |")
+    yield (
+        f"Of {len(rows)} KPIs, {whole['salesforce']} come from Salesforce and {whole['hubspot']} "
+        "from HubSpot without any mapping or further source, by default definition and the customer "
+        "model `subscription`."
+    )
+    yield from ("", "| KPI | Salesforce | HubSpot | CSV |", "| --- | --- | --- | --- |", *rows)
+
+
+def _lacking(reads: Mapping[str, set[str]], offered: Mapping[str, set[str]]) -> list[str]:
+    """What a KPI reads and a source has not, in words."""
+    known = canonical_datasets()
+    absent = [f"no `{name}`" for name in reads if name not in offered]
+    unmapped = [
+        f"map `{name}.{column.name}`"
+        for name in reads
+        if name in offered
+        for column in known[name].columns
+        if column.name in reads[name] - offered[name]
+        and column.default is None
+        and column.name not in (*known[name].key, "source")
+    ]
+    return absent + unmapped
+
+
 def _default(value: object) -> str:
     if value is None:
         return "unset"
@@ -376,6 +459,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "kpis.md": kpis,
     "settings.md": settings,
     "sinks.md": sinks,
+    "sources.md": sources,
     "hooks.md": hooks,
     "cli.md": commands,
 }

@@ -17,7 +17,7 @@ Entries = Mapping[str, Entry]
 _WORD = re.compile(r"[a-z_][a-z0-9_]*(?!\w*\s*\()")
 _SQL = frozenset(
     {"and", "bool", "case", "date", "double", "else", "end", "false", "in", "is", "not", "null",
-     "or", "then", "true", "varchar", "when"}
+     "or", "then", "timestamptz", "true", "varchar", "when"}
 )  # fmt: skip
 
 
@@ -179,6 +179,8 @@ ORDERS: Entries = {
         "hs_total_price",
     ),
     "refunded_amount": "hs_refund_amount",
+    # HubSpot keeps no day of it: the amount counts on the day of the order.
+    "refunded_at": "null::timestamptz",
     "currency": ("coalesce(hs_currency_code, company_currency)", "company_currency"),
 }
 
