@@ -13,6 +13,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -36,7 +37,8 @@ class MailServer:
     tls: the context of the server's certificate; with `is_implicit` from the first byte. users:
     name -> password; empty = nobody has to log in. replies: start of a command -> the reply in
     place of the usual one (`DATA.` is the end of a mail, `connect` the greeting). cuts: starts of
-    commands at which the line is cut; `DATA.` after the mail was accepted.
+    commands at which the line is cut; `DATA.` after the mail was accepted. on_accepted: called
+    when a mail was accepted, before the client is told.
     """
 
     tls: ssl.SSLContext | None = None
@@ -47,6 +49,7 @@ class MailServer:
     cuts: set[str] = field(default_factory=set)
     mails: list[Mail] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    on_accepted: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
@@ -196,6 +199,7 @@ class _Conversation:
                 Mail(self.sender, tuple(self.recipients), b"".join(lines), self.is_encrypted,
                      self.user)
             )  # fmt: skip
+            self.server.on_accepted()
         if "DATA." in self.server.cuts:
             return False
         self._say(reply)

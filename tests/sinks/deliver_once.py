@@ -1,0 +1,97 @@
+"""One delivery with the ledger of a warehouse file, in this process or in one that dies on the way.
+
+python deliver_once.py '{"kind": "files", "options": {...}, "folder": "...", "moment": "during"}'
+
+A process dies by SIGKILL: `before` it writes, `after` it has written and before that is noted, or
+`during`: when it calls the function that `during` names, for the first time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from crmetrics.deliver import Ledger, Outcome, Terms, create_deliveries, deliver
+from crmetrics.message import Breakdown, SegmentLine
+from crmetrics.plugin import Delivery, Receipt, Sink, SinkContext
+from crmetrics.warehouse.connection import EngineSettings, connect
+from crmetrics_database.sink import DatabaseSink
+from crmetrics_email.sink import EmailSink
+from crmetrics_files.sink import FilesSink
+from crmetrics_slack.sink import SlackSink
+from crmetrics_teams.sink import TeamsSink
+from result_rows import delivery, kpi, line, message, table
+
+NOW = datetime(2026, 2, 2, 8, tzinfo=UTC)
+KINDS: dict[str, type[Sink]] = {
+    kind.name: kind for kind in (DatabaseSink, EmailSink, FilesSink, SlackSink, TeamsSink)
+}
+
+
+def given(run_id: str) -> Delivery:
+    """The same report for every run."""
+    groups = Breakdown(("owner.team",), (SegmentLine({"owner.team": "East"}, 0.4, "40 %", n=10),))
+    rows = table(kpi(value=0.4), kpi(value=0.5, segment={"owner.team": "East"}))
+    return delivery(rows, message(line(breakdowns=(groups,))), run_id=run_id)
+
+
+def deliver_once(kind: type[Sink], options: dict[str, Any], folder: Path, run_id: str) -> Outcome:
+    """What `crmetrics run` does with one sink."""
+    sink = kind(kind.Config(**options), SinkContext("it", folder, project="acme"))
+    settings = EngineSettings(path=folder / "warehouse.duckdb", timezone="UTC")
+    with connect(settings, read_only=False) as session:
+        create_deliveries(session)
+        terms = Terms(ledger=Ledger(session), now=lambda: NOW)
+        [outcome] = deliver({"it": sink}, given(run_id), terms)
+    return outcome
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def dying(kind: type[Sink], moment: str) -> type[Sink]:
+    """The sink that kills its process just before or just after it has written."""
+
+    def write(self: Sink, delivery: Delivery) -> Receipt:
+        if moment == "before":
+            die()
+        receipt = kind.write(self, delivery)
+        if moment == "after":
+            die()
+        return receipt
+
+    return type(f"Dying{kind.__name__}", (kind,), {"write": write})
+
+
+def die_when_called(name: str) -> None:
+    """Die when a function of this name is entered."""
+
+    def watch(frame: FrameType, event: str, argument: Any) -> None:
+        if event in ("call", "c_call") and name in (
+            frame.f_code.co_name,
+            getattr(argument, "__name__", ""),
+        ):
+            die()
+
+    sys.setprofile(watch)
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    kind = KINDS[asked["kind"]]
+    if asked["moment"] in ("before", "after"):
+        kind = dying(kind, asked["moment"])
+    elif asked["during"]:
+        die_when_called(asked["during"])
+    deliver_once(kind, asked["options"], Path(asked["folder"]), "run-1")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Every sink killed before, during and after its write, and run again: one message, one row per
+key, one whole file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from crmetrics.deliver import Outcome
+from simulators.postgres import PostgresServer
+from simulators.service import Service
+from simulators.slack_workspace import SlackWorkspace
+from simulators.smtp import MailServer
+from simulators.webhooks import TeamsWorkflow
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from deliver_once import KINDS, deliver_once  # noqa: E402 - beside this file, for a child too
+
+MOMENTS = ("before", "during", "after")
+
+
+class Scene:
+    """A sink by its options, and what is at its destination.
+
+    during: the function whose call kills, or `kill_on`, which arranges that the destination kills
+    the process that it is given.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        folder: Path,
+        options: dict[str, Any],
+        look: Callable[[], Any],
+        *,
+        during: str = "",
+        kill_on: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
+        self.kind, self.folder, self.options, self.look = kind, folder, options, look
+        self.during, self.kill_on = during, kill_on
+
+    def killed(self, moment: str) -> None:
+        """Deliver in a process that dies at this moment."""
+        asked = {
+            "kind": self.kind,
+            "options": self.options,
+            "folder": str(self.folder),
+            "moment": moment,
+            "during": self.during,
+        }
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
+        child: list[subprocess.Popen[bytes]] = []
+
+        def kill() -> None:
+            child[0].send_signal(signal.SIGKILL)
+            child[0].wait()
+
+        if moment == "during" and self.kill_on is not None:
+            self.kill_on(kill)
+        child.append(
+            subprocess.Popen(
+                [sys.executable, str(HERE / "deliver_once.py"), json.dumps(asked)], env=environment
+            )
+        )
+        assert child[0].wait(timeout=120) == -signal.SIGKILL
+
+    def again(self, run_id: str = "run-2", **options: Any) -> Outcome:
+        """Deliver whole, as the next run does."""
+        return deliver_once(KINDS[self.kind], {**self.options, **options}, self.folder, run_id)
+
+
+# --- what can be replaced ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_files_are_whole_and_there_once(tmp_path: Path, moment: str) -> None:
+    def look() -> dict[str, str]:
+        return {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted((tmp_path / "out").iterdir())
+        }
+
+    options = {"path": "out", "formats": ["csv", "json"], "keep": 3}
+    scene = Scene("files", tmp_path, options, look, during="_sync_folder")
+    scene.killed(moment)
+    assert scene.again().status == "delivered"
+    once = look()
+    assert [name for name in once if not name.startswith(".")] == [
+        "weekly_sales_2026-W05.csv",
+        "weekly_sales_2026-W05.json",
+    ]
+    assert not [name for name in once if name.endswith("-tmp")]
+    assert scene.again("run-3").status == "delivered"
+    assert look() == once
+
+
+def rows_of(path: Path) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(path)) as connection:
+        return connection.execute("select segment, value from kpis order by 1").fetchall()
+
+
+ROWS = [('{"owner.team": "East"}', 0.5), ("{}", 0.4)]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_duckdb_table_has_one_row_per_key(tmp_path: Path, moment: str) -> None:
+    file = tmp_path / "results.duckdb"
+    scene = Scene(
+        "database", tmp_path, {"url": "duckdb:///results.duckdb"}, lambda: rows_of(file),
+        during="_read_back",
+    )  # fmt: skip
+    scene.killed(moment)
+    assert scene.again().status == "delivered"
+    assert rows_of(file) == ROWS
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_postgresql_table_has_one_row_per_key(
+    postgres: PostgresServer, tmp_path: Path, moment: str
+) -> None:
+    import adbc_driver_postgresql.dbapi as driver
+
+    def look(sql: str = 'select segment, value from kpis order by segment collate "C"') -> Any:
+        with driver.connect(postgres.url(f"kill_{moment}")) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                found = cursor.fetchall() if sql.startswith("select") else []
+            connection.commit()
+        return [tuple(row) for row in found]
+
+    look(f"create schema kill_{moment}")
+    options = {"url": postgres.url(f"kill_{moment}")}
+    scene = Scene("database", tmp_path, options, look, during="_read_back")
+    scene.killed(moment)
+    assert scene.again().status == "delivered"
+    assert look() == sorted(ROWS)
+
+
+# --- what cannot ------------------------------------------------------------------------------
+
+
+def kills_while_it_acts(service: Service, on: str, skip: int = 0) -> Callable[..., None]:
+    """The service does what it is asked, and kills the client instead of answering."""
+
+    def arrange(kill: Callable[[], None]) -> None:
+        def spoil(answer: Any) -> Any:
+            kill()
+            return answer
+
+        service.faults.spoil(spoil, on=on, skip=skip)
+
+    return arrange
+
+
+@pytest.mark.parametrize(
+    ("moment", "skip"), [("before", 0), ("during", 0), ("during", 1), ("after", 0)]
+)
+def test_a_bot_leaves_one_message_with_its_thread(tmp_path: Path, moment: str, skip: int) -> None:
+    with SlackWorkspace() as slack:
+        options = {
+            "token": slack.bot(),
+            "channel": "C0GENERAL",
+            "base_url": slack.base_url,
+            "charts": False,
+        }
+        scene = Scene(
+            "slack", tmp_path, options, lambda: slack.general.messages,
+            kill_on=kills_while_it_acts(slack, "postMessage", skip),
+        )  # fmt: skip
+        scene.killed(moment)
+        assert scene.again().status == "delivered"
+        parts = [one["metadata"]["event_payload"]["part"] for one in slack.general.messages]
+        assert sorted(parts) == ["0", "1"]
+        assert scene.again("run-3").status == "skipped"
+        assert len(slack.general.messages) == 2
+
+
+def chat_scene(name: str, folder: Path, stack: ExitStack) -> Scene:
+    """A chat that cannot be asked what it holds."""
+    if name == "teams":
+        flow = stack.enter_context(TeamsWorkflow())
+        return Scene(
+            "teams", folder, {"webhook_url": flow.webhook_url}, lambda: flow.cards,
+            kill_on=kills_while_it_acts(flow, "POST"),
+        )  # fmt: skip
+    server = MailServer()
+    options = {
+        "host": "127.0.0.1",
+        "port": server.port,
+        "security": "none",
+        "from": "a@acme.test",
+        "to": ["b@acme.test"],
+        "charts": False,
+    }
+
+    def arrange(kill: Callable[[], None]) -> None:
+        server.on_accepted = kill
+
+    stack.enter_context(server)
+    return Scene("email", folder, options, lambda: server.mails, kill_on=arrange)
+
+
+@pytest.mark.parametrize("name", ["teams", "email"])
+@pytest.mark.parametrize(
+    ("moment", "policy", "messages"),
+    [
+        ("before", "at_least_once", 1),
+        ("before", "at_most_once", 0),
+        ("during", "at_most_once", 1),
+        ("after", "at_most_once", 1),
+    ],
+)
+def test_a_chat_that_cannot_be_asked_follows_its_policy(
+    tmp_path: Path, name: str, moment: str, policy: str, messages: int
+) -> None:
+    with ExitStack() as stack:
+        scene = chat_scene(name, tmp_path, stack)
+        scene.killed(moment)
+        outcome = scene.again(on_unknown=policy)
+        assert len(scene.look()) == messages
+        assert outcome.status == ("delivered" if policy == "at_least_once" else "skipped")
+        if policy == "at_most_once":
+            assert "may have arrived" in outcome.note
