@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any, ClassVar
 
@@ -101,7 +101,7 @@ class SinkContract:
         receipt = first.write(delivery)
         once = read_back()
         # A repeat comes from a later run, in another process, and knows the former receipt.
-        second.write(replace(delivery, run_id="run-2", previous=dict(receipt.details)))
+        second.write(replace(delivery, run_id="run-2", previous=asdict(receipt)))
         first.close()
         second.close()
         assert read_back() == once, "the same key was delivered twice"
