@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from benchmarks import csv_load, json_pages, one_kpi, sales_pack, startup
+from benchmarks import bulk_csv, csv_load, json_pages, one_kpi, sales_pack, startup
 from benchmarks.measuring import HEAD, Line
 
 
@@ -19,6 +19,7 @@ def parts(*, is_quick: bool) -> Iterator[Callable[[], list[Line]]]:
     yield lambda: one_kpi.measure("S", 5)
     yield lambda: csv_load.measure("S", 3)
     yield lambda: json_pages.measure(100_000, 3)
+    yield lambda: bulk_csv.measure(100_000, 3)
     yield lambda: sales_pack.measure("S", 5)
     if not is_quick:
         yield lambda: sales_pack.measure("M", 3)
