@@ -25,6 +25,16 @@ vectors:
     where: mrr > 0
     values: {mrr: sum(mrr), seats: count(*)}
     types: {seats: BIGINT}
+  account_sums:
+    from: subscriptions
+    entity: [source, account_id]
+    span: [start_date, end_date]
+    where: mrr > 0
+    values:
+      mrr: sum(mrr)
+      paying: bool_or(true)
+      big: sum(1) filter (where mrr > 20)
+    types: {paying: BOOLEAN, big: BIGINT}
 kpis:
   open_deals: &open
     title: Open deals
@@ -57,7 +67,23 @@ kpis:
         where: opening_mrr is not null
         value: count(closing_mrr)
         unit: count
+      closing_sum: {from: account_sums, shape: period, value: sum(closing_mrr)}
+      opening_sum: {from: account_sums, shape: period, value: sum(opening_mrr)}
+      stayed:
+        from: account_sums
+        shape: period
+        value: count(*) filter (where opening_paying and closing_paying)
+        unit: count
+      lost:
+        from: account_sums
+        shape: period
+        where: closing_paying is null
+        value: sum(opening_mrr)
+      big: {from: account_sums, shape: period, value: sum(closing_big), unit: count}
+      largest: {from: account_sums, shape: period, value: max(closing_mrr)}
 """
+SUMS = ("closing_sum", "opening_sum", "stayed", "lost", "big")
+LARGEST = ("largest",)
 
 
 class Case:
@@ -171,6 +197,64 @@ def test_vectors_and_states_agree_with_the_days(grain: str, project: Project, ca
             "kept": len(opening.keys() & closing.keys()),
         }[row["variant"]]
         assert (row["value"] or 0) == pytest.approx(expected), (row["variant"], row["period_start"])
+
+
+def sums_of(project: Project, case: Case, row: dict[str, Any], group: str = "") -> dict[str, Any]:
+    """What SUMS and LARGEST must be for the period of a row, of one account or of all."""
+    last = project.calendar.local_day(
+        min(project.calendar.instant(row["period_end"]), NOW) - timedelta(microseconds=1)
+    )
+    days = (row["period_start"] - timedelta(days=1), last)
+    opening, closing = (
+        {name: mrr for name, mrr in case.on(day).items() if not group or name == group}
+        for day in days
+    )
+    big = [
+        account
+        for account, first, end, mrr in case.seats
+        if mrr > 20 and first <= last and (end is None or end > last) and group in ("", account)
+    ]
+    return {
+        "closing_sum": sum(closing.values()),
+        "opening_sum": sum(opening.values()),
+        "stayed": len(opening.keys() & closing.keys()),
+        "lost": sum(mrr for name, mrr in opening.items() if name not in closing),
+        "big": len(big),
+        "largest": max(closing.values(), default=0),
+    }
+
+
+@pytest.mark.parametrize("variants", [SUMS, LARGEST])
+@pytest.mark.parametrize("grain", ["day", "week", "month"])
+def test_runs_agree_with_the_days(
+    grain: str, variants: tuple[str, ...], project: Project, case: Case
+) -> None:
+    names = [f"recurring.{name}" for name in variants]
+    rows = project.query(
+        names, start="2025-02-01", end="2025-09-01", grain=grain, by=["account_id"], totals=True
+    ).to_pylist()
+    assert len(rows) > 7 * len(names)
+    for row in rows:
+        (group,) = dict(row["segment"]).values() or [""]
+        expected = sums_of(project, case, row, group)[row["variant"]]
+        assert (row["value"] or 0) == expected, (row["variant"], row["period_start"], group)
+
+
+def test_periods_inside_of_others_have_no_runs_and_the_same_values(
+    project: Project, case: Case
+) -> None:
+    months = project.calendar.periods(date(2025, 2, 1), date(2025, 8, 1), "month")
+    quarters = project.calendar.periods(date(2025, 1, 1), date(2025, 7, 1), "quarter")
+    names = tuple(f"recurring.{name}" for name in SUMS)
+    for periods, is_run in ((months, True), ([*months, *quarters], False)):
+        with project.answerer(periods) as answerer:
+            question = Question(names, tuple(periods))
+            assert ("over readings" in answerer.program(question).scans()[0]) == is_run
+            rows = answerer.answer(question).to_pylist()
+        assert len(rows) == len(periods) * len(names)
+        for row in rows:
+            expected = sums_of(project, case, row)[row["variant"]]
+            assert (row["value"] or 0) == expected, (row["variant"], row["period_start"])
 
 
 def test_a_long_row_of_days_unfolds_to_the_same_as_a_vector(project: Project, case: Case) -> None:

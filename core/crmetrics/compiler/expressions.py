@@ -112,10 +112,11 @@ def split(sql: str, condition: str, place: Place = NOWHERE) -> Split:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What one aggregate is: its kind (`count`, `sum`, `min`, `max`, `avg`, else empty), its
+    """What one aggregate is: its kind (`count`, `sum`, `min`, `max`, `avg`, `any`, else empty), its
     argument (empty = none or `*`) and the condition of its filter.
 
-    columns: all that it reads; inner: without those of the filter.
+    columns: all that it reads; inner: without those of the filter. is_exact: it has no part that
+    makes a float of exact columns.
     """
 
     kind: str
@@ -124,12 +125,14 @@ class Shape:
     condition: str
     columns: tuple[str, ...]
     inner: tuple[str, ...]
+    is_exact: bool
 
 
 def shape_of(sql: str) -> Shape:
     """What the one aggregate of `sql` is."""
-    kind, is_distinct, argument, condition, names, inner = _recall("aggregate", NOWHERE, sql)
-    return Shape(kind, is_distinct, argument, condition, tuple(names), tuple(inner))
+    kind, is_distinct, argument, condition, *names, is_exact = _recall("aggregate", NOWHERE, sql)
+    columns, inner = map(tuple, names)
+    return Shape(kind, is_distinct, argument, condition, columns, inner, is_exact)
 
 
 def check_model(sql: str, file: str) -> None:

@@ -318,6 +318,10 @@ class Fact:
 
     # --- SQL -------------------------------------------------------------------------------------
 
+    def columns_read(self) -> frozenset[str]:
+        """The columns of the relation itself that are read anywhere."""
+        return frozenset(self._read.get("f", ()))
+
     @property
     def reads_windows(self) -> bool:
         """True when a column or dimension depends on the window a row falls into."""
@@ -339,9 +343,7 @@ class Fact:
         if self.is_by_day:
             lines = ["d.day as window_day"]
         if self.is_running:
-            # In the select list: unfolded after the joins, a state is joined once and not twice.
-            readings = "unnest([f.first_reading, f.last_reading])"
-            lines = [f"{readings} as window_id", "unnest([1, -1]) as change"]
+            lines = ["f.first_reading", "f.last_reading"]
         lines += [sql if sql == f"f.{name}" else f"{sql} as {quoted(name)}" for sql, name in shown]
         where = expressions.conjunction(conditions)
         text = "select\n  " + ",\n  ".join(lines) + "\n" + "\n".join(head)

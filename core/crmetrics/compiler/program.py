@@ -24,7 +24,7 @@ from crmetrics.compiler.plan import Part, Planner
 from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
 from crmetrics.compiler.slices import SliceBook, Window
 from crmetrics.compiler.union import found
-from crmetrics.compiler.vectors import Conversion, vector_sql
+from crmetrics.compiler.vectors import Conversion, VectorViews
 
 _RATE_MIN_SAMPLE = 20
 
@@ -90,7 +90,8 @@ class Compiler:
     first_day: (relation, expression, until) -> the earliest local day, or any before `until`;
     None = no row; asked for the rule of coverage (N3). covers_from: dataset -> first day that its
     source declares complete.
-    has_rows: whether the warehouse holds any row of a dataset.
+    has_rows: whether the warehouse holds any row of a dataset. has_any: whether any row of a
+    relation, by its SQL name, meets a condition.
     hash_of: definition hash of a measure. is_stale: KPI needs -> freshness. fillings: statements
     that compute the materialized models a text reads.
     """
@@ -106,6 +107,7 @@ class Compiler:
     fillings: Callable[[str], Sequence[str]]
     first_day: Callable[[str, str, date], date | None]
     has_rows: Callable[[str], bool]
+    has_any: Callable[[str, str], bool]
     covers_from: Mapping[str, date]
     is_stale: Callable[[Mapping[str, set[str]]], bool]
     min_sample: Callable[[str], int | None]
@@ -150,6 +152,7 @@ class Compiler:
         made: dict[str, str] = {}
         self._share_frames()
         for rowset in self._rowsets:
+            rowset.has_runs = self._has_runs(rowset)
             sql = rowset.compile()
             setup = rowset.setup()
             if rowset.operands[0].measure.shape == "period":
@@ -186,16 +189,23 @@ class Compiler:
 
     def _vectors(self, rowset: RowSet) -> list[str]:
         """The vectors that a period model reads, over the periods of its row set."""
-        return [
-            vector_sql(
-                vector,
-                self.around.source_name(vector.relation),
-                rowset.frame,
-                self.book.clock,
-                Conversion(self.around.convert, self.around.has_rates),
-            )
-            for vector in self.vectors_of(rowset.operands[0].measure.relation)
-        ]
+        vectors = self.vectors_of(rowset.operands[0].measure.relation)
+        return [sql for vector in vectors for sql in self._views(vector, rowset).statements()]
+
+    def _has_runs(self, rowset: RowSet) -> bool:
+        """True when the row set reads a vector that has runs."""
+        vector = self.planner.catalog.vectors.get(rowset.operands[0].measure.relation)
+        return vector is not None and self._views(vector, rowset).has_runs
+
+    def _views(self, vector: Vector, rowset: RowSet) -> VectorViews:
+        return VectorViews(
+            vector,
+            self.around.source_name(vector.relation),
+            rowset.frame,
+            self.book.clock,
+            Conversion(self.around.convert, self.around.has_rates, self.has_any),
+            self.around.schema.relation(vector.relation).columns,
+        )
 
     def _parents_sql(self, read: str) -> list[str]:
         """Parents with what lies behind them: kept in a table when several statements join them."""

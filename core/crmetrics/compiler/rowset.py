@@ -18,10 +18,12 @@ from crmetrics.compiler.fact import Fact, Surroundings, quoted
 from crmetrics.compiler.frames import FrameTables
 from crmetrics.compiler.overlapping import by_day_statement, do_overlap
 from crmetrics.compiler.relations import virtual_base
-from crmetrics.compiler.running import can_run, running_statement
+from crmetrics.compiler.running import can_run, count_behind, running_statement
 from crmetrics.compiler.slices import Clock, Frame, Window
 
 Grouping = tuple[str, ...]
+_PERIOD_COLUMNS = frozenset({"period_start", "window_id"})
+"""Columns of a vector that its runs do not have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class RowSet:
     fact: Fact | None = None
     fact_sql: str = ""
     fact_where: list[str] = field(default_factory=list)
+    has_runs: bool = False
 
     @property
     def name(self) -> str:
@@ -144,23 +147,39 @@ class RowSet:
             where.append(self._inner(fact, either, first))
         self.fact = fact
         self.fact_where = where
-        if (
-            fact.span
-            and can_run(list(self._aggregates), fact.relation, has_rates=self.around.has_rates)
-            and not fact.reads_windows
-        ):
+        if self._can_run(fact):
             self.fact_sql = fact.sql(where)
-            fact = replace(fact, is_running=True)
-            return running_statement(
-                self.name,
-                fact.sql(where),
-                self.tables.windows,
-                dimensions,
-                [(sql, alias) for sql, alias in self._aggregates.items()],
-                self.group_by(),
-            )
+            return self._running(fact, where, dimensions)
         self.fact_sql = self._only_latest(fact, where) if first.measure.latest else fact.sql(where)
         return self._by_day(fact, where, dimensions) or self._statement(dimensions)
+
+    def _can_run(self, fact: Fact) -> bool:
+        """True when the rows may be added up from one period to the next."""
+        is_run = self.has_runs and not _PERIOD_COLUMNS & fact.columns_read()
+        return (
+            (bool(fact.span) or is_run)
+            and can_run(list(self._aggregates), fact.relation, has_rates=self.around.has_rates)
+            and not fact.reads_windows
+            and not self.operands[0].measure.latest
+        )
+
+    def _running(self, fact: Fact, where: list[str], dimensions: list[str]) -> str:
+        """The statement by way of running sums: of states, or of the runs of a vector."""
+        counts: dict[str, str] = {}
+        fact = replace(fact, is_running=True)
+        if self.has_runs:
+            fact = fact.over(f"{fact.relation.name}_runs")
+            behind = {alias: count_behind(sql) for sql, alias in self._aggregates.items()}
+            counts = {alias: self._alias(count) for alias, count in behind.items() if count}
+        return running_statement(
+            self.name,
+            fact.sql(where),
+            self.tables.windows,
+            dimensions,
+            [(sql, alias) for sql, alias in self._aggregates.items()],
+            self.group_by("position"),
+            counts,
+        )
 
     def _by_day(self, fact: Fact, where: list[str], dimensions: list[str]) -> str | None:
         """The statement by way of sums by day, where windows overlap and the sums can be added."""

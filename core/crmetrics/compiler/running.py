@@ -1,14 +1,15 @@
 """Running sums: additive readings of long states without a row per state and reading.
 
-A state that is open over many readings is not unfolded. It adds its amount at the first reading
-inside its span and takes it back at the first one after it; a running sum over the readings gives
-every snapshot. Exact for counts and for sums of integers and decimals; other aggregates, and sums
-whose amounts depend on the day of the reading (exchange rates), unfold the state instead.
+A state that is open over many readings is not unfolded. States with the same span and group are
+added up first; their sum is added at the first reading inside the span and taken back at the first
+one after it, and a running sum over the readings gives every snapshot. Exact for counts and for
+sums of integers and decimals; other aggregates, and sums whose amounts depend on the day of the
+reading (exchange rates), unfold the state instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from crmetrics.compiler import expressions
 from crmetrics.compiler.fact import quoted
@@ -31,7 +32,22 @@ def _is_exact(sql: str, relation: Relation, *, has_rates: bool) -> bool:
     if shape.is_distinct or shape.kind not in ("count", "sum"):
         return False
     is_count = shape.kind == "count"
-    return is_count or all(_type(name, relation).startswith(_EXACT) for name in shape.inner)
+    types = (_type(name, relation) for name in shape.inner)
+    return is_count or (shape.is_exact and all(map(is_exact_type, types)))
+
+
+def is_exact_type(kind: str) -> bool:
+    """True for the types whose sums have no rounding error, whatever is added first."""
+    return kind.startswith(_EXACT)
+
+
+def count_behind(sql: str) -> str | None:
+    """The count of the rows that a sum adds up; None for what is no sum."""
+    shape = expressions.shape_of(sql)
+    if shape.kind != "sum":
+        return None
+    where = f" filter (where {shape.condition})" if shape.condition else ""
+    return f"count({shape.argument}){where}"
 
 
 def _is_converted(name: str) -> bool:
@@ -43,20 +59,6 @@ def _type(name: str, relation: Relation) -> str:
     return relation.columns.get(base, "")
 
 
-def change_of(sql: str) -> str:
-    """The aggregate over changes: `sum(x)` becomes `sum(x * change)`, `count(x)` the changes of
-    rows where x is there."""
-    shape = expressions.shape_of(sql)
-    terms = [shape.condition]
-    if shape.kind == "count":
-        summed = "change"
-        terms.append(f"{shape.argument} is not null" if shape.argument else "")
-    else:
-        summed = f"({shape.argument}) * change"
-    where = expressions.conjunction(terms)
-    return f"sum({summed})" + (f" filter (where {where})" if where else "")
-
-
 def running_statement(
     name: str,
     fact: str,
@@ -64,30 +66,46 @@ def running_statement(
     dimensions: Sequence[str],
     aggregates: Sequence[tuple[str, str]],
     group_by: str,
+    nullable: Mapping[str, str] | None = None,
 ) -> str:
-    """The statement of a row set over changes.
+    """The statement of a row set over spans.
 
-    fact: has `window_id` (= the position of the reading), `change` (+1, -1), the dimensions and
-    the columns. aggregates: (SQL over the states, alias).
+    fact: has `first_reading` and `last_reading` (positions [first, last) of the readings), the
+    dimensions and the columns. aggregates: (SQL over the states, alias). group_by: by `position`
+    and the groups. nullable: alias -> the alias of the count behind a sum that is null without it.
     """
     dims = [quoted(item) for item in dimensions]
-    body = "\n".join("  " + line for line in fact.splitlines())
-    changes = ",\n    ".join(f"{change_of(sql)} as {alias}" for sql, alias in aggregates)
     listed = "".join(f", {dim}" for dim in dims)
     same = "".join(f" and c.{dim} is not distinct from g.{dim}" for dim in dims)
     partition = ", ".join(f"g.{dim}" for dim in dims)
     over = (f"partition by {partition} " if dims else "") + "order by w.position"
-    sums = ",\n  ".join(
-        f"coalesce(sum(c.{alias}) over readings, 0) as {alias}" for _, alias in aggregates
-    )
+    sums = [
+        _running(alias, (nullable or {}).get(alias)) + f" as {alias}" for _, alias in aggregates
+    ]
     groups = f"select distinct {', '.join(dims)} from changes" if dims else "select 1 as one"
     return (
-        f"create or replace temp table {name} as\nwith fact as (\n{body}\n),\n"
-        f"changes as (\n  select window_id as position{listed},\n    {changes}\n"
-        f"  from fact\n  {group_by}\n),\n"
+        f"create or replace temp table {name} as\nwith fact as (\n{_indented(fact)}\n),\n"
+        f"spans as (\n  select first_reading, last_reading{listed},\n    "
+        + ",\n    ".join(f"{sql} as {alias}" for sql, alias in aggregates)
+        + f"\n  from fact\n  group by first_reading, last_reading{listed}\n),\n"
+        "edges as (\n  select *, unnest([first_reading, last_reading]) as position,"
+        " unnest([1, -1]) as change\n  from spans\n),\n"
+        f"changes as (\n  select position{listed},\n    "
+        + ",\n    ".join(f"sum({alias} * change) as {alias}" for _, alias in aggregates)
+        + f"\n  from edges\n  {group_by}\n),\n"
         f"groups as ({groups})\n"
-        f"select w.window_id{''.join(f', g.{dim}' for dim in dims)},\n  {sums}\n"
-        f"from groups g\ncross join {windows} w\n"
+        f"select w.window_id{''.join(f', g.{dim}' for dim in dims)},\n  "
+        + ",\n  ".join(sums)
+        + f"\nfrom groups g\ncross join {windows} w\n"
         f"left join changes c on c.position = w.position{same}\n"
         f"window readings as ({over})"
     )
+
+
+def _running(alias: str, count: str | None) -> str:
+    total = f"coalesce(sum(c.{alias}) over readings, 0)"
+    return f"case when sum(c.{count}) over readings > 0 then {total} end" if count else total
+
+
+def _indented(sql: str) -> str:
+    return "\n".join("  " + line for line in sql.splitlines())

@@ -27,7 +27,10 @@ _KINDS: Mapping[str, type[exp.Expression]] = {
     "min": exp.Min,
     "max": exp.Max,
     "avg": exp.Avg,
+    "any": exp.LogicalOr,
 }
+_INEXACT = (exp.Div, exp.Cast, exp.Pow, exp.Anonymous)
+"""What makes a float of exact columns, or may."""
 
 
 class UnusableError(Exception):
@@ -106,7 +109,8 @@ def condition_kind(sql: str) -> list[str]:
 
 
 def aggregate(sql: str) -> list[Any]:
-    """Kind, distinct, argument, condition, columns and columns of the argument of one aggregate.
+    """Kind, distinct, argument, condition, columns, columns of the argument, and whether it is
+    exact, of one aggregate.
 
     The argument is empty when there is none or it is `*`.
     """
@@ -117,7 +121,8 @@ def aggregate(sql: str) -> list[Any]:
     is_bare = inner.this is None or isinstance(inner.this, exp.Star) or not kind
     argument = "" if is_bare else _text(inner.this)
     is_distinct = inner.find(exp.Distinct) is not None
-    return [kind, is_distinct, argument, condition, _columns(tree), _columns(inner)]
+    is_exact = inner.find(*_INEXACT) is None
+    return [kind, is_distinct, argument, condition, _columns(tree), _columns(inner), is_exact]
 
 
 def split(sql: str, condition: str) -> list[Any]:

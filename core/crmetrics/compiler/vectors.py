@@ -1,20 +1,23 @@
-"""Vectors: one row per entity with its state at the opening and the closing of each period.
+"""Vectors: one row per entity and period with its state at the opening and the closing.
 
 Retention, churn and revenue movements compare what an account had at two days. A join of states and
-periods would make a row per state and period; a vector aggregates each entity once, with one
-conditional aggregate per reading, and unfolds the list afterwards (measured: an eighth of the
-cost over 24 months).
+periods would make a row per state and period. Where a value can be added up, a vector holds runs
+(`runs`): a row per entity and change. Else, and for accounts whose amounts are converted at each
+reading, it aggregates each entity once, with one conditional aggregate per reading, and unfolds the
+list afterwards (measured: an eighth of the cost of the join over 24 months).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cached_property
 
 from crmetrics.catalog import Vector
 from crmetrics.compiler import expressions
 from crmetrics.compiler.relations import virtual_base
+from crmetrics.compiler.runs import Tally, are_in_order, runs_query, tally
 from crmetrics.compiler.slices import Clock, Frame, Window
 
 MAX_READINGS = 80
@@ -27,11 +30,14 @@ _DAY, _RATE = "reading_day_", "reading_rate_"
 class Conversion:
     """How `amount_rc` of a vector is made: (amount, currency, rate) -> SQL.
 
-    has_rates: any rate is loaded; else every reading converts alike, with an empty rate.
+    has_rates: any rate is loaded; else every reading converts alike, with an empty rate. is_needed:
+    (relation, condition) -> whether it has any row for which the condition is true, that is, an
+    amount that is missing or in another currency.
     """
 
     convert: Callable[[str, str, str], str]
     has_rates: bool = False
+    is_needed: Callable[[str, str], bool] = lambda relation, condition: True
 
 
 UNCONVERTED = Conversion(lambda amount, currency, rate: amount)
@@ -46,33 +52,49 @@ class Reading:
     rate_day: date | None
 
 
-def vector_sql(
-    vector: Vector, source: str, frame: Frame, clock: Clock, conversion: Conversion = UNCONVERTED
-) -> str:
-    """The view of a vector for the periods of a frame.
+@dataclass(frozen=True)
+class VectorViews:
+    """The views of a vector for the periods of a frame, `NAME_runs` first if it has runs.
 
     Columns: window_id, period_start, the entity's columns, and per value `opening_NAME` (day before
     the period) and `closing_NAME` (snapshot day); null = no state on that day. Entities without a
     state on either day have no row. `amount_rc` in a value is the amount in the reporting currency,
     both sides of a period at the rate of its opening day (C3), or each reading at its own day's.
+    `NAME_runs` has the positions [first_reading, last_reading) of periods in place of the period.
+
+    source: SQL name of its relation. types: of the relation's columns; without them no runs.
     """
-    numbers, windows = zip(*frame.ordered(), strict=True)
-    build = _Build(vector, source, numbers, windows, clock, conversion)
-    return f"create or replace temp view {vector.name} as\n{build.sql()}"
 
-
-@dataclass(frozen=True)
-class _Build:
     vector: Vector
     source: str
-    numbers: Sequence[int]
-    windows: Sequence[Window]
+    frame: Frame
     clock: Clock
-    conversion: Conversion
+    conversion: Conversion = UNCONVERTED
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    def statements(self) -> list[str]:
+        head, name = "create or replace temp view", self.vector.name
+        if not self.has_runs:
+            return [f"{head} {name} as\n{self.sql()}"]
+        return [
+            f"{head} {name}_runs as\n{self.runs_sql()}",
+            f"{head} {name} as\n{self.periods_of_runs_sql()}",
+        ]
+
+    @cached_property
+    def numbers(self) -> Sequence[int]:
+        return [number for number, _ in self.frame.ordered()]
+
+    @cached_property
+    def windows(self) -> Sequence[Window]:
+        return [window for _, window in self.frame.ordered()]
 
     def sql(self) -> str:
-        days = {reading.day for pair in self._pairs() for reading in pair}
-        return self._folded() if len(days) <= MAX_READINGS else self._joined()
+        return self._joined() if self._has_many_readings else self._folded()
+
+    @property
+    def _has_many_readings(self) -> bool:
+        return len({reading.day for pair in self._pairs() for reading in pair}) > MAX_READINGS
 
     def _pairs(self, value: str = "") -> list[tuple[Reading, Reading]]:
         """The readings of a value at the opening and the closing of each period."""
@@ -91,9 +113,23 @@ class _Build:
     def _values(self) -> dict[str, str]:
         return {**self.vector.values, **self.vector.defects}
 
-    @property
+    @cached_property
     def _amounts(self) -> list[str]:
-        """The columns that values read as `amount_rc`."""
+        """The columns that values read as `amount_rc`, where any amount needs conversion."""
+        found = self._own_amounts
+        return found if found and self.conversion.is_needed(self.source, self._special) else []
+
+    @cached_property
+    def _special(self) -> str:
+        """The condition of a row whose amount is missing, or in another currency."""
+        special = " or ".join(
+            f"{self.conversion.convert(amount, self.vector.currency, '')} is null"
+            for amount in self._own_amounts
+        )
+        return expressions.conjunction([self.vector.where, special])
+
+    @cached_property
+    def _own_amounts(self) -> list[str]:
         values = self._values.values()
         names = sorted({name for value in values for name in expressions.columns(value)})
         return list(dict.fromkeys(filter(None, map(virtual_base, names))))
@@ -123,6 +159,77 @@ class _Build:
         split = expressions.split(text, self._active(_DAY), self.vector.place)
         return split.aggregates[0].sql
 
+    # --- runs of periods --------------------------------------------------------------------------
+
+    @cached_property
+    def has_runs(self) -> bool:
+        if any(self.types.get(column) != "DATE" for column in self.vector.span):
+            return False
+        if self._amounts and self._has_many_readings:
+            return False
+        return self._tallies is not None and are_in_order(self._edges)
+
+    @property
+    def _edges(self) -> list[tuple[date, date]]:
+        return [(opening.day, closing.day) for opening, closing in self._pairs()]
+
+    @cached_property
+    def _tallies(self) -> Mapping[str, Tally] | None:
+        """How the values are added up, of entities whose amounts need no conversion."""
+        found = {
+            name: tally(self._in_own_currency(value), self.types)
+            for name, value in self.vector.values.items()
+        }
+        tallies = {name: value for name, value in found.items() if value is not None}
+        return tallies if len(tallies) == len(found) else None
+
+    def _in_own_currency(self, value: str) -> str:
+        names = expressions.columns(value, self.vector.place)
+        columns = {name: base for name in names if (base := virtual_base(name)) is not None}
+        return expressions.substituted(value, columns, self.vector.place)
+
+    def runs_sql(self) -> str:
+        """The runs of all entities; of those with converted amounts one run per period."""
+        columns = ["first_reading", "last_reading"]
+        for name in self._values:
+            kind = self.vector.type_of(name)
+            empty = "" if name in self.vector.values else f"null::{kind} as "
+            columns += [f"{empty}{edge}_{name}" for edge in ("opening", "closing")]
+        shown = ",\n  ".join([*self.vector.entity, *columns])
+        plain = f"select\n  {shown}\nfrom runs"
+        tallies = self._tallies or {}
+        if not self._amounts:
+            runs = runs_query(self.vector, self.source, self._edges, tallies)
+            return f"with {runs}\n{plain}"
+        special, others = self._split()
+        runs = runs_query(self.vector, others, self._edges, tallies)
+        positions = ", ".join(map(str, range(len(self.windows))))
+        starts = (
+            f"unnest([{positions}]) as first_reading,\n"
+            f"      unnest([{positions}]) + 1 as last_reading"
+        )
+        unfolded = self._unfolded("converted", self._values, starts)
+        return f"with {special},\n{runs}\n{plain}\nunion all{unfolded}"
+
+    def periods_of_runs_sql(self) -> str:
+        """One row per entity and period, from its runs."""
+        periods = ", ".join(
+            f"({position}, {number}, date '{window.start}')"
+            for position, (number, window) in enumerate(
+                zip(self.numbers, self.windows, strict=True)
+            )
+        )
+        values = [f"r.{edge}_{name}" for name in self._values for edge in ("opening", "closing")]
+        columns = [*(f"r.{name}" for name in self.vector.entity), "w.window_id", "w.period_start"]
+        shown = ",\n  ".join([*columns, *values])
+        return (
+            f"select\n  {shown}\nfrom (\n"
+            "  select *, unnest(range(first_reading, last_reading)) as position\n"
+            f"  from {self.vector.name}_runs\n) r\n"
+            f"join (values {periods}) w(position, window_id, period_start)"
+            " on w.position = r.position"
+        )
+
     # --- a list per entity ------------------------------------------------------------------------
 
     def _folded(self) -> str:
@@ -134,26 +241,30 @@ class _Build:
                 f"with entities as ({self._lists(self.source, self.vector.values)}),\n"
                 f"unfolded as ({unfolded})\nselect * from unfolded"
             )
-        days = self._rate_days()
-        rates = {day: f"rate_{number}" for number, day in enumerate(days, start=1)}
-        entity = ", ".join(self.vector.entity)
-        special = " or ".join(
-            f"{self.conversion.convert(amount, self.vector.currency, '')} is null"
-            for amount in self._amounts
-        )
-        where = f"{self._where()} and ({special})" if self.vector.where else f" where {special}"
-        same = " and ".join(f"x.{c} is not distinct from s.{c}" for c in self.vector.entity)
-        some = f"{self.source} s\n  semi join special x on {same}"
-        others = f"{self.source} s\n  anti join special x on {same}"
-        if rates:
-            some += f"\n  left join rates on rates.rated_currency = {self.vector.currency}"
+        special, others = self._split()
         return (
-            f"with {_rates_cte(rates)}"
-            f"special as (\n  select distinct {entity}\n  from {self.source}{where}\n),\n"
-            f"converted as ({self._lists(some, self._values, rates)}),\n"
+            f"with {special},\n"
             f"plain as ({self._lists(others, self.vector.values)}),\n"
             f"unfolded as ({self._unfolded('converted', self._values)}\n  union all"
             f"{self._unfolded('plain', self.vector.values)}\n)\nselect * from unfolded"
+        )
+
+    def _split(self) -> tuple[str, str]:
+        """The CTEs of the entities whose amounts are converted or missing, with their lists; and
+        the rows of the others."""
+        days = self._rate_days()
+        rates = {day: f"rate_{number}" for number, day in enumerate(days, start=1)}
+        entity = ", ".join(self.vector.entity)
+        same = " and ".join(f"x.{c} is not distinct from s.{c}" for c in self.vector.entity)
+        some = f"{self.source} s\n  semi join special x on {same}"
+        if rates:
+            some += f"\n  left join rates on rates.rated_currency = {self.vector.currency}"
+        return (
+            f"{_rates_cte(rates)}"
+            f"special as (\n  select distinct {entity}\n  from {self.source}\n"
+            f"  where {self._special}\n),\n"
+            f"converted as ({self._lists(some, self._values, rates)})",
+            f"{self.source} s\n  anti join special x on {same}",
         )
 
     def _rate_days(self) -> list[date]:
@@ -184,10 +295,11 @@ class _Build:
             + f"\n  from {rows}{self._where()}\n  group by {entity}\n"
         )
 
-    def _unfolded(self, entities: str, values: Mapping[str, str]) -> str:
-        """One row per entity and period with a state on either day."""
+    def _unfolded(self, entities: str, values: Mapping[str, str], starts: str = "") -> str:
+        """One row per entity and period with a state on either day. starts: what tells the
+        periods."""
         is_plain = entities == "plain" or not self._amounts
-        columns = [self._starts()]
+        columns = [starts or self._starts()]
         for name, value in self._values.items():
             kind = self.vector.type_of(name)
             pairs = self._readings(value, is_plain=is_plain)

@@ -72,6 +72,7 @@ class Answerer:
     schema: Schema = field(init=False)
     additive: dict[tuple[str, str], bool] = field(default_factory=dict)
     _first_days: dict[tuple[str, str], date | None] = field(default_factory=dict)
+    _any_rows: dict[tuple[str, str], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for sql in EMPTY_PERIODS:
@@ -118,6 +119,7 @@ class Answerer:
             vectors_of=self.relations.vectors_of,
             first_day=self._first_day,
             has_rows=lambda name: inventory[name].rows > 0,
+            has_any=self._has_any,
             covers_from={
                 name: declared
                 for name in self.datasets
@@ -214,6 +216,14 @@ class Answerer:
         self.session.prepare(text)
         found = self.session.scalar(text)
         return date.fromisoformat(found) if found else None
+
+    def _has_any(self, name: str, condition: str) -> bool:
+        known = self._any_rows.get((name, condition))
+        if known is None:
+            text = f"select exists (select 1 from {name} where {condition})"
+            self.session.prepare(text)
+            known = self._any_rows[name, condition] = bool(self.session.scalar(text))
+        return known
 
     def _is_date(self, relation: str, sql: str) -> bool:
         return self.schema.relation(relation).columns.get(sql) == "DATE"

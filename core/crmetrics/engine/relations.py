@@ -15,7 +15,7 @@ from crmetrics.catalog import Catalog, Model, Vector
 from crmetrics.compiler.expressions import check_model
 from crmetrics.compiler.slices import Clock, Frame, Window
 from crmetrics.compiler.templates import expanded
-from crmetrics.compiler.vectors import vector_sql
+from crmetrics.compiler.vectors import VectorViews
 from crmetrics.datasets import Dataset
 from crmetrics.engine.effective import HOURS_OF
 from crmetrics.errors import ConfigError, CrmetricsError, Finding, did_you_mean
@@ -89,9 +89,9 @@ class Relations:
         vector = self.catalog.vectors[name]
         frame, clock = Frame(), Clock(Calendar(), datetime(1970, 1, 2, tzinfo=UTC))
         frame.number(Window(date(1970, 1, 1), date(1970, 1, 2)))
-        sql = vector_sql(vector, self.sql_name(vector.relation), frame, clock)
-        self.session.prepare(sql)
-        self.session.execute(sql)
+        for sql in VectorViews(vector, self.sql_name(vector.relation), frame, clock).statements():
+            self.session.prepare(sql)
+            self.session.execute(sql)
 
     def instance(self, name: str, settings: Mapping[str, Any]) -> str:
         """The view of a model rendered with these settings; the relation itself if it is none."""

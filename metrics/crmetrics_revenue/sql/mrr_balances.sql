@@ -1,5 +1,6 @@
 -- One row per period and account (level account), and per period, account and family (level
 -- family): MRR at the opening and at the closing, the closing also at the rate of the opening day.
+-- Accounts that pay in the reporting currency alone are the rule, and need no rates.
 with parts as (
   select
     v.period_start,
@@ -23,7 +24,7 @@ with parts as (
       else (v.closing_mrr * c.rate)::decimal(28, 10)
     end as closing,
     coalesce(v.currency <> $reporting_currency and o.rate is null, false)::int as missing_rate
-  from subscribed_mrr v
+  from foreign_mrr v
   join periods p on p.period_start = v.period_start
   left join rates_by_day o on o.currency = v.currency and o.day = v.period_start - 1
   left join rates_by_day c on c.currency = v.currency and c.day = p.snapshot_day
@@ -35,6 +36,30 @@ levels as (
   from parts
   left join live_products p on p.source = parts.product_source and p.id = parts.product_id
 )
+select
+  period_start,
+  'account' as level,
+  source,
+  account_id,
+  null::varchar as family,
+  coalesce(opening_mrr, 0)::decimal(38, 10) as opening,
+  coalesce(closing_mrr, 0)::decimal(38, 10) as closing_at_opening,
+  coalesce(closing_mrr, 0)::decimal(38, 10) as closing,
+  0 as missing_rate
+from plain_mrr
+union all
+select
+  period_start,
+  'family',
+  source,
+  account_id,
+  family,
+  coalesce(opening_mrr, 0)::decimal(38, 10),
+  coalesce(closing_mrr, 0)::decimal(38, 10),
+  coalesce(closing_mrr, 0)::decimal(38, 10),
+  0
+from plain_family_mrr
+union all
 select
   period_start,
   level,
