@@ -60,6 +60,15 @@ kpis:
     value: count(*)
     variants:
       open: {span: [entered_at, exited_at], time: ""}
+  dated:
+    title: Dated deals
+    question: How many deals have their date in the period?
+    unit: count
+    better: higher
+    from: dated_deals
+    shape: period
+    covered_by: [opportunities.close_date]
+    value: count(*)
 """
 ROWS = ["count", "amounts", "mean", "least", "most", "median", "accounts", "created"]
 
@@ -123,6 +132,10 @@ def project(deals: Deals, tmp_path_factory: Any) -> Project:
         "-- materialized\nselect source, id, opportunity_id, entered_at, exited_at\n"
         "from live_opportunity_stage_history\n"
         "where exited_at is null or exited_at >= (select start_at from looked_at)\n"
+    )
+    (directory / "metrics" / "sql" / "dated_deals.sql").write_text(
+        "select d.period_start, o.id\nfrom live_opportunities o\n"
+        "join period_days d on d.day = o.close_date\n"
     )
     load_tables(directory, read_example(deals.text()).tables)
     return Project(directory, environ={}, now=lambda: NOW)
@@ -269,3 +282,23 @@ def test_a_materialized_model_cannot_say_how_far_back_it_reaches(tmp_path: Path)
     project = Project(tmp_path, environ={}, now=lambda: NOW)
     with pytest.raises(ConfigError, match=r"late_rows.*covered_by"):
         project.query(["latest"], period="2025-03")
+
+
+@pytest.mark.parametrize("grain", ["month", "quarter"])
+def test_a_period_keeps_its_value_beside_the_part_of_it_that_it_is_compared_with(
+    grain: str, project: Project, deals: Deals
+) -> None:
+    # The running period is compared with as many days of the one before it, which is reported too:
+    # two periods that begin on one day.
+    rows = project.query(
+        ["dated"], start="2025-04-01", end="2025-10-01", grain=grain, compare=["previous"]
+    ).to_pylist()
+    today = NOW.date() + timedelta(days=1)
+    for row in rows:
+        start, end = row["period_start"], row["period_end"]
+        assert row["value"] == len(deals.within(start, end)), start
+        if start <= NOW.date() < end:
+            before = project.calendar.periods(start - timedelta(days=1), start, grain)[0]
+            assert row["previous_value"] == len(
+                deals.within(before.start, before.start + (today - start))
+            )

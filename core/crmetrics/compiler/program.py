@@ -139,7 +139,7 @@ class Compiler:
     def _place(self, operand: Operand) -> None:
         """Put an operand into the row set that reads its rows, or into a new one."""
         for rowset in self._rowsets:
-            if rowset.operands[0].key == operand.key and rowset.accepts(operand):
+            if rowset.operands[0].key == operand.key:
                 rowset.add(operand)
                 return
         rowset = RowSet(len(self._rowsets) + 1, self.around, self.book.clock, self.band)
@@ -150,42 +150,47 @@ class Compiler:
         compiled: dict[int, Compiled] = {}
         statements: list[Statement] = []
         made: dict[str, str] = {}
-        self._share_frames()
-        for rowset in self._rowsets:
-            rowset.has_runs = self._has_runs(rowset)
-            sql = rowset.compile()
-            setup = rowset.setup()
-            if rowset.operands[0].measure.shape == "period":
-                setup += [*rowset.tables.period_views(), *self._vectors(rowset)]
-            for text in setup:
-                name = text.partition("\n")[0]
-                if made.get(name) != text:
-                    made[name] = text
-                    statements.append(Statement("setup", text))
-            statements.append(Statement("rowset", sql))
-            counts = excluded_counts(rowset)
-            if counts is not None:
-                statements.append(Statement("excluded", counts.sql))
-                for operand, columns in counts.columns.items():
-                    self._excluded[operand] = (counts.name, columns)
-            compiled |= {item.operand.number: item for item in rowset.compiled}
+        layered = [rowset.layers() for rowset in self._rowsets]
+        _share_frames([layer for layers in layered for layer in layers])
+        for first, *others in layered:
+            for rowset in (first, *others):
+                statements += self._statements(rowset, made)
+            statements += [
+                Statement("setup", f"insert into {first.name}\nselect * from {other.name}")
+                for other in others
+            ]
+            compiled |= {item.operand.number: item for item in first.compiled}
+            program.rowsets.append(first)
         read = " ".join(statement.sql for statement in statements)
-        first = [
+        before = [
             self._slices_sql(),
             *self._looked_at_sql(),
             *self.fillings(read),
             *self._parents_sql(read),
         ]
-        program.statements = [*(Statement("setup", text) for text in first), *statements]
-        program.rowsets = self._rowsets
+        program.statements = [*(Statement("setup", text) for text in before), *statements]
         return compiled
 
-    def _share_frames(self) -> None:
-        """Row sets that look at the same windows share the tables of these windows."""
-        names: dict[tuple[Window, ...], str] = {}
-        for rowset in self._rowsets:
-            windows = tuple(rowset.frame.windows)
-            rowset.frame_name = names.setdefault(windows, str(rowset.number))
+    def _statements(self, rowset: RowSet, made: dict[str, str]) -> list[Statement]:
+        """The statements of a row set. made: name -> text of what was set up and is as it was."""
+        rowset.has_runs = self._has_runs(rowset)
+        sql = rowset.compile()
+        setup = rowset.setup()
+        if rowset.operands[0].measure.shape == "period":
+            setup += [*rowset.tables.period_views(), *self._vectors(rowset)]
+        found = []
+        for text in setup:
+            name = text.partition("\n")[0]
+            if made.get(name) != text:
+                made[name] = text
+                found.append(Statement("setup", text))
+        found.append(Statement("rowset", sql))
+        counts = excluded_counts(rowset)
+        if counts is not None:
+            found.append(Statement("excluded", counts.sql))
+            for operand, columns in counts.columns.items():
+                self._excluded[operand] = (counts.name, columns)
+        return found
 
     def _vectors(self, rowset: RowSet) -> list[str]:
         """The vectors that a period model reads, over the periods of its row set."""
@@ -390,6 +395,14 @@ class Compiler:
             f" ['{item.status}:{item.what}']::varchar[] as own_flags, 0 as min_sample,"
             " false as is_rate, '' as definition_hash, true as is_stand_in from slices"
         )
+
+
+def _share_frames(rowsets: Sequence[RowSet]) -> None:
+    """Row sets that look at the same windows share the tables of these windows."""
+    names: dict[tuple[tuple[int, Window], ...], str] = {}
+    for rowset in rowsets:
+        windows = tuple(rowset.frame.ordered())
+        rowset.frame_name = names.setdefault(windows, rowset.suffix)
 
 
 def _covers(first: date | None, declared: date | None, start: date, end: date) -> bool:

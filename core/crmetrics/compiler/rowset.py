@@ -97,27 +97,39 @@ class RowSet:
     fact_sql: str = ""
     fact_where: list[str] = field(default_factory=list)
     has_runs: bool = False
+    layer: int = 0
 
     @property
     def name(self) -> str:
-        return f"rowset_{self.number}"
+        return f"rowset_{self.suffix}"
+
+    @property
+    def suffix(self) -> str:
+        return f"{self.number}_{self.layer + 1}" if self.layer else str(self.number)
 
     @property
     def tables(self) -> FrameTables:
-        return FrameTables(self.frame_name or str(self.number), self.frame, self.clock)
+        return FrameTables(self.frame_name or self.suffix, self.frame, self.clock)
 
     def add(self, operand: Operand) -> None:
         self.operands.append(operand)
         for window in operand.windows.values():
             self.frame.number(window)
 
-    def accepts(self, operand: Operand) -> bool:
-        """A period model finds its window by `period_start`: two windows with one start do not
-        fit into one statement."""
-        if operand.measure.shape != "period":
-            return True
-        starts = {window.start: window for window in self.frame.windows}
-        return all(starts.get(w.start, w) == w for w in operand.windows.values())
+    def layers(self) -> list[RowSet]:
+        """The row sets that are computed one after the other and put together in the table of the
+        first. A period model finds its period by `period_start`, so periods that begin on one day,
+        such as a month and the part of it that a running month is compared with, are in different
+        ones."""
+        frames = self.frame.layers() if self.operands[0].measure.shape == "period" else []
+        if len(frames) < 2:
+            return [self]
+        return [
+            RowSet(
+                self.number, self.around, self.clock, self.band, self.operands, frame, layer=layer
+            )
+            for layer, frame in enumerate(frames)
+        ]
 
     # --- compiling -------------------------------------------------------------------------------
 

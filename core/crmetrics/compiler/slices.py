@@ -175,8 +175,17 @@ class Frame:
         return self._numbers[window]
 
     def ordered(self) -> list[tuple[int, Window]]:
-        return sorted(enumerate(self.windows), key=lambda pair: (pair[1].end, pair[1].start))
+        numbered = [(self._numbers[window], window) for window in self.windows]
+        return sorted(numbered, key=lambda pair: (pair[1].end, pair[1].start))
 
-    @property
-    def has_unique_starts(self) -> bool:
-        return len({window.start for window in self.windows}) == len(self.windows)
+    def layers(self) -> list[Frame]:
+        """The same windows under the same numbers, so that no two of one frame begin on one day."""
+        found: list[dict[date, Window]] = []
+        for window in self.windows:
+            for layer in found:
+                if window.start not in layer:
+                    layer[window.start] = window
+                    break
+            else:
+                found.append({window.start: window})
+        return [Frame(list(layer.values()), self._numbers) for layer in found]
