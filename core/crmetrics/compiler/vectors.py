@@ -186,7 +186,7 @@ class VectorViews:
     def _in_own_currency(self, value: str) -> str:
         names = expressions.columns(value, self.vector.place)
         columns = {name: base for name in names if (base := virtual_base(name)) is not None}
-        return expressions.substituted(value, columns, self.vector.place)
+        return expressions.substituted(value, columns, self.vector.place) if columns else value
 
     def runs_sql(self) -> str:
         """The runs of all entities; of those with converted amounts one run per period."""
@@ -343,7 +343,11 @@ class VectorViews:
                 sql = _filled(template, f"{edge}_day", rate)
                 values.append(f"({sql})::{vector.type_of(name)} as {edge}_{name}")
         start, end = vector.span
-        condition = f"{start} <= closing_day and ({end} is null or {end} > opening_day)"
+        # Of a period that has not begun, the closing is read before the opening.
+        condition = (
+            f"{start} <= greatest(opening_day, closing_day)"
+            f" and ({end} is null or {end} > least(opening_day, closing_day))"
+        )
         entity = ", ".join(vector.entity)
         return (
             "with readings(window_id, period_start, opening_day, closing_day)"
