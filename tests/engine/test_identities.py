@@ -383,8 +383,8 @@ identities:
         " found 'kept'. Say for example `kept + lost = 1`.",
         "metrics/own.yaml:14:5: identities.four: unknown key 'tolerance'. Known keys: about, by,"
         " holds, inputs, title, unless, when.",
-        "metrics/own.yaml:16:5: identities.kept_and_lost: pack 'retention' states this identity"
-        " already. Give it another name.",
+        "metrics/own.yaml:16:5: identities.kept_and_lost: pack 'retention' states one of this"
+        " name already. Give it another name.",
         "metrics/own.yaml:9:5: identities.three: there is no KPI 'customer_retention' in the"
         " enabled packs. Did you mean 'customer_retention_rate' or 'cohort_retention' or"
         " 'customer_churn_rate'?",
