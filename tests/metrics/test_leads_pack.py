@@ -67,7 +67,7 @@ class TestLeadsPack(PackContract):
 
     @pytest.fixture
     def companions(self) -> Sequence[MetricPack]:
-        return [MetricPack.from_package("crmetrics_sales")]
+        return [MetricPack.from_package(f"crmetrics_{name}") for name in ("sales", "marketing")]
 
 
 @pytest.fixture(scope="module")

@@ -8,5 +8,6 @@ with sources as (
 select
   c.*,
   coalesce(($channel_to_lead_source)[c.channel], s.lead_source) as lead_source
-from marketing_costs c
+from operating_costs c
 left join sources s on s.lead_source = c.channel
+where c.category = 'marketing'

@@ -1,4 +1,4 @@
--- One row per period, week k and account that became a customer in the period: is it active on the
+-- One row per period, k and account that became a customer in the period: is it active on the
 -- measuring day?
 with members as (
   select d.period_start, f.source, f.account_id
@@ -8,7 +8,7 @@ with members as (
 active as (
   select distinct m.period_start, m.source, m.account_id, c.k
   from members m
-  join cohort_weeks c on c.period_start = m.period_start
+  join cohort_cells c on c.period_start = m.period_start
   join customer_cover s
     on s.source = m.source and s.account_id = m.account_id
     and s.start_date <= c.measured_on
@@ -21,7 +21,7 @@ select
   c.k_text as k,
   a.k is not null as is_active
 from members m
-join cohort_weeks c on c.period_start = m.period_start
+join cohort_cells c on c.period_start = m.period_start
 left join active a
   on a.period_start = m.period_start and a.source = m.source
   and a.account_id = m.account_id and a.k = c.k

@@ -1,4 +1,4 @@
--- The rows of cohort_week_members per product that the account bought on its first customer day: is
+-- The rows of cohort_members per product that the account bought on its first customer day: is
 -- it a customer of that product on the measuring day?
 with members as (
   select distinct d.period_start, f.source, f.account_id, s.product_id
@@ -10,7 +10,7 @@ with members as (
 active as (
   select distinct m.period_start, m.source, m.account_id, m.product_id, c.k
   from members m
-  join cohort_weeks c on c.period_start = m.period_start
+  join cohort_cells c on c.period_start = m.period_start
   join customer_product_cover s
     on s.source = m.source and s.account_id = m.account_id
     and s.product_id is not distinct from m.product_id
@@ -25,7 +25,7 @@ select
   c.k_text as k,
   a.k is not null as is_active
 from members m
-join cohort_weeks c on c.period_start = m.period_start
+join cohort_cells c on c.period_start = m.period_start
 left join active a
   on a.period_start = m.period_start and a.source = m.source and a.account_id = m.account_id
   and a.product_id is not distinct from m.product_id and a.k = c.k

@@ -1,12 +1,24 @@
--- One row per marketing cost and day, in the reporting currency: spend, and what the ledger booked
--- as marketing (is_expense). amount is null where the rate is missing.
-select source, id, day, campaign_id, channel, own_amount, amount, false as is_expense, updated_at
+-- One row per cost and day, in the reporting currency: marketing spend (category marketing), and what
+-- the ledger booked (is_expense), which has neither channel nor campaign. amount is null where the
+-- rate is missing.
+select
+  source,
+  id,
+  day,
+  'marketing' as category,
+  campaign_id,
+  channel,
+  own_amount,
+  amount,
+  false as is_expense,
+  updated_at
 from spend_by_day
 union all
 select
   e.source,
   e.id,
   e.expense_date,
+  e.category,
   null,
   null,
   e.amount::decimal(28, 10),
@@ -18,4 +30,3 @@ select
   e.updated_at
 from live_expenses e
 left join rates_by_day r on r.currency = e.currency and r.day = e.expense_date
-where e.category = 'marketing'

@@ -1,9 +1,0 @@
--- One row per period, k and measuring day: the last day of the k-th week after the period, as far as
--- it is over at as_of.
-select period_start, k, k::varchar as k_text, measured_on
-from (
-  select period_start, k, period_end + 7 * k - 1 as measured_on
-  from periods
-  cross join (select unnest(range(0, 53))::integer as k)
-)
-where measured_on < $as_of_day
