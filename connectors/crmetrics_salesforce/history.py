@@ -69,6 +69,7 @@ LEAD_CAMPAIGN = Extra(
     """left join (
         select LeadId, arg_min(CampaignId, CreatedDate) as CampaignId
         from memberships
+        where not IsDeleted
         group by LeadId
     ) first_campaigns on first_campaigns.LeadId = m.Id""",
     (),
@@ -76,7 +77,7 @@ LEAD_CAMPAIGN = Extra(
         Companion(
             "memberships",
             "CampaignMember",
-            ("Id", "LeadId", "CampaignId", "CreatedDate"),
+            ("Id", "LeadId", "CampaignId", "CreatedDate", "IsDeleted"),
             link="LeadId",
             where="LeadId != null",
             touches=True,

@@ -271,6 +271,39 @@ def test_a_new_step_ends_the_one_before_it(site: Site, salesforce: SalesforceSim
     assert rows == sorted([(first, second_at), (second, None)])
 
 
+def test_a_membership_in_the_bin_is_not_the_first_campaign(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("leads",)
+    org = salesforce.org
+    first, second = org.create("Campaign", Name="A"), org.create("Campaign", Name="B")
+    lead = org.create("Lead", Status="New")
+    member = org.create("CampaignMember", LeadId=lead, CampaignId=first)
+    site.later(hours=1)
+    org.create("CampaignMember", LeadId=lead, CampaignId=second)
+    site.later(hours=1)
+    site.synced()
+    assert site.rows("leads", "campaign_id") == [(first,)]
+    org.delete(member)
+    site.later(hours=1)
+    site.synced()
+    assert site.rows("leads", "campaign_id") == [(second,)]
+
+
+def test_a_user_left_when_that_was_first_seen(site: Site, salesforce: SalesforceSimulator) -> None:
+    site.only = ("users",)
+    user = salesforce.org.create("User", Username="ann", IsActive=True, UserType="Standard")
+    site.synced()
+    site.later(hours=1)
+    left = salesforce.org.now()
+    salesforce.org.update(user, IsActive=False)
+    for _ in range(3):
+        site.later(hours=20)
+        site.synced()
+        assert (user, left) in site.rows("users", "id", "deactivated_at")
+        salesforce.org.update(user, Department="None")
+
+
 def test_a_formula_is_refreshed_although_no_stamp_moves(
     site: Site, salesforce: SalesforceSimulator
 ) -> None:

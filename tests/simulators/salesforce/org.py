@@ -64,6 +64,7 @@ class Org:
         self._hidden_objects: set[str] = set()
         self._numbers: dict[str, int] = {}
         self._owner: dict[str, str] = {}
+        self._fallen: dict[str, list[str]] = {}
         self.user = self.create("User", Username="integration@acme.example", IsActive=True)
 
     # --- the shape ---------------------------------------------------------------------------
@@ -184,12 +185,17 @@ class Org:
         name = self.object_of(identity).name
         self.update(identity, IsDeleted=True)
         self.deletions.append(Deletion(name, identity, self.now()))
-        for child in list(self._children(identity)):
+        self._fallen[identity] = list(self._children(identity))
+        for child in self._fallen[identity]:
             self.delete(child)
 
     def undelete(self, identity: str) -> None:
+        """Back from the bin, with the records that went with it."""
         self.update(identity, IsDeleted=False)
         self.deletions = [entry for entry in self.deletions if entry.id != identity]
+        for child in self._fallen.pop(identity, ()):
+            if self.find(child) is not None:
+                self.undelete(child)
 
     def purge(self, identity: str) -> None:
         """Gone for good, with the records that hang on it: no query shows it any more."""

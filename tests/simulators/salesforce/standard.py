@@ -130,7 +130,7 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "ActivityId>Task Incoming:boolean Status:picklist MessageDate:datetime FromAddress:email "
         "FromName ToAddress:longtextarea CcAddress:longtextarea Subject TextBody:longtextarea "
         "HtmlBody:longtextarea IsBounced:boolean IsPrivateDraft:boolean",
-        (),
+        ("ParentId",),
     ),
     "VoiceCall": (
         "0LQ",
