@@ -1,13 +1,14 @@
 """One CRM, whatever it comes from: the same KPIs, value for value.
 
-The generated CRM is served as CSV files and as an account of a simulated HubSpot, dirt included:
-deleted and test records, merges with chains, references to nothing, a partner beside the buyer.
+The generated CRM is served as CSV files, as an org of a simulated Salesforce and as an account of a
+simulated HubSpot, dirt included: deleted and test records, merges with chains, references to
+nothing, a partner beside the buyer. Rates are those that Salesforce can keep, in all three.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +16,15 @@ from typing import Any
 
 import pytest
 
+from connectors.sample_sources import salesforce_section
 from crmetrics.engine import Project
 from crmetrics.periods import add_months
 from crmetrics.testing import SampleCrm
 from simulators.hubspot import HubSpotSimulator, Limits
 from simulators.hubspot.sample import serve_sample, source_section
+from simulators.salesforce import SalesforceSimulator
+from simulators.salesforce.sample import as_salesforce_keeps
+from simulators.salesforce.sample import serve_sample as fill_org
 
 SAME = (
     # sales
@@ -49,8 +54,11 @@ SAME = (
     # adoption, roi
     "user_adoption_rate", "user_activity_frequency", "employee_productivity", "goal_attainment",
 )  # fmt: skip
-"""KPIs whose data HubSpot can hold. The others need what no CRM keeps (expenses, benefits, training
-or web sessions), or HubSpot does not: invitations to surveys, spend without day or campaign."""
+"""KPIs whose data both systems can hold. The others need what no CRM keeps (expenses, benefits,
+training, web sessions), or not both: invitations to surveys, spend by day or without campaign."""
+
+NOT_IN = {"salesforce": {"nps_by_product"}, "hubspot": set[str]()}
+"""The sample org keeps no product with an answer."""
 
 BY = {"team": ("win_rate", "won_amount", "sales_cycle_length", "case_volume", "resolution_time"),
       "segment": ("won_amount", "customer_churn_rate", "mrr"),
@@ -88,7 +96,7 @@ class Served:
 
 
 def open_project(folder: Path, source: Mapping[str, Any], crm: SampleCrm) -> Project:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     document = {
         "version": 1,
         "project": "same",
@@ -106,7 +114,9 @@ def open_project(folder: Path, source: Mapping[str, Any], crm: SampleCrm) -> Pro
 
 @pytest.fixture(scope="module")
 def crm() -> SampleCrm:
-    return SampleCrm(scale=0.1)
+    crm = SampleCrm(scale=0.1)
+    crm.records = as_salesforce_keeps(crm.records)
+    return crm
 
 
 @pytest.fixture(scope="module")
@@ -116,18 +126,35 @@ def files(crm: SampleCrm, tmp_path_factory: pytest.TempPathFactory) -> Served:
     return Served(open_project(folder, {"connector": "csv", "path": "data"}, crm), {})
 
 
-@pytest.fixture(scope="module")
-def hubspot(crm: SampleCrm, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def from_hubspot(crm: SampleCrm, folder: Path) -> Served:
     limits = Limits(per_ten_s=1_000_000, searches_per_s=1_000_000, per_day=None)
     with HubSpotSimulator(limits=limits) as service:
         service.clock.now = crm.exported_at
         world = serve_sample(service.account, crm)
-        # One call per conversation: the first of them tell of messages as well as all.
-        section = source_section(service.base_url, service.token)
-        project = open_project(tmp_path_factory.mktemp("hubspot"), section, crm)
-    wanted = ("products", "users", "campaigns", "accounts")
-    names = {own: name for (dataset, name), own in world.ids.items() if dataset in wanted}
-    yield Served(project, names)
+        project = open_project(folder, source_section(service.base_url, service.token), crm)
+    return Served(project, named(world.ids))
+
+
+def from_salesforce(crm: SampleCrm, folder: Path) -> Served:
+    with SalesforceSimulator(is_multi_currency=True) as salesforce:
+        world = fill_org(salesforce.org, crm)
+        project = open_project(folder, salesforce_section(salesforce), crm)
+    return Served(project, named(world.ids))
+
+
+def named(ids: Mapping[tuple[str, str], str]) -> dict[str, str]:
+    """Id in the source -> id of the generator, of what dimensions show."""
+    shown = ("products", "users", "campaigns", "accounts")
+    return {own: name for (dataset, name), own in ids.items() if dataset in shown}
+
+
+@pytest.fixture(scope="module", params=["salesforce", "hubspot"])
+def system(
+    request: pytest.FixtureRequest, crm: SampleCrm, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Served]:
+    """One of the two, loaded."""
+    serve = {"salesforce": from_salesforce, "hubspot": from_hubspot}[request.param]
+    return request.param, serve(crm, tmp_path_factory.mktemp(request.param))
 
 
 def differences(one: Values, other: Values) -> dict[tuple[Any, ...], tuple[Any, Any]]:
@@ -146,25 +173,26 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(SAME) == len(set(SAME)) >= 45
+    both = set(SAME) - NOT_IN["salesforce"] - NOT_IN["hubspot"]
+    assert len(SAME) == len(set(SAME)) and len(both) >= 45
 
 
-def test_hubspot_gives_the_values_of_the_files(
-    crm: SampleCrm, files: Served, hubspot: Served
+def test_a_system_gives_the_values_of_the_files(
+    crm: SampleCrm, files: Served, system: tuple[str, Served]
 ) -> None:
-    expected = files.values(SAME, crm)
-    assert not differences(expected, hubspot.values(SAME, crm))
-    empty = {
-        name for name in SAME if all(v is None for (k, *_), v in expected.items() if k == name)
-    }
-    assert not empty, "these would be equal whatever HubSpot gave"
+    name, served = system
+    kpis = tuple(kpi for kpi in SAME if kpi not in NOT_IN[name])
+    expected = files.values(kpis, crm)
+    assert not differences(expected, served.values(kpis, crm))
+    filled = {kpi for (kpi, *_), value in expected.items() if value is not None}
+    assert not set(kpis) - filled, "these would be equal whatever the system gave"
 
 
 @pytest.mark.parametrize("dimension", BY)
-def test_hubspot_gives_the_groups_of_the_files(
-    crm: SampleCrm, files: Served, hubspot: Served, dimension: str
+def test_a_system_gives_the_groups_of_the_files(
+    crm: SampleCrm, files: Served, system: tuple[str, Served], dimension: str
 ) -> None:
     kpis, by = BY[dimension], (dimension,)
     expected = files.values(kpis, crm, by)
     assert len({key[2:] for key in expected}) > 2
-    assert not differences(expected, hubspot.values(kpis, crm, by))
+    assert not differences(expected, system[1].values(kpis, crm, by))
