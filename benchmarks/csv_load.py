@@ -131,7 +131,7 @@ def measure(size: str, pairs: int) -> list[Line]:
 
 def _child(which: str, size: str, times: int) -> None:
     workload = Workload(size)
-    for module in ("duckdb", "pyarrow.csv", "crmetrics.engine.loading"):
+    for module in ("duckdb", "pyarrow.csv", "crmetrics.engine.loading", "crmetrics_csv.delimited"):
         importlib.import_module(module)
 
     def make() -> Mapping[str, Any]:

@@ -18,14 +18,15 @@ from crmetrics.plugin import (
     Supply,
     http,
 )
-from crmetrics_salesforce.api import Api
-from crmetrics_salesforce.catalog import Catalog
 from crmetrics_salesforce.options import SalesforceOptions
-from crmetrics_salesforce.reading import DatasetRead
-from crmetrics_salesforce.transport import Transport
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from crmetrics_salesforce.api import Api
+    from crmetrics_salesforce.catalog import Catalog
+    from crmetrics_salesforce.reading import DatasetRead
+    from crmetrics_salesforce.transport import Transport
 
 _REST_PAGE = 2000
 _POLLS = 12
@@ -47,6 +48,9 @@ class SalesforceConnector(Connector):
 
     @cached_property
     def api(self) -> Api:
+        # Late, here and below: only a process that reads from Salesforce needs the way to it.
+        from crmetrics_salesforce.api import Api
+
         return Api(
             self.config,
             self.context,
@@ -60,10 +64,19 @@ class SalesforceConnector(Connector):
 
     @cached_property
     def catalog(self) -> Catalog:
+        from crmetrics_salesforce.catalog import Catalog
+
         return Catalog(self.config, self.context, self.api)
+
+    def _reading(self, request: ReadRequest) -> DatasetRead:
+        from crmetrics_salesforce.reading import DatasetRead
+
+        return DatasetRead(self.catalog, self.transport, request)
 
     @cached_property
     def transport(self) -> Transport:
+        from crmetrics_salesforce.transport import Transport
+
         return Transport(self.api, self.context)
 
     def datasets(self) -> Sequence[Supply]:
@@ -95,13 +108,13 @@ class SalesforceConnector(Connector):
             self.api.describe_all(self.catalog.needed_objects(names))
             queries = []
             for request in requests:
-                queries += DatasetRead(self.catalog, self.transport, request).queries()
+                queries += self._reading(request).queries()
             self.transport.prepare(queries, requests[0].started)
         except SourceError:
             return  # each read meets it again, and tells it
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
-        yield from DatasetRead(self.catalog, self.transport, request).batches()
+        yield from self._reading(request).batches()
 
     def close(self) -> None:
         if "transport" in self.__dict__:

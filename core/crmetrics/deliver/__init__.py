@@ -4,20 +4,27 @@
 idempotency key, and keeps what became of it.
 """
 
-from crmetrics.deliver.dispatch import Outcome, Terms, deliver, delivery_key
-from crmetrics.deliver.ledger import (
-    DeliveryLedger,
-    DeliveryRecord,
-    DeliveryStatus,
-    Ledger,
-    create_deliveries,
-    deliveries,
-)
-from crmetrics.deliver.lines import Facts, Series
-from crmetrics.deliver.report import build_message
-from crmetrics.deliver.sensitivity import detail_of
-from crmetrics.deliver.told import Threshold, has_changed
-from crmetrics.deliver.wording import coverage_share, value_text
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crmetrics.deliver.dispatch import Outcome, Terms, deliver, delivery_key
+    from crmetrics.deliver.ledger import (
+        DeliveryLedger,
+        DeliveryRecord,
+        DeliveryStatus,
+        Ledger,
+        create_deliveries,
+        deliveries,
+    )
+    from crmetrics.deliver.lines import Facts, Series
+    from crmetrics.deliver.report import build_message
+    from crmetrics.deliver.sensitivity import detail_of
+    from crmetrics.deliver.told import Threshold, has_changed
+    from crmetrics.deliver.wording import coverage_share, value_text
 
 __all__ = [
     "DeliveryLedger",
@@ -39,3 +46,45 @@ __all__ = [
     "has_changed",
     "value_text",
 ]
+
+_HOMES: Mapping[str, str] = {
+    name: module
+    for module, names in {
+        "crmetrics.deliver.dispatch": (
+            "Outcome",
+            "Terms",
+            "deliver",
+            "delivery_key",
+        ),
+        "crmetrics.deliver.ledger": (
+            "DeliveryLedger",
+            "DeliveryRecord",
+            "DeliveryStatus",
+            "Ledger",
+            "create_deliveries",
+            "deliveries",
+        ),
+        "crmetrics.deliver.lines": (
+            "Facts",
+            "Series",
+        ),
+        "crmetrics.deliver.report": ("build_message",),
+        "crmetrics.deliver.sensitivity": ("detail_of",),
+        "crmetrics.deliver.told": (
+            "Threshold",
+            "has_changed",
+        ),
+        "crmetrics.deliver.wording": (
+            "coverage_share",
+            "value_text",
+        ),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Each name on first use: a question needs the wording of values alone."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
