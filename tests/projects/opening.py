@@ -18,9 +18,7 @@ SHARED = PROJECTS.parent.parent.parent / "shared" / "data"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 DATA = {
-    "fivetran_hubspot": ("SEEDS_DATA", "fivetran_seeds"),
-    "fivetran_salesforce": ("SEEDS_DATA", "fivetran_seeds"),
-    "fivetran_zendesk": ("SEEDS_DATA", "fivetran_seeds"),
+    "fivetran_seeds": ("SEEDS_DATA", "fivetran_seeds"),
     "maven_crm_sales": ("MAVEN_DATA", "maven_crm_sales"),
     "pwc_call_center": ("CALLS_DATA", "pwc_call_center"),
     "ravenstack_saas": ("RAVENSTACK_DATA", "ravenstack_saas"),

@@ -7,7 +7,8 @@ test.
     figures, tables    what is published (`figure`, in a table also `column` and `label`) and what
                        to ask for it: `kpi`, `period` or `start`, `end` and `grain`, `by`, `segment`
     times, plus        from the published unit to ours
-    pooled             several periods taken together: sum of values, mean by n, ratio of the sums
+    pooled             several periods taken together: sum of values, mean by n, ratio of the sums,
+                       sum of the denominators
     environment        variables of the project file
     loaded, orphans    what the load says
     statuses           KPIs that the data set cannot support, with the status that says so
@@ -30,7 +31,7 @@ EXPECTED: Mapping[str, dict[str, Any]] = {
     for name in sorted(DATA)
     if (PROJECTS / name / "expected.json").is_file()
 }
-ASKED = ("period", "start", "end", "grain", "by")
+ASKED = ("period", "start", "end", "grain", "by", "where")
 
 
 def lines(kind: str) -> list[Any]:
@@ -52,6 +53,8 @@ def pooled(how: str, rows: list[dict[str, Any]]) -> float | None:
         return float(sum(row["value"] for row in rows))
     if how == "mean":
         return float(sum(row["value"] * row["n"] for row in rows) / sum(row["n"] for row in rows))
+    if how == "denominators":
+        return float(sum(row["denominator"] for row in rows))
     if how == "ratio":
         return float(sum(r["numerator"] for r in rows) / sum(r["denominator"] for r in rows))
     (row,) = rows or [{"value": None}]
