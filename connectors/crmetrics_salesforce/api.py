@@ -66,6 +66,8 @@ class Api:
             timeouts=_TIMEOUTS,
             retries=self._retries,
             judge=judge,
+            # No rate is known beforehand; a refusal (too many long calls at once) teaches one.
+            budgets={"": http.Budget()},
             admit=self.quota.admit,
             observe=self.quota.observe,
             sleep=self.sleep,

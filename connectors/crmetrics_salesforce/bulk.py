@@ -95,8 +95,8 @@ class BulkReader:
             entry["upper"] = upper.isoformat()
         with self._lock:
             self._own.add(job.id)
-            stored = self._storage.read(_STORED)
-            self._storage.write(_STORED, {**stored, key: entry})
+            kept = {k: e for k, e in self._storage.read(_STORED).items() if _lives(e, started)}
+            self._storage.write(_STORED, {**kept, key: entry})
         return job
 
     def _resumed(self, key: str, started: datetime) -> Job | None:
@@ -131,21 +131,13 @@ class BulkReader:
         return self._api.call("GET", f"jobs/query/{identity}", what="the bulk job").json()
 
     def close(self) -> None:
-        """Delete the jobs that were read to their end, and stop those of queries asked no more.
+        """Delete the jobs that were read to their end.
 
         What fails here does no harm: the org deletes jobs after seven days by itself.
         """
         for identity in self._done:
             self._discard(identity)
         self._done.clear()
-
-    def discard_others(self, objects: frozenset[str], kept: frozenset[str]) -> None:
-        """Stop jobs of these objects that an earlier run left and that nothing will ask for."""
-        with self._lock:
-            stored = self._storage.read(_STORED)
-        for entry in list(stored.values()):
-            if entry.get("object") in objects and entry.get("id") not in kept:
-                self._discard(str(entry["id"]))
 
     def _discard(self, identity: str) -> None:
         try:
@@ -237,6 +229,12 @@ def _require_count(rows: int, response: http.Response, query: Query, number: int
             f"{query.object}: page {number + 1} of the bulk job says it has {int(said):,} rows, "
             f"{rows:,} came. Nothing of this read was kept; run again."
         )
+
+
+def _lives(entry: Any, now: datetime) -> bool:
+    """False for a job whose results the org has thrown away by now."""
+    began = entry.get("began") if isinstance(entry, dict) else None
+    return began is not None and now - datetime.fromisoformat(str(began)) <= _KEPT_FOR
 
 
 def _key(query: Query, version: str) -> str:

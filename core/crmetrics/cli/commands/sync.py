@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +12,7 @@ import click
 from crmetrics.cli.console import Console, redact_leaves
 from crmetrics.cli.options import command, json_option
 from crmetrics.cli.session import Session, pass_session
-from crmetrics.errors import ExitCode
+from crmetrics.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from crmetrics.engine.loading import SyncReport
@@ -35,9 +37,28 @@ _ALWAYS_SHOWN = ("fetched", "rejected", "rows")
 @click.option(
     "--full", is_flag=True, help="Read everything again, not only what changed since last time."
 )
+@click.option(
+    "--record",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Write down what the services answer into DIR, secrets masked, the data as they are.",
+)
+@click.option(
+    "--replay",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Let a recording answer in place of the services; nothing is sent.",
+)
 @json_option
 @pass_session
-def sync(session: Session, sources: tuple[str, ...], full: bool, as_json: bool) -> None:
+def sync(
+    session: Session,
+    sources: tuple[str, ...],
+    full: bool,
+    record: Path | None,
+    replay: Path | None,
+    as_json: bool,
+) -> None:
     """Load each SOURCE of the project file, or all of them, into the warehouse.
 
     A dataset is loaded whole or not at all; one that fails does not stop the others, and keeps
@@ -50,7 +71,9 @@ def sync(session: Session, sources: tuple[str, ...], full: bool, as_json: bool) 
     """
     from crmetrics.cli.progress import reading_progress
 
-    with reading_progress(session.console) as progress:
+    if record is not None and replay is not None:
+        raise UsageError("--record and --replay exclude each other.")
+    with _tape(record, replay), reading_progress(session.console) as progress:
         report = session.project.sync(sources, full=full, progress=progress)
     if as_json:
         document = json.dumps(sync_summary(report), indent=2, ensure_ascii=False)
@@ -59,6 +82,15 @@ def sync(session: Session, sources: tuple[str, ...], full: bool, as_json: bool) 
         print_sync(report, session.console)
     if report.failures:
         click.get_current_context().exit(ExitCode.SOURCE)
+
+
+def _tape(record: Path | None, replay: Path | None) -> AbstractContextManager[None]:
+    """What stands between sessions and the network while the command runs."""
+    from crmetrics.http import recording
+
+    if record is not None:
+        return recording.to(record)
+    return nullcontext() if replay is None else recording.replay(replay)
 
 
 def print_sync(report: SyncReport, console: Console) -> None:
