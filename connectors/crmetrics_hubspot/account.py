@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from crmetrics_hubspot.api import HubSpotApi, MissingScopeError
+from crmetrics_hubspot.api import HubSpotApi, MissingScopeError, UnavailableError
 from crmetrics_hubspot.options import HubSpotOptions
 from crmetrics_hubspot.pipelines import Pipelines, read_pipelines
 from crmetrics_hubspot.properties import Properties
@@ -54,6 +54,22 @@ class Account:
             self._pipelines[kind] = read_pipelines(self.api, kind)
         return self._pipelines[kind]
 
+    def reaches(self, kind: str) -> bool:
+        """Whether the token may read objects of this type, and the account has them."""
+        try:
+            self.properties.of(kind)
+        except (MissingScopeError, UnavailableError):
+            return False
+        return True
+
+    @cached_property
+    def reaches_owners(self) -> bool:
+        """Whether the token may read owners."""
+        try:
+            return self.owners is not None
+        except MissingScopeError:
+            return False
+
     # --- people --------------------------------------------------------------------------------
 
     @cached_property
@@ -68,19 +84,13 @@ class Account:
 
     @cached_property
     def teams(self) -> Mapping[str, str]:
-        """Team id -> name, as far as owners tell; empty without the scope for owners."""
-        try:
-            return dict(owner.team for owner in self.owners if owner.team)
-        except MissingScopeError:
-            return {}
+        """Team id -> name, as far as owners tell."""
+        return dict(owner.team for owner in self.owners if owner.team)
 
     @cached_property
     def owner_of_user(self) -> Mapping[str, str]:
-        """User id -> owner id; empty without the scope for owners."""
-        try:
-            return {owner.user_id: owner.id for owner in self.owners if owner.user_id}
-        except MissingScopeError:
-            return {}
+        """User id -> owner id."""
+        return {owner.user_id: owner.id for owner in self.owners if owner.user_id}
 
 
 def _owner(item: Mapping[str, Any], archived: bool) -> OwnerInfo:

@@ -9,6 +9,7 @@ from crmetrics.plugin import CheckResult, SourceError, Supply
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import MissingScopeError, UnavailableError
 from crmetrics_hubspot.auth import RefreshedTokens
+from crmetrics_hubspot.fields import is_added
 from crmetrics_hubspot.leads import stage_entries
 from crmetrics_hubspot.objects import Objects
 from crmetrics_hubspot.records import settled
@@ -105,11 +106,12 @@ class AccountCheck:
         missing: list[str] = []
         lacking -= set(mapped)
         for column, entry in entries.items():
-            text, lost = settled(entry, known, stream.kind)
+            text, lost = settled(entry, known, stream.kind, self.account)
             if text is not None:
                 lacking.discard(column)
             elif column not in mapped:
-                missing.append(f"{column} (no property {lost})" if lost else column)
+                why = "out of reach" if is_added(lost, stream.kind) else "no property"
+                missing.append(f"{column} ({why} {lost})" if lost else column)
         told = f"{count} {stream.kind}"
         return f"{told}, not supplied: {', '.join(missing)}" if missing else told
 

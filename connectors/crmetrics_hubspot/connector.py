@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -135,9 +136,12 @@ class HubSpotConnector(Connector):
         if name in ("opportunity_stage_history", "case_status_history"):
             yield from read.history()
         elif name in SPECIAL and not self.config.own(name).object:
-            yield from self._special(request)
+            for batch in self._special(request, None if read.is_refresh else read.since):
+                if streams:
+                    read.keep(batch)
+                yield batch
 
-    def _special(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+    def _special(self, request: ReadRequest, since: datetime | None) -> Iterator[pa.RecordBatch]:
         from crmetrics_hubspot import conversations, currencies, marketing, people
 
         match request.dataset.name:
@@ -152,7 +156,7 @@ class HubSpotConnector(Connector):
             case "exchange_rates":
                 yield from currencies.read_rates(self.account, request, self.context.currency)
             case "case_messages" if "conversations" in self.config.case_messages_from:
-                yield from conversations.read_messages(self.account, request)
+                yield from conversations.read_messages(self.account, request, since)
 
     def close(self) -> None:
         """Release connections, and let go of the pages of what is loaded."""

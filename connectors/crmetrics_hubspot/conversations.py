@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from crmetrics.plugin import ReadRequest
@@ -16,20 +17,22 @@ _AUTHORS = {"A": "agent", "V": "customer", "E": "customer", "S": "system", "I": 
 _KINDS = frozenset({"MESSAGE", "COMMENT", "WELCOME_MESSAGE"})
 
 
-def read_messages(account: Account, request: ReadRequest) -> Iterator[Any]:
+def read_messages(account: Account, request: ReadRequest, since: datetime | None) -> Iterator[Any]:
     """The messages of the threads that belong to tickets; comments are for colleagues only.
+
+    since: threads without a message since then are left out; None = all.
 
     HubSpot gives no message without its text; the texts are dropped as they arrive.
     """
-    yield from batches_of(request, _rows(account, request))
+    yield from batches_of(request, _rows(account, since))
 
 
-def _rows(account: Account, request: ReadRequest) -> Iterator[dict[str, Any]]:
+def _rows(account: Account, since: datetime | None) -> Iterator[dict[str, Any]]:
     params = {"limit": "500", "association": "TICKET"}
-    if request.since is not None:
+    if since is not None:
         params |= {
             "sort": "latestMessageTimestamp",
-            "latestMessageTimestampAfter": request.since.isoformat(),
+            "latestMessageTimestampAfter": since.isoformat(),
         }
     for thread in account.api.items("conversations", "threads", params=params):
         ticket = (thread.get("threadAssociations") or {}).get("associatedTicketId")
@@ -55,6 +58,11 @@ def _message(message: Mapping[str, Any], ticket: str, account: Account) -> dict[
         "case_id": ticket,
         "sent_at": message.get("createdAt"),
         "author_type": author,
-        "user_id": account.owner_of_user.get(person) if author == "agent" else None,
+        "user_id": _owner(account, person) if author == "agent" else None,
         "is_public": message.get("type") != "COMMENT",
     }
+
+
+def _owner(account: Account, user: str) -> str | None:
+    """The owner who is this user; unknown without the scope for owners."""
+    return account.owner_of_user.get(user) if account.reaches_owners else None

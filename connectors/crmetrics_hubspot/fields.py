@@ -25,6 +25,7 @@ _BEHIND: Mapping[str, str] = {
 }
 """Fields made from a property."""
 
+_OF_OWNERS = frozenset({"team_label", "owner_of_assignee", "owner_of_creator"})
 _UNQUALIFIED = "UNQUALIFIED"
 
 _PLAIN = ("company_currency", "company_of_deal", "deal_is_won", "owner_of_ticket")
@@ -35,6 +36,17 @@ def is_added(name: str, kind: str) -> bool:
     if name in STAGE_FIELDS:
         return kind in PROPERTIES
     return name in ENVELOPE_FIELDS or name in ASSOCIATED or name in _BEHIND or name in _PLAIN
+
+
+def is_reached(name: str, account: Account) -> bool:
+    """Whether the token reaches what an added field is made from: the other object, or owners."""
+    if name in ASSOCIATED:
+        return account.reaches(ASSOCIATED[name])
+    if name == "owner_of_ticket":
+        return account.reaches("tickets")
+    if name in _OF_OWNERS:
+        return account.reaches_owners
+    return name not in ("company_of_deal", "deal_is_won") or account.reaches("deals")
 
 
 def properties_behind(names: Sequence[str], kind: str) -> list[str]:

@@ -23,6 +23,7 @@ from crmetrics_hubspot.values import INSTANT, MONEY, Misfits, typed
 DEAL_PROPERTIES = ("dealstage", "amount", "closedate")
 TICKET_PROPERTIES = ("hs_pipeline_stage",)
 _ROWS = 5_000
+_MOST_VERSIONS = 20  # that HubSpot gives of a property
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class HistoryReader:
         self._request, self._leading, self._rows = request, leading, rows
         self._types = dict(types)
         self._misfits = Misfits(request.dataset.name)
+        self._long = 0
 
     def batches(self, bodies: Iterable[bytes]) -> Iterator[pa.RecordBatch]:
         waiting: list[Row] = []
@@ -99,7 +101,9 @@ class HistoryReader:
             yield self._batch(waiting)
 
     def _of(self, record: Mapping[str, Any]) -> Iterator[Row]:
-        found = spans(record.get("propertiesWithHistory") or {}, self._leading)
+        history = record.get("propertiesWithHistory") or {}
+        self._long += any(len(versions or ()) >= _MOST_VERSIONS for versions in history.values())
+        found = spans(history, self._leading)
         changed = record.get("updatedAt")
         for row in self._rows(str(record["id"]), found):
             yield {**row, "is_deleted": bool(record.get("archived")), "updated_at": changed}
@@ -119,6 +123,11 @@ class HistoryReader:
     def tell(self) -> None:
         for notice in self._misfits.notices():
             self._request.notice(notice)
+        if self._long:
+            self._request.notice(
+                f"{self._request.dataset.name}: {self._long} records have {_MOST_VERSIONS} or more "
+                "versions of a property; HubSpot may have left out the oldest."
+            )
 
 
 def _own(values: list[Any]) -> Any:

@@ -61,7 +61,11 @@ COMPANIES: Entries = {
 }
 
 CONTACTS: Entries = {
-    "account_id": ("coalesce(associatedcompanyid, associated_company)", "associated_company"),
+    "account_id": (
+        "coalesce(associatedcompanyid, associated_company)",
+        "associated_company",
+        "associatedcompanyid",
+    ),
     "owner_id": "hubspot_owner_id",
     "lifecycle_stage": _LIFECYCLE,
     "email_opted_out": "coalesce(hs_email_optout, false)",
@@ -71,7 +75,11 @@ CONTACTS: Entries = {
 
 LEADS_OF_CONTACTS: Entries = {
     "lead_source": "hs_analytics_source",
-    "account_id": ("coalesce(associatedcompanyid, associated_company)", "associated_company"),
+    "account_id": (
+        "coalesce(associatedcompanyid, associated_company)",
+        "associated_company",
+        "associatedcompanyid",
+    ),
     "owner_id": "hubspot_owner_id",
     "status": "hs_lead_status",
     "created_at": (
@@ -314,8 +322,16 @@ SURVEYS: Entries = {
     "else lower(hs_survey_channel) end",
     "responded_at": "hs_submission_timestamp",
     "account_id": "associated_company",
-    "contact_id": ("coalesce(hs_contact_id, associated_contact)", "associated_contact"),
-    "case_id": ("coalesce(hs_ticket_id, associated_ticket)", "associated_ticket"),
+    "contact_id": (
+        "coalesce(hs_contact_id, associated_contact)",
+        "associated_contact",
+        "hs_contact_id",
+    ),
+    "case_id": (
+        "coalesce(hs_ticket_id, associated_ticket)",
+        "associated_ticket",
+        "hs_ticket_id",
+    ),
     "user_id": "owner_of_ticket",
 }
 SURVEY_TYPES: Mapping[str, tuple[str, float, float]] = {

@@ -18,7 +18,7 @@ from crmetrics_hubspot.objects import PAGE, Objects
 from crmetrics_hubspot.records import RecordReader, texts_of
 from crmetrics_hubspot.streams import Stream
 from crmetrics_hubspot.values import INSTANT, Misfits, compute, typed
-from crmetrics_hubspot.walking import Walk
+from crmetrics_hubspot.walking import Walk, whole
 
 _KEPT_ARCHIVED = 50_000
 
@@ -67,6 +67,7 @@ class DatasetRead:
         self._walks: dict[str, Walk] = {}
         self._left_over: list[Walk] = []
         self._is_over = False
+        self.is_whole = True
         self._account, self._request, self._started = account, request, request.started
         self._before = Progress.of(request)
         self.since = request.since or self._before.until
@@ -77,17 +78,25 @@ class DatasetRead:
 
     def records(self, streams: Sequence[Stream]) -> Iterator[pa.RecordBatch]:
         """The records of all streams; state is saved at the end."""
-        found = 0
+        there = self._there(streams)
+        for stream in there:
+            others = tuple(other.kind for other in there if other is not stream)
+            yield from self._stream(stream, others)
+        self._save()
+
+    def _there(self, streams: Sequence[Stream]) -> list[Stream]:
+        """The streams whose object the account has; a dataset of one object needs it."""
+        found = []
         for stream in streams:
             try:
-                others = tuple(other.kind for other in streams if other is not stream)
-                yield from self._stream(stream, others)
-                found += 1
+                self._account.properties.of(stream.kind)
+                found.append(stream)
             except UnavailableError as exc:
                 if len(streams) == 1:
                     raise
+                self.is_whole = False
                 self._request.notice(f"{stream.kind} are not read: {exc}")
-        self._save()
+        return found
 
     def history(self) -> Iterator[pa.RecordBatch]:
         """The spans of property history."""
@@ -112,11 +121,17 @@ class DatasetRead:
         )
         objects = Objects(self._account.api, stream.kind, reader.properties)
         for batch in self._all(objects, reader):
-            if self.is_refresh:
-                # What no walk through all records gives is gone for good.
-                self._request.retain(batch.column("id"))
+            self.keep(batch)
             yield batch
         reader.tell()
+
+    def keep(self, batch: pa.RecordBatch) -> None:
+        """These records are still there: what no walk through all of them gives is gone for good.
+
+        Without one of the objects nothing can be said of what is gone.
+        """
+        if self.is_refresh and self.is_whole:
+            self._request.retain(batch.column("id"))
 
     def _all(self, objects: Objects, reader: RecordReader) -> Iterator[pa.RecordBatch]:
         yield from reader.batches(self._bodies(objects))
@@ -127,7 +142,7 @@ class DatasetRead:
             loaded = self._before.walks.get(objects.kind)
             walk = Walk(self._storage, self._request, objects, loaded)
             self._walks[objects.kind] = walk
-            return walk.bodies()
+            return whole(walk.bodies(), objects)
         # A run that was killed behind this dataset may have left its pages.
         self._left_over.append(Walk(self._storage, self._request, objects))
         return objects.changed(self.since, self._request.until)

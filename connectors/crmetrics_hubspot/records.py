@@ -12,7 +12,13 @@ import pyarrow as pa
 from crmetrics.plugin import ReadRequest, SourceError, did_you_mean, http
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.closing import DefaultCloseDates
-from crmetrics_hubspot.fields import ENVELOPE_FIELDS, AddedFields, is_added, properties_behind
+from crmetrics_hubspot.fields import (
+    ENVELOPE_FIELDS,
+    AddedFields,
+    is_added,
+    is_reached,
+    properties_behind,
+)
 from crmetrics_hubspot.mapping import ENVELOPE, Entries, Entry, alternatives, fields_in
 from crmetrics_hubspot.properties import PropertyInfo
 from crmetrics_hubspot.values import INSTANT, Misfits, arrow_type, compute, nulls, typed
@@ -69,7 +75,7 @@ class RecordReader:
         for column, entry in entries.items():
             if column not in self._request.columns or column in self._request.mapping:
                 continue
-            text, missing = settled(entry, self._known, self.kind)
+            text, missing = settled(entry, self._known, self.kind, self._account)
             if text is None:
                 self.lacking[column] = missing
             else:
@@ -206,22 +212,34 @@ class RecordReader:
     def tell(self) -> None:
         """Tell the user of columns that the account cannot fill, and of values that do not fit."""
         for column, name in self.lacking.items():
-            why = f"have no property {name!r}" if name else "have no stage dates for it"
             self._request.notice(
-                f"{self._request.dataset.name}.{column} is not supplied: {self.kind} {why} in this "
-                "account. Map another property under `columns:` if one holds it."
+                f"{self._request.dataset.name}.{column} is not supplied: {self._why(name)} Map "
+                "another property under `columns:` if one holds it."
             )
         for notice in self._misfits.notices():
             self._request.notice(notice)
         if self._close_dates is not None and self._close_dates.count:
             self._request.notice(self._close_dates.notice())
 
+    def _why(self, name: str) -> str:
+        if not name:
+            return f"{self.kind} have no stage dates for it in this account."
+        if is_added(name, self.kind):
+            return f"the token does not reach what {name} is made from (see `crmetrics check`)."
+        return f"{self.kind} have no property {name!r} in this account."
 
-def settled(entry: Entry, known: Mapping[str, PropertyInfo], kind: str) -> tuple[str | None, str]:
+
+def settled(
+    entry: Entry, known: Mapping[str, PropertyInfo], kind: str, account: Account
+) -> tuple[str | None, str]:
     """The first alternative that records of this type can fill; else None and what is missing."""
+
+    def has(field: str) -> bool:
+        return field in known or (is_added(field, kind) and is_reached(field, account))
+
     lacking = ""
     for text in alternatives(entry):
-        missing = [f for f in fields_in(text) if f not in known and not is_added(f, kind)]
+        missing = [field for field in fields_in(text) if not has(field)]
         if not missing:
             return text, ""
         lacking = lacking or missing[0]

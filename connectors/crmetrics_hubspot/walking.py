@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from crmetrics.plugin import ReadRequest, SourceStorage
+from crmetrics.plugin import ReadRequest, SourceError, SourceStorage
 from crmetrics_hubspot.objects import Objects
 
 _SHORT = 10
@@ -95,3 +95,25 @@ class Walk:
         objects = self._objects
         asked = [objects.api.version, objects.kind, objects.properties, objects.history]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
+_ALLOWED_SHARE = 0.02
+_ALLOWED = 20
+
+
+def whole(bodies: Iterator[bytes], objects: Objects) -> Iterator[bytes]:
+    """The pages themselves. Raises SourceError at their end when HubSpot's own count says that many
+    are missing: a list that ended too early must not pass for the whole."""
+    found = 0
+    for body in bodies:
+        found += body.count(b'"archived":')
+        yield body
+    try:
+        total = objects.count()
+    except SourceError:
+        return  # some objects cannot be searched, and so not counted
+    if total - found > max(_ALLOWED, total * _ALLOWED_SHARE):
+        raise SourceError(
+            f"the list of {objects.kind} ended after {found} records; HubSpot's search counts "
+            f"{total}. Nothing of them is kept; run again."
+        )

@@ -48,7 +48,7 @@ def test_a_first_read_walks_the_list_to_its_end_and_follows_no_link(
     found = rows(connect(service), "opportunities", columns=COLUMNS)
     assert [row["id"] for row in found] == ids
     assert service.count(r"GET /crm/objects/2026-09/deals\?.*archived=false") == 3
-    assert service.count("/search") == 0
+    assert service.count("/search") == 1, "only to compare the count"
 
 
 @pytest.mark.parametrize(

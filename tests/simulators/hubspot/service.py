@@ -113,7 +113,8 @@ class HubSpotSimulator(Service):
                 return self.crm.objects(call, store, more)
             case "associations", [one, other, "batch", "read"] if call.method == "POST":
                 stores = self.crm.store(one), self.crm.store(other)
-                _require(scopes, stores[0].scope)
+                for store in stores:
+                    _require(scopes, store.scope)
                 return self.crm.associations(call, *stores)
             case "properties", [name]:
                 store = self.crm.store(name)

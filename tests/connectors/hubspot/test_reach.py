@@ -1,0 +1,199 @@
+"""What a token or an account does not reach: told, left out, and never taken for gone or empty."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connectors.hubspot.conftest import Connect
+from connectors.hubspot.connecting import collect, rows
+from crmetrics.errors import SourceError
+from crmetrics.testing import CollectingRequest
+from crmetrics.testing.request import STARTED
+from simulators.hubspot import ALL_SCOPES, HubSpotSimulator
+from simulators.messages import Answer
+
+DAY = timedelta(days=1)
+Read = Callable[..., tuple[list[dict[str, Any]], CollectingRequest]]
+
+
+def without(service: HubSpotSimulator, *scopes: str) -> dict[str, str]:
+    return {"token": service.grant("pat-na1-narrow", ALL_SCOPES - set(scopes))}
+
+
+@pytest.fixture
+def read(connect: Connect) -> Read:
+    def go(
+        service: HubSpotSimulator, dataset: str, columns: tuple[str, ...], **options: Any
+    ) -> Any:
+        with CollectingRequest(dataset, columns=columns) as request:
+            found = collect(request, connect(service, **options)).to_pylist()
+        return found, request
+
+    return go
+
+
+def delivered(request: CollectingRequest) -> set[str]:
+    return {name for batch in request.batches for name in batch.schema.names}
+
+
+def test_without_owners_a_ticket_has_no_team_rather_than_an_empty_one(
+    service: HubSpotSimulator, read: Read
+) -> None:
+    service.account.create("tickets", {"hubspot_team_id": "5"}, at=STARTED)
+    auth = without(service, "crm.objects.owners.read")
+    found, request = read(service, "cases", ("team", "created_at"), auth=auth)
+    assert len(found) == 1 and "team" not in delivered(request)
+    assert any("cases.team is not supplied: the token does not reach" in n for n in request.notices)
+
+
+def test_without_the_leads_object_calls_are_read_all_the_same(
+    service: HubSpotSimulator, read: Read
+) -> None:
+    deal = service.account.create("deals", {}, at=STARTED).id
+    call = service.account.create("calls", {}, at=STARTED).id
+    service.account.associate("calls", call, "deals", deal)
+    auth = without(service, "crm.objects.leads.read")
+    found, request = read(service, "activities", ("opportunity_id", "lead_id"), auth=auth)
+    assert [row["opportunity_id"] for row in found] == [deal]
+    assert "lead_id" not in delivered(request)
+    assert service.count("calls/leads/batch") == 0
+
+
+def test_check_tells_which_columns_are_out_of_reach(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    connector = connect(service, auth=without(service, "crm.objects.leads.read"))
+    found = {result.subject: result for result in connector.check()}
+    assert found["activities"].lacks == {"activities": ("lead_id",)}
+    assert "lead_id (out of reach associated_lead)" in found["activities"].message
+
+
+def test_an_object_that_the_account_no_longer_has_takes_no_records_with_it(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    call = service.account.create("calls", {}, at=STARTED - DAY).id
+    service.account.create("notes", {}, at=STARTED - DAY)
+    connector = connect(service)
+    with CollectingRequest("activities", columns=("activity_type",)) as first:
+        assert collect(first, connector).num_rows == 2
+    del service.account.objects["notes"]
+    later = first.following(since=STARTED)
+    later.intake.started = STARTED + DAY
+    with later:
+        found = collect(later, connect(service)).to_pylist()
+        assert [row["id"] for row in found] == [f"calls-{call}"]
+        assert later.intake.retained is None, "the notes would be marked deleted"
+        assert any("notes are not read" in notice for notice in later.notices)
+
+
+def test_a_dataset_of_one_object_that_the_account_lacks_fails(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    del service.account.objects["goal_targets"]
+    with pytest.raises(SourceError, match="has no such object"):
+        rows(connect(service), "quotas")
+
+
+def test_a_list_that_ends_too_early_does_not_pass_for_the_whole(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    for number in range(250):
+        service.account.create("deals", {}, at=STARTED + timedelta(seconds=number))
+
+    def cut(answer: Answer) -> Answer:
+        body = json.loads(answer.body)
+        body.pop("paging", None)
+        return replace(answer, body=json.dumps(body).encode())
+
+    service.faults.spoil(cut, on="GET .*/deals.*archived=false", skip=1)
+    with pytest.raises(SourceError, match=r"ended after 200 records; HubSpot's search counts 250"):
+        rows(connect(service), "opportunities", columns=("id",))
+
+
+def test_a_history_that_may_be_cut_is_told(service: HubSpotSimulator, read: Read) -> None:
+    deal = service.account.create("deals", {"dealstage": "0"}, at=STARTED).id
+    for number in range(1, 25):
+        at = STARTED + timedelta(hours=number)
+        service.account.update("deals", deal, at, dealstage=str(number))
+    found, request = read(service, "opportunity_stage_history", ("stage", "entered_at"))
+    assert len(found) == 20
+    (notice,) = request.notices
+    assert "1 records have 20 or more versions" in notice
+
+
+def test_messages_of_conversations_stay_when_all_is_walked_through(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    account = service.account
+    ticket = account.create("tickets", {}, at=STARTED - DAY).id
+    email = account.create("emails", {"hs_email_direction": "EMAIL"}, at=STARTED - DAY).id
+    account.associate("emails", email, "tickets", ticket)
+    message = {"id": "m1", "type": "MESSAGE", "createdAt": "2025-12-01T10:00:00Z",
+               "createdBy": "V-1", "direction": "INCOMING", "text": "x"}  # fmt: skip
+    account.threads["500"] = {
+        "createdAt": "2025-12-01T09:00:00Z",
+        "latestMessageTimestamp": "2025-12-01T10:00:00Z",
+        "associations": {"associatedTicketId": ticket},
+        "messages": [message],
+    }
+    connector = connect(service, case_messages_from=["emails", "conversations"])
+    with CollectingRequest("case_messages", columns=("case_id",)) as first:
+        assert collect(first, connector).num_rows == 2
+    later = first.following(since=STARTED)
+    later.intake.started = STARTED + DAY
+    with later:
+        assert collect(later, connector).num_rows == 2
+        kept = {name for part in later.intake.retained or () for name in part.to_pylist()}
+    assert kept == {f"emails-{email}", "m1"}
+
+
+# --- what a read would cost ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "dataset, columns, rows_held, is_incremental, at_least, at_most",
+    [
+        # 2,000 pages and some
+        ("opportunities", ("id", "amount"), 200_000, False, 2_000, 2_010),
+        # and 200 reads of associations
+        ("opportunities", ("id", "account_id"), 200_000, False, 2_200, 2_210),
+        # pages of 50 with history
+        ("opportunity_stage_history", ("id", "stage"), 200_000, False, 4_000, 4_010),
+        # 4,000 changed: 20 pages of a search, 40 batches
+        ("opportunities", ("id", "amount"), 200_000, True, 60, 70),
+        ("users", ("id",), 50, False, 1, 3),
+    ],
+)
+def test_a_read_is_estimated_by_what_is_held(
+    service: HubSpotSimulator,
+    connect: Connect,
+    dataset: str,
+    columns: tuple[str, ...],
+    rows_held: int,
+    is_incremental: bool,
+    at_least: int,
+    at_most: int,
+) -> None:
+    connector = connect(service)
+    estimate = connector.estimate(dataset, columns, rows=rows_held, is_incremental=is_incremental)
+    assert estimate is not None and at_least <= estimate.calls <= at_most
+    assert not service.calls
+    assert connector.estimate("expenses", ("id",), rows=None, is_incremental=False) is None
+
+
+def test_an_estimate_is_near_the_calls_that_are_made(
+    unlimited: HubSpotSimulator, connect: Connect
+) -> None:
+    for number in range(3_000):
+        unlimited.account.create("deals", {}, at=STARTED + timedelta(seconds=number))
+    connector, columns = connect(unlimited), ("id", "amount", "account_id", "stage")
+    estimate = connector.estimate("opportunities", columns, rows=3_000, is_incremental=False)
+    rows(connector, "opportunities", columns=columns)
+    assert estimate is not None
+    assert abs(estimate.calls - len(unlimited.calls)) <= 0.15 * len(unlimited.calls)
