@@ -60,6 +60,18 @@ kpis:
     value: count(*)
     variants:
       open: {span: [entered_at, exited_at], time: ""}
+  amounts:
+    title: Amounts of deals
+    question: How much?
+    unit: currency
+    better: higher
+    from: opportunities
+    time: close_date
+    value: sum(amount)
+    variants:
+      mean: {value: avg(amount) filter (where is_won)}
+      most: {value: max(amount)}
+      count: {value: count(*), unit: count}
   dated:
     title: Dated deals
     question: How many deals have their date in the period?
@@ -302,3 +314,39 @@ def test_a_period_keeps_its_value_beside_the_part_of_it_that_it_is_compared_with
             assert row["previous_value"] == len(
                 deals.within(before.start, before.start + (today - start))
             )
+
+
+def test_several_groupings_are_added_up_from_one(project: Project, deals: Deals) -> None:
+    names = ("amounts", "amounts.mean", "amounts.most", "amounts.count")
+    periods = tuple(project.calendar.periods(date(2025, 2, 1), date(2025, 8, 1), "month"))
+    question = Question(names, periods, ((), ("owner.team",), ("is_won",)))
+    with project.answerer(periods) as answerer:
+        assert "from cells" in answerer.program(question).scans()[0]
+        rows = answerer.answer(question).to_pylist()
+    assert {tuple(dict(row["segment"])) for row in rows} == {(), ("owner.team",), ("is_won",)}
+    team_of = {"u1": "East", "u2": "West"}
+    for row in rows:
+        segment = dict(row["segment"])
+        within = [
+            deal
+            for deal in deals.within(row["period_start"], row["period_end"])
+            if segment.get("owner.team") in (None, team_of.get(deal["owner_id"], "(none)"))
+            and segment.get("is_won") in (None, str(deal["is_won"]).lower())
+        ]
+        known = [deal["amount"] for deal in within if deal["amount"] is not None]
+        won = [d["amount"] for d in within if d["is_won"] and d["amount"] is not None]
+        expected = {
+            "": sum(known),
+            "mean": sum(won) / len(won) if won else None,
+            "most": max(known, default=None),
+            "count": len(within),
+        }[row["variant"]]
+        assert row["value"] == pytest.approx(expected), (row["variant"], row["segment"])
+
+
+def test_keys_are_not_grouped_together(project: Project) -> None:
+    periods = tuple(project.calendar.periods(date(2025, 2, 1), date(2025, 8, 1), "month"))
+    question = Question(("amounts",), periods, ((), ("owner_id",), ("is_won",)))
+    with project.answerer(periods) as answerer:
+        assert "grouping sets" in answerer.program(question).scans()[0]
+        assert "cells" not in answerer.program(question).scans()[0]

@@ -18,6 +18,7 @@ from crmetrics.compiler.fact import Fact, Surroundings, quoted
 from crmetrics.compiler.frames import FrameTables
 from crmetrics.compiler.overlapping import by_day_statement, do_overlap
 from crmetrics.compiler.relations import virtual_base
+from crmetrics.compiler.rollup import have_few_values, rolled_up_statement
 from crmetrics.compiler.running import can_run, count_behind, running_statement
 from crmetrics.compiler.slices import Clock, Frame, Window
 
@@ -163,7 +164,11 @@ class RowSet:
             self.fact_sql = fact.sql(where)
             return self._running(fact, where, dimensions)
         self.fact_sql = self._only_latest(fact, where) if first.measure.latest else fact.sql(where)
-        return self._by_day(fact, where, dimensions) or self._statement(dimensions)
+        return (
+            self._by_day(fact, where, dimensions)
+            or self._rolled_up(dimensions)
+            or self._statement(dimensions)
+        )
 
     def _can_run(self, fact: Fact) -> bool:
         """True when the rows may be added up from one period to the next."""
@@ -212,6 +217,14 @@ class RowSet:
             dimensions,
             self._aggregates,
             self.group_by("window_day"),
+        )
+
+    def _rolled_up(self, dimensions: list[str]) -> str | None:
+        """The statement by way of the sums by all dimensions, where these are few."""
+        if len(self.operands[0].groupings) < 2 or not have_few_values(self.dimensions):
+            return None
+        return rolled_up_statement(
+            self.name, self.fact_sql, dimensions, self._aggregates, self.group_by()
         )
 
     def _with_orphans(self, item: Compiled) -> Compiled:
