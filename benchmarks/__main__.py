@@ -9,7 +9,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 
-from benchmarks import bulk_csv, csv_load, json_pages, one_kpi, sales_pack, startup
+from benchmarks import (
+    added_work,
+    bulk_csv,
+    comparing,
+    csv_load,
+    json_pages,
+    one_kpi,
+    sales_pack,
+    startup,
+    twelve_kpis,
+)
 from benchmarks.measuring import HEAD, Line
 
 
@@ -20,10 +30,13 @@ def parts(*, is_quick: bool) -> Iterator[Callable[[], list[Line]]]:
     yield lambda: csv_load.measure("S", 3)
     yield lambda: json_pages.measure(100_000, 3)
     yield lambda: bulk_csv.measure(100_000, 3)
-    yield lambda: sales_pack.measure("S", 5)
+    yield lambda: comparing.measure(sales_pack.CASE, "S", 5)
+    yield lambda: comparing.measure(twelve_kpis.CASE, "S", 5)
     if not is_quick:
-        yield lambda: sales_pack.measure("M", 3)
-        yield lambda: sales_pack.measure("M", 3, one_currency=True)
+        yield lambda: comparing.measure(sales_pack.CASE, "M", 3)
+        yield lambda: comparing.measure(sales_pack.CASE, "M", 3, one_currency=True)
+        yield lambda: comparing.measure(twelve_kpis.CASE, "M", 3)
+        yield lambda: added_work.measure("M", 3)
 
 
 def main() -> None:

@@ -33,13 +33,13 @@ class Cost:
 @dataclass(frozen=True)
 class Line:
     """One line of the table of results. goal: upper limit of `ratio`, or of `product` where there
-    is no yardstick."""
+    is no yardstick; None = stated only."""
 
     what: str
     unit: str
     product: float
     yardstick: float | None
-    goal: float
+    goal: float | None = None
 
     @property
     def ratio(self) -> float | None:
@@ -47,15 +47,16 @@ class Line:
 
     @property
     def is_met(self) -> bool:
-        return (self.product if self.ratio is None else self.ratio) <= self.goal
+        return self.goal is None or (self.ratio or self.product) <= self.goal
 
     def __str__(self) -> str:
         yardstick = "" if self.yardstick is None else f"{self.yardstick:.3f}"
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}"
         verdict = "ok" if self.is_met else "MISSED"
+        goal = "" if self.goal is None else f"{self.goal:.2f}  {verdict}"
         return (
             f"{self.what:44} {self.unit:5} {self.product:9.3f} {yardstick:>9} {ratio:>6}"
-            f" {self.goal:6.2f}  {verdict}"
+            f" {goal:>{12 if goal.endswith('D') else 10 if goal else 6}}"
         )
 
 

@@ -1,18 +1,5 @@
 -- Days in stage: rows of one stay from first entry to last exit, stays of a deal in a stage that
 -- ended in one month summed, then the median. Deals that left no stage in the months are not read.
-create temp table deal_names as
-select
-  o.id,
-  o.currency,
-  o.forecast_category,
-  coalesce(u.team, '(none)') as team,
-  coalesce(a.segment, '(none)') as segment,
-  coalesce(o.lead_source, '(none)') as lead_source
-from crm.opportunities o
-left join crm.users u on u.id = o.owner_id
-left join accounts a on a.id = o.account_id
-where not o.is_deleted and not o.is_test;
-
 create temp table moved_deals as
 select distinct opportunity_id
 from crm.opportunity_stage_history

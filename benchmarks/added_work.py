@@ -1,0 +1,111 @@
+"""What one more KPI or dimension costs, and all KPIs of the catalogue in one question.
+
+    python -m benchmarks.added_work [--size M] [--rounds 5]
+
+The cost of an answer without opening the project and the warehouse, each in a process of its own.
+An added KPI: (both - the first) / the second alone. An added dimension: (with it - the total alone)
+/ the total alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from benchmarks.comparing import answering
+from benchmarks.measuring import HEAD, Cost, Line, run, told
+from benchmarks.workload import Workload
+
+PACKS = ("sales", "leads", "retention", "revenue", "marketing", "service", "adoption", "roi")
+KPI_GOAL, DIMENSION_GOAL = 0.25, 0.2
+_BY_DEAL = ("team", "segment", "lead_source")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one process asks for: KPIs (`all` = every one of the catalogue), total and by each of
+    these dimensions."""
+
+    kpis: Sequence[str]
+    by: Sequence[str] = ()
+
+    @property
+    def arguments(self) -> list[str]:
+        return ["--kpis", ",".join(self.kpis), "--by", ",".join(self.by)]
+
+
+def measure(size: str, rounds: int) -> list[Line]:
+    """The lines of the table; the ratios are medians over rounds of interleaved processes."""
+    run("added_work", "--size", size, "--make")
+    deals = ("win_rate", "average_deal_size")
+    questions = {
+        "both": Asked(deals, _BY_DEAL),
+        "first": Asked(deals[:1], _BY_DEAL),
+        "second": Asked(deals[1:], _BY_DEAL),
+        "total": Asked(deals),
+        "by team": Asked(deals, ("team",)),
+    }
+    found = [{name: _cost(size, asked) for name, asked in questions.items()} for _ in range(rounds)]
+    kpi = median((r["both"].cpu_s - r["first"].cpu_s) / r["second"].cpu_s for r in found)
+    dimension = median((r["by team"].cpu_s - r["total"].cpu_s) / r["total"].cpu_s for r in found)
+    groups = found[0]["by team"].told["groups"]
+    every = _cost(size, Asked(("all",)))
+    return [
+        Line(f"an added KPI on the same rows, {size}", "x", kpi, None, KPI_GOAL),
+        Line(
+            f"an added dimension of {groups} values, {size}", "x", dimension, None, DIMENSION_GOAL
+        ),
+        Line(f"all {every.told['kpis']} KPIs, 24 months, {size}", "CPU s", every.cpu_s, None),
+        Line(f"all {every.told['kpis']} KPIs, 24 months, {size}", "MB", every.peak_mb, None),
+    ]
+
+
+def _cost(size: str, asked: Asked) -> Cost:
+    return run("added_work", "--size", size, *asked.arguments)
+
+
+def _ask(workload: Workload, asked: Asked) -> None:
+    for module in ("duckdb", "pyarrow", "crmetrics.engine.answer", "crmetrics.compiler.trees"):
+        importlib.import_module(module)  # before the clock starts
+    from crmetrics.engine.answer import Question
+
+    with answering(workload, PACKS) as (answerer, periods):
+        kpis = tuple(asked.kpis)
+        if kpis == ("all",):
+            kpis = tuple(answerer.catalog.kpis)
+        question = Question(kpis, periods, ((), *((name,) for name in asked.by)))
+
+        def answer() -> Mapping[str, Any]:
+            table = answerer.answer(question)
+            segments = {str(segment) for segment in table.column("segment").to_pylist()}
+            return {"kpis": len(kpis), "rows": table.num_rows, "groups": len(segments) - 1}
+
+        told(answer)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--size", default="M")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--kpis", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--by", default="", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    workload = Workload(asked.size)
+    if asked.make:
+        told(lambda: {"folder": str(workload.make().folder)})
+    elif asked.kpis:
+        by = [name for name in asked.by.split(",") if name]
+        _ask(workload, Asked(asked.kpis.split(","), by))
+    else:
+        print(HEAD)
+        for line in measure(asked.size, asked.rounds):
+            print(line)
+
+
+if __name__ == "__main__":
+    main()
