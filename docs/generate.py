@@ -326,8 +326,9 @@ def sinks() -> str:
         NOTE + "# Sinks",
         "",
         "Where results go. Each entry under `sinks:` of the project file names a sink and its keys; "
-        "a job lists the entries it delivers to. How deliveries are repeated, settled and kept "
-        "back is in [operator.md](operator.md).",
+        "a job lists the entries it delivers to. How to set them up is in "
+        "[destinations.md](destinations.md), how deliveries are repeated, settled and kept back in "
+        "[operator.md](operator.md).",
     ]
     for name, sink in sorted(load_plugins(DOCS, ()).sinks.items()):
         module = sys.modules[sink.__module__.partition(".")[0]]

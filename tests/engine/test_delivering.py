@@ -12,6 +12,8 @@ import pytest
 
 from crmetrics.engine import Project
 from crmetrics.errors import ExitCode
+from simulators.slack import everything_seen
+from simulators.slack_workspace import SlackWorkspace
 
 CONFIG = """
 version: 1
@@ -239,3 +241,30 @@ def test_the_gate_keeps_back_figures_that_leave_too_much_out(directory: Path) ->
     assert report.exit_code == ExitCode.QUALITY
     assert report.blocked.endswith("too few rows could be used for won_amount")
     assert board(directory) == []
+
+
+# --- through a real sink ----------------------------------------------------------------------
+
+
+def test_a_bot_keeps_its_message_of_a_month_up_to_date(directory: Path) -> None:
+    with SlackWorkspace() as slack:
+        text = CONFIG.replace("SETTINGS", "").replace("BLOCK", "")
+        address = f"base_url: '{slack.base_url}'"
+        bot = f"{{sink: slack, token: {slack.bot()}, channel: C0GENERAL, {address}}}"
+        (directory / "crmetrics.yaml").write_text(text.replace("{sink: board}", bot))
+        run(directory, JANUARY)
+        [december] = slack.general.parents
+        assert "1,000 USD" in everything_seen(december)
+        assert statuses(run(directory, JANUARY))[0][2] == "skipped"
+        preview = run(directory, JANUARY, dry_run=True).outcomes[0].preview
+        assert json.loads(preview)[-1]["method"] == "chat.update"
+        won(directory, november=900, december=1250, january=500)
+        report = run(directory, FEBRUARY)
+        assert statuses(report)[0::3] == [
+            ("2026-01", "board", "delivered"),
+            ("2025-12", "board", "delivered"),
+        ]
+        assert len(slack.general.parents) == 2
+        assert "1,250 USD" in everything_seen(december)
+        [reply] = slack.general.replies(december["ts"])
+        assert "was 1,000 USD, is now 1,250 USD" in everything_seen(reply)
