@@ -56,7 +56,9 @@ def results(rows: int) -> Any:
             offsets, pa.repeat(pa.scalar("account_id"), rows), accounts
         ),
         "coverage": pa.MapArray.from_arrays(
-            offsets, pa.repeat(pa.scalar("rows_used"), rows), numbers.cast(pa.float64())
+            offsets,
+            pa.repeat(pa.scalar("rows_used"), rows),
+            pa.array([float(number % 60) for number in range(rows)]),
         ),
         "flags": pa.ListArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows + 1),
                                           pa.array([], pa.string())),

@@ -92,8 +92,8 @@ def flat(table: pa.Table) -> pa.Table:
     import pyarrow.compute as pc
 
     for index, field in enumerate(table.schema):
-        if pa.types.is_floating(field.type):
-            column = table.column(index)
+        column = table.column(index)
+        if pa.types.is_floating(field.type) and column.null_count < len(column):
             finite = pc.if_else(pc.is_finite(column), column, pa.scalar(None, field.type))
             table = table.set_column(index, field.name, finite)
         if not pa.types.is_nested(field.type):

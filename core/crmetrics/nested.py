@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CONTROL = r"[\x00-\x1f\x7f]"
+_SPECIAL = r"[\x00-\x1f\x7f\"\\]"
 
 
 def json_texts(column: pa.ChunkedArray[Any]) -> pa.Array[Any] | None:
@@ -40,10 +41,13 @@ def _maps(array: pa.MapArray[Any, Any]) -> pa.Array[Any] | None:
     if keys.null_count or not _are_sorted(array, keys):
         return None
     shown = _texts(values) if pa.types.is_string(values.type) else _numbers(values)
-    names = _texts(keys)
+    names = _names(keys)
     if shown is None or names is None:
         return None
     shown = pc.fill_null(shown, "null")
+    if len(keys) == len(array) and not array.null_count and _is_one_each(array):
+        texts = pc.binary_join_element_wise("{", names, ": ", shown, "}", "")
+        return cast("pa.Array[Any]", texts)
     entries = pc.binary_join_element_wise(names, shown, ": ")
     return _joined(array, entries, first, "{", "}")
 
@@ -69,12 +73,20 @@ def _joined(array: Any, entries: Any, first: int, opening: str, closing: str) ->
     return cast("pa.Array[Any]", pc.if_else(array.is_null(), pa.scalar(None, pa.string()), texts))
 
 
+def _is_one_each(array: Any) -> bool:
+    """Whether every row has one entry."""
+    import pyarrow.compute as pc
+
+    lengths = pc.min_max(pc.subtract(array.offsets[1:], array.offsets[:-1]))
+    return bool(lengths["min"].as_py() == lengths["max"].as_py() == 1)
+
+
 def _are_sorted(array: Any, keys: Any) -> bool:
     """Whether the keys rise within every row; the first of a row may be anything."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if len(keys) < 2:
+    if len(keys) < 2 or pc.max(pc.subtract(array.offsets[1:], array.offsets[:-1])).as_py() < 2:
         return True
     rises = pc.less(keys.slice(0, len(keys) - 1), keys.slice(1))
     starts = pc.subtract(array.offsets, array.offsets[0])
@@ -84,10 +96,19 @@ def _are_sorted(array: Any, keys: Any) -> bool:
     return bool(pc.all(pc.or_(rises, is_start)).as_py())
 
 
+def _names(keys: Any) -> Any:
+    """Keys as texts; there are many, and few that differ."""
+    encoded = keys.dictionary_encode()
+    names = _texts(encoded.dictionary)
+    return None if names is None else names.take(encoded.indices)
+
+
 def _texts(values: Any) -> Any:
     """Texts in quotes, escaped as JSON does; None when one holds a control character."""
     import pyarrow.compute as pc
 
+    if not pc.any(pc.match_substring_regex(values, _SPECIAL)).as_py():
+        return pc.binary_join_element_wise('"', values, '"', "")
     if pc.any(pc.match_substring_regex(values, _CONTROL)).as_py():
         return None
     escaped = pc.replace_substring(pc.replace_substring(values, "\\", "\\\\"), '"', '\\"')

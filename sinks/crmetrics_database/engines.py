@@ -108,6 +108,10 @@ class Database(ABC):
         """Make the table, with one row per key."""
         self.execute(create_table(self.qualified(name), columns, self.types, key))
 
+    def guards_key(self, name: TableName) -> bool:
+        """Whether the table itself refuses a second row of a key, at little cost."""
+        return False
+
     def lock(self, name: TableName) -> None:
         """Keep other writers out of the table until the transaction ends; a file has one anyway."""
         return

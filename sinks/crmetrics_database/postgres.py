@@ -109,14 +109,29 @@ class PostgresDatabase(Database):
             self._create_index(name)
         return counts
 
+    def guards_key(self, name: TableName) -> bool:
+        return self._is_new  # of an old one, rows that are updated would hide a second one
+
+    def totals(self, name: TableName) -> tuple[Any, ...] | None:
+        if not self._is_new:
+            return super().totals(name)
+        return self.first(
+            f"select count(*), count(value), min(value), max(value) from {self.qualified(name)}"
+        )
+
     def _is_mostly_new(self, name: TableName) -> bool:
         """Whether more rows come than there are, and the index is ours to make again."""
         assert self._rows is not None
+        indexed = self._indexed_rows(name)
+        return indexed is not None and self._rows.num_rows > max(indexed, 10_000.0)
+
+    def _indexed_rows(self, name: TableName) -> float | None:
+        """About how many rows the table has; None when it lacks the index."""
         found = self.first(
             "select c.reltuples from pg_class c join pg_index i on i.indrelid = c.oid "
             f"where i.indexrelid = to_regclass({_literal(self._index(name))})"
         )
-        return found is not None and self._rows.num_rows > max(float(found[0]), 10_000.0)
+        return None if found is None else float(found[0])
 
     def _create_index(self, name: TableName) -> None:
         """One row per key, by two hashes of it: a segment may be longer than an index takes, and
@@ -127,10 +142,9 @@ class PostgresDatabase(Database):
             if column != "period_start"
         ]
         text = "||chr(31)||".join(parts)
-        hashes = ", ".join(f"(hashtextextended({text}, {seed}))" for seed in (0, 1))
         self.execute(
             f"create unique index {quoted(_index_name(name))} on {self.qualified(name)} "
-            f"({hashes}, period_start)"
+            f"((hashtextextended({text}, 0)), (hashtextextended(segment, 1)), period_start)"
         )
 
     def _index(self, name: TableName) -> str:

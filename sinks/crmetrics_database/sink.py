@@ -125,7 +125,6 @@ class DatabaseSink(Sink):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as exc:
                 raise self._error(f"{exc.strerror}: {exc.filename}") from exc
-        self._refuse_duplicates(rows)
         counts = self._keep(rows)
         return Receipt(
             destination=self._shown, rows=rows.num_rows, reference=delivery.key, details=counts
@@ -142,6 +141,8 @@ class DatabaseSink(Sink):
                 with self._open_database() as database:
                     return self._maintain(database, rows)
             except DatabaseError as exc:
+                if "unique" in str(exc).lower():
+                    self._refuse_duplicates(rows)
                 if not exc.is_lost or pause_s is None:
                     raise self._error(str(exc)) from exc
                 self.pause(pause_s)
@@ -153,6 +154,8 @@ class DatabaseSink(Sink):
         columns = statements.kinds(rows)
         with database.transaction():
             self._prepare_table(database, columns)
+            if not database.guards_key(name):
+                self._refuse_duplicates(rows)
             database.lock(name)
             database.stage(rows, upkeep)
             counts = database.maintain(name)
@@ -170,11 +173,7 @@ class DatabaseSink(Sink):
             )
 
     def _refuse_duplicates(self, rows: pa.Table) -> None:
-        import pyarrow.compute as pc
-
         key = list(UPKEEP[self.config.mode].key)
-        if pc.count_distinct(rows.column("segment")).as_py() == rows.num_rows:
-            return
         counted = rows.group_by(key).aggregate([([], "count_all")])
         if counted.num_rows == rows.num_rows:
             return
@@ -262,9 +261,11 @@ def _incoming(delivery: Delivery) -> pa.Table:
     import pyarrow.compute as pc
 
     rows = export.flat(delivery.results)
-    rows = rows.add_column(0, "job", pa.array([delivery.job] * rows.num_rows, pa.string()))
+    rows = rows.add_column(0, "job", pa.repeat(pa.scalar(delivery.job), rows.num_rows))
     for column, default in DEFAULTS.items():
         index = rows.schema.get_field_index(column)
+        if not rows.column(index).null_count:
+            continue
         filled = cast("pa.ChunkedArray[Any]", pc.coalesce(rows.column(index), pa.scalar(default)))
         rows = rows.set_column(index, column, filled)
     return rows
