@@ -87,6 +87,34 @@ def test_a_proxy_is_not_used_for_this_machine(
         assert session.request("GET", "/").text == "ok"
 
 
+def test_other_hosts_are_reached_through_the_proxy(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def decline(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(f"{handler.command} {handler.path}")
+        handler.send_error(403)
+
+    server.script = [decline, decline]
+    retries = http.Retries(attempts=1)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with (
+        http.Session("https://crm.example", proxy=server.url, retries=retries) as session,
+        pytest.raises(http.HttpError, match="the proxy could not be used"),
+    ):
+        session.request("GET", "/secretpath")
+    monkeypatch.setenv("https_proxy", server.url)
+    with (
+        http.Session("https://crm.example", retries=retries) as session,
+        pytest.raises(http.HttpError, match="the proxy could not be used") as caught,
+    ):
+        session.request("GET", "/secretpath")
+    assert asked == ["CONNECT crm.example:443"] * 2
+    assert "secretpath" not in str(caught.value)
+
+
 def test_a_redirect_is_not_followed(session: http.Session, server: Server) -> None:
     server.script = [(302, {"Location": "http://127.0.0.1:1/elsewhere"}, b"")]
     with session.request("POST", "/hook", body=b"{}") as response:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from crmetrics.plugin import CheckResult, SourceError
 from crmetrics_salesforce.catalog import Catalog
-from crmetrics_salesforce.errors import ApiError
+from crmetrics_salesforce.errors import TOO_HEAVY, ApiError
 from crmetrics_salesforce.reach import Reach, fields_in
 
 _SHOWN = 6
@@ -81,15 +81,18 @@ class SourceCheck:
 
     def _object(self, dataset: str, reach: Reach, others: Sequence[Reach]) -> CheckResult:
         name = reach.stream.object
+        message = "too many rows to count in time"
         try:
             rows = self._catalog.api.count(name, reach.stream.where)
         except ApiError as exc:
-            return CheckResult(
-                f"{dataset} ({name})", "error", str(exc), "Give the user read access to it."
-            )
+            if exc.code not in TOO_HEAVY:
+                return CheckResult(
+                    f"{dataset} ({name})", "error", str(exc), "Give the user read access to it."
+                )
+        else:
+            message = f"about {rows:,} rows"
         elsewhere = {column for other in others for column in other.entries}
         lacking = tuple(c for c in reach.missing if c not in elsewhere)
-        message = f"about {rows:,} rows"
         if not reach.missing:
             return CheckResult(f"{dataset} ({name})", "ok", message)
         whys = list(dict.fromkeys(reach.missing.values()))

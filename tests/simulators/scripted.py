@@ -38,7 +38,7 @@ class Server:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST = do_PUT = answer
+            do_GET = do_POST = do_PUT = do_CONNECT = answer
 
             def log_message(self, format: str, *args: object) -> None:
                 """Quiet."""

@@ -162,6 +162,18 @@ def test_check_names_missing_objects_and_fields_with_the_kpis_out_of_reach(
     assert not [result for result in found.values() if result.state == "error"]
 
 
+def test_an_object_with_too_many_rows_to_count_is_in_order(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    fill(salesforce.org)
+    salesforce.faults.answer(
+        400, b'[{"errorCode":"QUERY_TIMEOUT","message":"x"}]', on="COUNT.* FROM Task", times=None
+    )
+    found = {result.subject: result for result in connect().check()}
+    assert found["activities (Task)"].message.startswith("too many rows to count")
+    assert not [result for result in found.values() if result.state == "error"]
+
+
 def test_what_the_org_lacks_fails_nothing_and_one_refusal_fails_one_dataset(
     salesforce: SalesforceSimulator, tmp_path: Path
 ) -> None:
