@@ -34,9 +34,18 @@ class Removals:
         self.logged: dict[str, str] = {}
 
     def skip(self, reaches: list[Reach]) -> None:
-        """A read of everything replaces what is stored; the log begins from here."""
+        """A read of everything replaces what is stored; the log begins from here.
+
+        Records of a job that an earlier run began may be gone since: the log is asked for them.
+        """
         for reach in reaches:
             self.logged[reach.stream.object] = self._request.started.isoformat()
+        resumed = self._transport.resumed
+        began = {r.stream.object: resumed.get(r.stream.object) for r in reaches}
+        if any(began.values()):
+            told = {name: at.isoformat() for name, at in began.items() if at is not None}
+            self._before = {**self.logged, **told}
+            self.tell(reaches)
 
     def tell(self, reaches: list[Reach]) -> None:
         """After an incremental read of these streams, which fill one dataset."""

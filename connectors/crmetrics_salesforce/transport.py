@@ -39,6 +39,8 @@ class Transport:
         self._lock = threading.Lock()
         self._refused: dict[str, str] = {}
         self._waiting: dict[str, Way] = {}
+        self.resumed: dict[str, datetime] = {}
+        """Object -> when the job of an earlier run began whose rows were read."""
 
     # --- under way -----------------------------------------------------------------------------
 
@@ -107,8 +109,10 @@ class Transport:
             yield from self._rest.batches(query, way)
             return
         yield from self.bulk.batches(way, query)
-        if way.is_resumed and query.window is not None:
-            yield from self._since_job(way, query)
+        if way.is_resumed:
+            self.resumed[query.object] = min(way.began, self.resumed.get(query.object, way.began))
+            if query.window is not None:
+                yield from self._since_job(way, query)
 
     def _since_job(self, job: Job, query: Query) -> Iterator[pa.RecordBatch]:
         """What changed after a job of an earlier run began; repeated rows are settled by key."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date, timedelta
 
@@ -268,6 +269,58 @@ def test_a_page_that_says_done_too_early_fails_the_dataset(
     assert load_of(site.sync(), "accounts").failed
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b'{"totalSize":0,"done":true}', b'{"totalSize":20,"done":true,"records":[{"Id'],
+    ids=["empty", "null", "no records", "cut"],
+)
+def test_an_answer_without_records_is_not_taken_for_an_empty_org(
+    site: Site, salesforce: SalesforceSimulator, body: bytes
+) -> None:
+    accounts(salesforce, 20)
+    site.synced()
+    site.later(hours=1)
+    headers = {"Content-Type": "application/json"}
+    salesforce.faults.answer(200, body, headers, on="FROM Account ", times=None)
+    load = load_of(site.sync(full=True), "accounts")
+    assert load.failed
+    assert industries(site) == [f"{number:03}" for number in range(20)]
+
+
+HOSTILE = ["", "null", "NULL", "007", "1E5", "true", "2026-01-01", 'a "quoted", b', "line\r\nbreak",
+           "tab\tand;semi", "Ünïcode 🚀", "'; DROP", "\\back", " spaces ", "x" * 255]  # fmt: skip
+
+
+@WAYS
+def test_texts_arrive_as_they_are(
+    site: Site, salesforce: SalesforceSimulator, transport: str
+) -> None:
+    for text in HOSTILE:
+        salesforce.org.create("Account", Industry=text or None)
+    salesforce.clock.advance(3600)
+    short_pages(salesforce)
+    site.source = {"transport": transport}
+    site.synced()
+    found = [row[1] for row in site.rows("accounts", "id", "industry")]
+    assert found == [text or None for text in HOSTILE]
+
+
+def test_a_describe_that_fails_among_others_is_asked_for_alone(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    def one_fails(answer: Answer) -> Answer:
+        body = json.loads(answer.body)
+        body["results"][0] = {"statusCode": 500, "result": [{"errorCode": "UNKNOWN_EXCEPTION",
+                                                             "message": "x"}]}  # fmt: skip
+        return Answer.json({**body, "hasErrors": True})
+
+    accounts(salesforce, 3)
+    site.only = ("accounts", "contacts", "campaigns")
+    salesforce.faults.spoil(one_fails, on="composite/batch")
+    site.synced()
+    assert len(industries(site)) == 3
+
+
 # --- what is not there -----------------------------------------------------------------------
 
 
@@ -308,6 +361,19 @@ def test_a_field_that_gets_hidden_later_does_not_leave_old_values_standing(
     assert "Account.Industry" in str(load.error)
     site.synced(full=True)
     assert site.rows("accounts", "industry") == [(None,)] * 3
+
+
+def test_an_object_that_gets_hidden_later_fails_and_keeps_its_records(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    accounts(salesforce, 3)
+    site.synced()
+    salesforce.org.hide("Account")
+    site.later(hours=1)
+    report = site.sync()
+    assert load_of(report, "accounts").failed
+    assert report.error is not None
+    assert len(industries(site)) == 3
 
 
 def test_a_custom_field_comes_by_the_mapping(site: Site, salesforce: SalesforceSimulator) -> None:
@@ -365,6 +431,27 @@ def test_the_run_stops_before_the_allowance_is_used_up(
     salesforce.used = 0
     site.synced()
     assert len(industries(site)) == 300
+
+
+def test_an_allowance_that_ends_in_the_middle_keeps_what_was_there(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    ids = accounts(salesforce, 80)
+    short_pages(salesforce)
+    site.source = {"transport": "rest", "max_api_usage_percent": 100}
+    site.synced()
+    for identity in ids:
+        salesforce.org.update(identity, Industry="new")
+    site.later(hours=1)
+    # Others use the org at the same time.
+    salesforce.faults.before(lambda: setattr(salesforce, "used", salesforce.daily_calls),
+                             on="/query/01g", skip=2)  # fmt: skip
+    load = load_of(site.sync(), "accounts")
+    assert load.failed
+    assert industries(site) == [f"{number:03}" for number in range(80)]
+    salesforce.used = 0
+    site.synced()
+    assert set(industries(site)) == {"new"}
 
 
 def test_a_ceiling_for_a_run_holds(site: Site, salesforce: SalesforceSimulator) -> None:

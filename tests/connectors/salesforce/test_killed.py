@@ -106,3 +106,26 @@ def test_a_job_that_was_paid_for_is_used_by_the_next_run(
     assert len(site.ids("opportunities")) == COUNT
     queries = [job.selection.query.text for job in salesforce.bulk.jobs.values() if job.selection]
     assert len(queries) == len(set(queries)), "a query was paid for twice"
+
+
+def test_what_was_purged_while_a_job_waited_is_not_in_its_rows(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.source, site.only = {"transport": "bulk"}, ("accounts",)
+    fill(salesforce)
+    salesforce.clock.advance(3600)
+    child = site.start_child()
+    salesforce.faults.before(child.kill, on="GET .*/results")
+    child.communicate(timeout=60)
+    assert child.returncode == -signal.SIGKILL
+    site.later(hours=1)
+    first, second, *_ = salesforce.org.objects["Account"].records
+    salesforce.org.purge(first)
+    salesforce.org.update(second, Industry="new")
+    site.later(hours=1)
+    site.synced()
+    site.later(hours=1)
+    site.synced()
+    assert len(salesforce.seen("POST .*/jobs/query")) < 3, "the job of the killed run was not used"
+    assert first not in site.ids("accounts")
+    assert (second, "new") in site.rows("accounts", "id", "industry")
