@@ -14,6 +14,7 @@ from benchmarks import (
     bulk_csv,
     comparing,
     csv_load,
+    hubspot_pages,
     json_pages,
     one_kpi,
     sales_pack,
@@ -29,6 +30,7 @@ def parts(*, is_quick: bool) -> Iterator[Callable[[], list[Line]]]:
     yield lambda: one_kpi.measure("S", 5)
     yield lambda: csv_load.measure("S", 3)
     yield lambda: json_pages.measure(100_000, 3)
+    yield lambda: hubspot_pages.measure(100_000, 3)
     yield lambda: bulk_csv.measure(100_000, 3)
     yield lambda: comparing.measure(sales_pack.CASE, "S", 5)
     yield lambda: comparing.measure(twelve_kpis.CASE, "S", 5)

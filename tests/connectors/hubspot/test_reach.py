@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connectors.hubspot.conftest import Connect
 from connectors.hubspot.connecting import collect, rows
+from crmetrics.engine import Project
 from crmetrics.errors import SourceError
 from crmetrics.testing import CollectingRequest
 from crmetrics.testing.request import STARTED
@@ -197,3 +199,39 @@ def test_an_estimate_is_near_the_calls_that_are_made(
     rows(connector, "opportunities", columns=columns)
     assert estimate is not None
     assert abs(estimate.calls - len(unlimited.calls)) <= 0.15 * len(unlimited.calls)
+
+
+# --- in a project ------------------------------------------------------------------------------
+
+
+def project_over(service: HubSpotSimulator, folder: Path, auth: dict[str, str]) -> Project:
+    document = {
+        "version": 1,
+        "project": "reach",
+        "sources": {"hs": {"connector": "hubspot", "base_url": service.base_url, "auth": auth}},
+        "metrics": {"packs": ["sales", "service"]},
+    }
+    (folder / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+    return Project(folder, environ={})
+
+
+def test_check_names_the_kpis_that_a_missing_scope_costs_and_a_sync_loads_the_rest(
+    unlimited: HubSpotSimulator, tmp_path: Path
+) -> None:
+    unlimited.account.create("deals", {"dealstage": "x"}, at=STARTED)
+    project = project_over(unlimited, tmp_path, without(unlimited, "tickets"))
+    found = {result.subject: result for result in project.check()}
+    cases = found["source hs: cases"]
+    assert "Out of reach: " in cases.message and "case_volume" in cases.message
+    assert "win_rate" not in cases.message and "scope tickets" in cases.fix
+    report = project.sync()
+    assert {failed.dataset for failed in report.failures} == {"cases", "case_status_history"}
+    assert {loaded.rows for loaded in report.reports if loaded.dataset == "opportunities"} == {1}
+
+
+def test_plan_shows_the_calls_of_a_first_run(unlimited: HubSpotSimulator, tmp_path: Path) -> None:
+    project = project_over(unlimited, tmp_path, {"token": unlimited.token})
+    plan = project.plan()
+    estimate = plan.estimates["hs", "opportunities"]
+    assert estimate.calls > 100 and "never read" in estimate.basis
+    assert plan.calls >= estimate.calls and not unlimited.calls
