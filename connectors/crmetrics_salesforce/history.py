@@ -37,6 +37,93 @@ STAGE_HISTORY = """(
     from steps left join known_stages on known_stages.label = steps.StageName
 )"""
 
+_TRACKED = {
+    "StageName": "varchar",
+    "Amount": "double",
+    "CloseDate": "date",
+    "Probability": "double",
+}
+"""The fields that the log of deals follows, and what their texts in the field history are."""
+
+
+def _followed(name: str, kind: str) -> tuple[str, str]:
+    """SQL of one field's value at a moment, and the joins that it needs: what the last change
+    before left; before the first change what that replaced; without any change what is now."""
+    values = f"""(
+        select OpportunityId, CreatedDate, arg_max(NewValue, Id) as after_, arg_min(OldValue, Id)
+            as before_, count(*) as changes
+        from field_changes
+        where Field = '{name}'
+        group by all
+    )"""
+    value = (
+        f"case when {name}_last.changes > 0 then try_cast({name}_last.after_ as {kind}) "
+        f"when {name}_first.changes > 0 then try_cast({name}_first.before_ as {kind}) "
+        f"else main.{name} end as {name}"
+    )
+    joins = f"""
+    asof left join {values} {name}_last
+        on {name}_last.OpportunityId = moments.OpportunityId
+        and {name}_last.CreatedDate <= moments.at
+    left join (
+        select OpportunityId, arg_min(before_, CreatedDate) as before_, sum(changes) as changes
+        from {values} group by OpportunityId
+    ) {name}_first on {name}_first.OpportunityId = moments.OpportunityId"""
+    return value, joins
+
+
+def _field_history() -> str:
+    followed = [_followed(name, kind) for name, kind in _TRACKED.items()]
+    return f"""(
+    with moments as (
+        select Id as OpportunityId, CreatedDate as at, Id || ':0' as RowId from main
+        union all
+        select field_changes.OpportunityId, field_changes.CreatedDate, min(field_changes.Id)
+        from field_changes join main on main.Id = field_changes.OpportunityId
+        where Field in ({", ".join(f"'{name}'" for name in _TRACKED)})
+            and field_changes.CreatedDate > main.CreatedDate
+        group by all
+    ),
+    states as (
+        select moments.OpportunityId, moments.at as EnteredAt, moments.RowId, main.IsDeleted,
+            main.SystemModstamp, {", ".join(value for value, _ in followed)}
+        from moments {"".join(joins for _, joins in followed)}
+        join main on main.Id = moments.OpportunityId
+    ),
+    steps as (
+        select *, lead(EnteredAt) over story as ExitedAt,
+            case when StageName is distinct from lag(StageName) over story then RowId end as starts
+        from states
+        window story as (partition by OpportunityId order by EnteredAt)
+    ),
+    known_stages as (
+        select coalesce(ApiName, MasterLabel) as label, bool_or(IsClosed) as IsClosed,
+            bool_or(IsWon) as IsWon
+        from stages
+        group by all
+    )
+    select steps.*,
+        last_value(starts ignore nulls) over (
+            partition by OpportunityId order by EnteredAt rows unbounded preceding
+        ) as StayId,
+        known_stages.IsClosed as StageIsClosed,
+        known_stages.IsWon as StageIsWon
+    from steps left join known_stages on known_stages.label = steps.StageName
+)"""
+
+
+FIELD_HISTORY_BASE = (
+    "Id", "IsDeleted", "CreatedDate", "SystemModstamp", *_TRACKED,
+)  # fmt: skip
+FIELD_HISTORY = _field_history()
+FIELD_CHANGES = Companion(
+    "field_changes",
+    "OpportunityFieldHistory",
+    ("Id", "OpportunityId", "Field", "OldValue", "NewValue", "CreatedDate"),
+    link="OpportunityId",
+    touches=True,
+)
+
 CLOSED_AT = Extra(
     "case when m.IsClosed then closings.entered_at end",
     """left join (

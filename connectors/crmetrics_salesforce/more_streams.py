@@ -1,7 +1,13 @@
-"""Targets, forecasts, rates and surveys: objects that few orgs have all of."""
+"""Targets, forecasts, rates and surveys: objects that few orgs have all of; and second choices."""
 
 from __future__ import annotations
 
+from crmetrics_salesforce.history import (
+    FIELD_CHANGES,
+    FIELD_HISTORY,
+    FIELD_HISTORY_BASE,
+    STAGES,
+)
 from crmetrics_salesforce.streams import Companion, Extra, Stream
 
 _CORPORATE = Companion(
@@ -76,6 +82,41 @@ _ANSWERS = """(
 )"""
 
 MORE_STREAMS: tuple[Stream, ...] = (
+    Stream(
+        "opportunity_stage_history",
+        "Opportunity",
+        {
+            "id": "RowId",
+            "is_deleted": "IsDeleted",
+            "opportunity_id": "OpportunityId",
+            "stay_id": "StayId",
+            "stage": "StageName",
+            "entered_at": "EnteredAt",
+            "exited_at": "ExitedAt",
+            "is_closed": "StageIsClosed",
+            "is_won": "StageIsWon",
+            "amount": "Amount",
+            "probability": "Probability / 100",
+            "close_date": "CloseDate",
+        },
+        relation=FIELD_HISTORY,
+        base=FIELD_HISTORY_BASE,
+        companions=(FIELD_CHANGES, STAGES),
+        extras={
+            name: Extra("")
+            for name in (
+                "RowId",
+                "OpportunityId",
+                "EnteredAt",
+                "ExitedAt",
+                "StayId",
+                "StageIsClosed",
+                "StageIsWon",
+            )
+        },
+        instead_of="OpportunityHistory",
+        removals="none",
+    ),
     Stream(
         "quotas",
         "ForecastingQuota",

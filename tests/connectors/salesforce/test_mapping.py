@@ -120,6 +120,40 @@ def test_a_new_row_of_the_log_ends_the_one_before(
     ]
 
 
+def test_without_the_log_of_deals_their_field_history_gives_it(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    stages(salesforce)
+    org = salesforce.org
+    org.hide("OpportunityHistory")
+    moved = org.create("Opportunity", StageName="Won", Amount=30, Probability=100,
+                       CloseDate=date(2026, 2, 1), stamp=NINE)  # fmt: skip
+    quiet = org.create("Opportunity", StageName="Open", Amount=5, stamp=NINE)
+    for field, old, new, hours in (
+        ("StageName", "Open", "Talk", 1), ("Amount", "10", "30", 2), ("Probability", "20", "50", 2),
+        ("StageName", "Talk", "Won", 3), ("Probability", "50", "100", 3), ("Owner", "a", "b", 4),
+    ):  # fmt: skip
+        org.create("OpportunityFieldHistory", OpportunityId=moved, Field=field, OldValue=old,
+                   NewValue=new, CreatedDate=NINE + hours * HOUR)  # fmt: skip
+    rows = rows_of(connect(), "opportunity_stage_history")
+    told = [
+        (r["stage"], int(r["amount"]), r["probability"], r["entered_at"], r["exited_at"])
+        for r in sorted(rows, key=lambda r: r["entered_at"])
+        if r["opportunity_id"] == moved
+    ]
+    assert told == [
+        ("Open", 10, 0.2, NINE, NINE + HOUR),
+        ("Talk", 10, 0.2, NINE + HOUR, NINE + 2 * HOUR),
+        ("Talk", 30, 0.5, NINE + 2 * HOUR, NINE + 3 * HOUR),
+        ("Won", 30, 1.0, NINE + 3 * HOUR, None),
+    ]
+    assert {r["close_date"] for r in rows if r["opportunity_id"] == moved} == {date(2026, 2, 1)}
+    assert len({r["stay_id"] for r in rows if r["opportunity_id"] == moved}) == 3
+    (other,) = [r for r in rows if r["opportunity_id"] == quiet]
+    assert (other["stage"], other["entered_at"], other["exited_at"]) == ("Open", NINE, None)
+    assert [r["is_won"] for r in rows].count(True) == 1
+
+
 def test_a_deal_is_closed_when_it_entered_the_stage_that_it_is_in(
     salesforce: SalesforceSimulator, connect: Connect
 ) -> None:
