@@ -98,3 +98,51 @@ def test_shell_completion_loads_neither_plugins_nor_anything_heavy(words: str, s
 def test_help_imports_no_command_module(tmp_path: Path) -> None:
     modules = loaded_by("from crmetrics.cli import main; main(['--help'])", tmp_path)
     assert not {name for name in modules if name.startswith("crmetrics.cli.commands.")}
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+PLUGIN = """
+import atexit
+import click
+from crmetrics.plugin import hookimpl
+
+@hookimpl
+def crmetrics_commands(cli):
+    @cli.command("leave")
+    @click.argument("code", type=int)
+    @click.pass_context
+    def leave(context, code):
+        atexit.register(lambda: print("after", flush=False))
+        click.echo("x" * 100_000)
+        context.exit(code)
+"""
+
+
+def leave(directory: Path, code: int) -> subprocess.CompletedProcess[str]:
+    """Run a plugin's command that ends with this code."""
+    (directory / "plugins").mkdir(exist_ok=True)
+    (directory / "plugins" / "leaving.py").write_text(PLUGIN)
+    (directory / "crmetrics.yaml").write_text("version: 1\n")
+    command = [sys.executable, "-m", "crmetrics", "leave", str(code)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=directory, check=False)
+
+
+@pytest.mark.parametrize("code", [0, 4])
+def test_the_end_keeps_the_exit_code_the_output_and_the_exit_handlers(
+    code: int, tmp_path: Path
+) -> None:
+    done = leave(tmp_path, code)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert done.stdout == "x" * 100_000 + "\nafter\n"
+
+
+def test_a_program_that_calls_the_command_line_keeps_its_own_end(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from crmetrics.cli import main\n"
+        "try:\n    main(['--version'])\nexcept SystemExit:\n    pass\n"
+        "sys.exit(3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 3
