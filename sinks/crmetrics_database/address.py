@@ -17,8 +17,6 @@ SERVERS: Mapping[str, str] = {
     "mysql": "mysql",
     "mariadb": "mysql",
     "mssql": "mssql",
-    "snowflake": "snowflake",
-    "bigquery": "bigquery",
 }
 """Scheme of a URL -> the kind of database."""
 

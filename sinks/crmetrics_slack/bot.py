@@ -287,21 +287,20 @@ class Bot:
         )
 
     def _metadata(self, part: str) -> Json:
-        """Finds the message again when the ledger does not know what became of it."""
-        return {
-            "event_type": EVENT,
-            "event_payload": {
-                "key": self._delivery.key,
-                "part": part,
-                "fingerprint": self._report.fingerprint,
-            },
-        }
+        return metadata(self._delivery, self._report, part)
 
     def _receipt(self) -> Receipt:
         return self._thread.receipt(self._destination, len(self._report.message.kpis))
 
     def _keep(self) -> None:
         self._delivery.keep(self._receipt())
+
+
+def metadata(delivery: Delivery, report: Report, part: str) -> Json:
+    """Finds a message again when the ledger does not know what became of it. part: `0` is the
+    message itself, others its replies."""
+    payload = {"key": delivery.key, "part": part, "fingerprint": report.fingerprint}
+    return {"event_type": EVENT, "event_payload": payload}
 
 
 # --- asking the channel ----------------------------------------------------------------------

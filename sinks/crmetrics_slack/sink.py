@@ -16,12 +16,12 @@ from crmetrics.plugin import CheckResult, Delivery, Receipt, Secret, Settled, ch
 from crmetrics_slack.answers import meaning_of
 from crmetrics_slack.api import POST_BUDGET, Json, Refused, SlackApi, judged
 from crmetrics_slack.blocks import Look, payload
-from crmetrics_slack.bot import Bot, Report, Thread, find
+from crmetrics_slack.bot import Bot, Report, Thread, find, metadata
 from crmetrics_slack.threads import restatement
 
 _API = "https://slack.com/api/"
 _PER_CHANNEL_S = 1.0
-_FILE_ID = "(given by Slack)"
+_BY_SLACK = "(given by Slack)"
 
 
 class SlackOptions(chat.ChatOptions):
@@ -213,24 +213,27 @@ class SlackSink(chat.ChatSink):
         report, before = self._report(delivery), Thread.kept(delivery.previous)
         is_update = bool(before.ts) and self.config.on_rerun == "update"
         method = "chat.update" if is_update else "chat.postMessage"
-        head: Json = {"channel": before.channel or self.config.channel}
+        channel = before.channel or self.config.channel
+        head: Json = {"metadata": metadata(delivery, report, "0")}
         if is_update:
             head["ts"] = before.ts
         calls: list[Json] = []
         if report.picture is not None:
             calls.append({"method": "files.getUploadURLExternal", "body": report.picture.request})
-        file_id = _FILE_ID if report.picture is not None else ""
+        file_id = _BY_SLACK if report.picture is not None else ""
         calls.append({"method": method, "body": {**head, **report.parent(file_id)}})
         for number, reply in enumerate(report.replies, start=1):
             known = before.parts.get(str(number)) if is_update else None
-            method = "chat.update" if known else "chat.postMessage"
-            place = {"ts": known} if known else {"thread_ts": before.ts or _FILE_ID}
-            calls.append({"method": method, "body": {"channel": head["channel"], **place, **reply}})
+            calls.append(_reply_call(delivery, report, before, known, (str(number), reply)))
         if is_update and delivery.restated:
-            place = {"channel": head["channel"], "thread_ts": before.ts}
-            body = {**place, **restatement(delivery.restated)}
-            calls.append({"method": "chat.postMessage", "body": body})
-        return calls
+            part = f"restated-{report.fingerprint}", restatement(delivery.restated)
+            calls.append(_reply_call(delivery, report, before, None, part))
+        return [
+            call
+            if call["method"].startswith("files.")
+            else {**call, "body": {"channel": channel, **call["body"]}}
+            for call in calls
+        ]
 
     def _check_token(self, subject: str) -> Iterator[CheckResult]:
         try:
@@ -250,6 +253,18 @@ class SlackSink(chat.ChatSink):
             yield CheckResult(
                 subject, "warning", "charts are drawn as text: resvg is not installed", fix
             )
+
+
+def _reply_call(
+    delivery: Delivery, report: Report, before: Thread, known: str | None, part: tuple[str, Json]
+) -> Json:
+    """A reply as it is posted, or brought up to date where it is known."""
+    name, reply = part
+    if known:
+        return {"method": "chat.update", "body": {"ts": known, **reply}}
+    place = {"thread_ts": before.ts or _BY_SLACK, "metadata": metadata(delivery, report, name)}
+    quiet = {"unfurl_links": False, "unfurl_media": False}
+    return {"method": "chat.postMessage", "body": {**place, **quiet, **reply}}
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,23 @@ def test_the_preview_is_what_is_called(sink: PatientSlackSink, slack: SlackWorks
     sink.write(given)
     for call, posted in zip(calls, slack.general.messages, strict=True):
         assert call["method"] == "chat.postMessage"
-        assert {"blocks": posted["blocks"], "text": posted["text"]}.items() <= call["body"].items()
+        sent = {key: value for key, value in call["body"].items() if key != "channel"}
+        kept = {key: value for key, value in posted.items() if key not in ("ts", "user", "type")}
+        assert {**sent, "thread_ts": kept.get("thread_ts")} == {"thread_ts": None, **kept}
+
+
+def test_slack_thread(slack: SlackWorkspace, golden: Callable[[str, str], None]) -> None:
+    groups = breakdown("East", "<!channel>", "A&B <x>", note="and 12 more", further=12)
+    won = line("Won amount", value=12500.0, value_text="12,500 USD", breakdowns=(groups,), **COURSE)
+    goal = line(
+        tone="bad", goal_text="60.0 % of the way", goal_status="off_track", goal_before="on_track",
+        goal_owner="@vp", coverage_text="left out: 3 without close_date", breakdowns=(groups,),
+    )  # fmt: skip
+    sink = make_sink(slack, charts=False, mentions={"@vp": "U0VP"})
+    given = delivery(report=message(won, goal, tone="bad", notes=("orders are old",)))
+    golden("slack/bot.json", sink.preview(given) + "\n")
+    sink.write(given)
+    assert len(slack.general.messages) == 2
 
 
 def test_messages_to_a_channel_keep_a_second_between_them(
