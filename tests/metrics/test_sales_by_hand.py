@@ -35,14 +35,29 @@ join (
 ) d on r.valid_from <= d.day
 where r.rate > 0
 group by all;
-create temp view won as
+create temp view decided as
 select d.*, case when coalesce(d.currency, 'USD') = 'USD' then d.amount else d.amount * r.rate end
     as usd,
   case when coalesce(d.currency, 'USD') = 'USD' then d.amount else d.amount * n.rate end as usd_now
 from deals d
 left join rate_days r on r.currency = d.currency and r.day = d.close_date
 left join rate_days n on n.currency = d.currency and n.day = date '2030-01-01'
-where is_won;
+where is_closed;
+create temp view won as from decided where is_won;
+create temp view month_ends as
+select unnest(generate_series(date '2023-01-01', date '2025-12-01', interval 1 month))::date as day;
+create temp view open_stays as
+select m.day, d.lead_source, d.opportunity_type, h.stage, h.probability, h.close_date,
+  case when coalesce(d.currency, 'USD') = 'USD' then h.amount else h.amount * r.rate end as usd
+from month_ends m
+join crm.opportunity_stage_history h
+  on h.entered_at < m.day + interval 1 month
+  and (h.exited_at is null or h.exited_at >= m.day + interval 1 month)
+join deals d on d.id = h.opportunity_id
+left join rate_days r
+  on r.currency = d.currency and r.day = (m.day + interval 1 month - interval 1 day)::date
+where not h.is_closed and d.forecast_category is distinct from 'omitted'
+  and not h.is_deleted and not h.is_test;
 create temp view gone as
 select id from crm.accounts where merged_into_id is null and (is_deleted or is_test);
 create temp view counted as
@@ -136,13 +151,13 @@ def test_won_deals(
     [
         ("win_rate", "count(*) filter (where is_won) / count(*)"),
         ("won_amount.won_count", "count(*) filter (where is_won)"),
+        ("win_rate.by_amount", "sum(usd) filter (where is_won) / sum(usd)"),
     ],
 )
 def test_closed_deals(
     kpi: str, value: str, by: str, project: Project, crm: SampleCrm, raw: Any
 ) -> None:
-    rows = "(from deals where is_closed)"
-    expected = counted(raw, crm, value, "close_date", by, rows)
+    expected = counted(raw, crm, value, "close_date", by, "decided")
     assert asked(project, crm, kpi, by) == pytest.approx(expected, rel=1e-9)
 
 
@@ -174,3 +189,45 @@ def test_velocity_with_the_median_cycle(
         assert velocity == pytest.approx(count * size * rate / days, rel=1e-9)
         compared += 1
     assert compared > 30
+
+
+@pytest.mark.parametrize("by", BY)
+def test_lost_deals(by: str, project: Project, crm: SampleCrm, raw: Any) -> None:
+    rows = "(from decided where not is_won and close_date >= created_at::date)"
+    value = "median(close_date - created_at::date)"
+    expected = counted(raw, crm, value, "close_date", by, rows)
+    assert asked(project, crm, "sales_cycle_length.lost", by) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("by", BY)
+def test_deals_of_a_month_that_were_won_in_time(
+    by: str, project: Project, crm: SampleCrm, raw: Any
+) -> None:
+    in_time = "is_won and close_date - created_at::date between 0 and 179"
+    value = f"count(*) filter (where {in_time}) / count(*)"
+    expected = counted(raw, crm, value, "created_at::date", by, "deals")
+    assert asked(project, crm, "win_rate.cohort", by) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("by", ["", "lead_source", "stage", "opportunity_type"])
+@pytest.mark.parametrize(
+    ("kpi", "value"),
+    [
+        ("sales_pipeline_value", "sum(usd)"),
+        ("sales_pipeline_value.weighted", "sum(usd * probability)"),
+        (
+            "sales_pipeline_value.closing_in_period",
+            "sum(usd) filter (where date_trunc('month', close_date)::date = day)",
+        ),
+        (
+            "sales_pipeline_value.overdue",
+            "sum(usd) filter (where close_date < day + interval 1 month)",
+        ),
+    ],
+)
+def test_the_pipeline_at_each_months_end(
+    kpi: str, value: str, by: str, project: Project, crm: SampleCrm, raw: Any
+) -> None:
+    expected = counted(raw, crm, value, "day", by, "open_stays")
+    assert len(expected) > 30
+    assert asked(project, crm, kpi, by) == pytest.approx(expected, rel=1e-9)
