@@ -105,3 +105,16 @@ case_id,status,status_category,entered_at
 1,new,new,2026-01-10T12:00:00Z
 """
     assert list(by_segment(ask(tmp_path, text, "case_backlog", by=by)).values()) == [1]
+
+
+@pytest.mark.parametrize("by", [["team"], ["status_category"]])
+def test_a_backlog_by_group_without_any_case_has_no_row(by: list[str], tmp_path: Path) -> None:
+    text = """@cases
+id,created_at,is_closed
+1,2026-01-10T12:00:00Z,true
+@case_status_history
+case_id,status,status_category,entered_at,exited_at
+1,new,new,2025-12-10T12:00:00Z,2025-12-11T12:00:00Z
+1,solved,solved,2025-12-11T12:00:00Z,
+"""
+    assert ask(tmp_path, text, "case_backlog", by=by) == []

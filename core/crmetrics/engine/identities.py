@@ -126,12 +126,14 @@ def answered(
 
 def _parted(found: pa.Table) -> tuple[pa.Table, list[dict[str, Any]]]:
     """The rows of the KPIs, and those of the identities."""
+    import pyarrow as pa
+
     is_side = [(name or "").startswith(LABEL) for name in found.column("kpi").to_pylist()]
     if not any(is_side):
         return found, []
-    rows = [number for number, own in enumerate(is_side) if own]
-    kept = [number for number, own in enumerate(is_side) if not own]
-    return found.take(kept), found.take(rows).to_pylist()
+    # A question by groups may have no row of its own beside those of its identities.
+    kept = pa.array([not own for own in is_side], pa.bool_())
+    return found.filter(kept), found.filter(pa.array(is_side, pa.bool_())).to_pylist()
 
 
 def _broken(answerer: Answerer, sides: Iterable[Row]) -> list[Breach]:
