@@ -56,16 +56,19 @@ class Assembler:
         at = self.compiled[part.operand.number]
         dims = [quoted(f"by {name}") for name in part.dimensions]
         counts = {"rows_used": at.n, **at.coverage}
-        join = ""
+        join, window, shown = "", "r.window_id", [f"r.{d}" for d in dims]
         if part.operand.number in self.excluded:
             table, columns = self.excluded[part.operand.number]
             counts |= {key: f"coalesce(x.{alias}, 0)" for key, alias in columns.items()}
             terms = ["x.window_id = r.window_id"]
             terms += [f"x.{d} is not distinct from r.{d}" for d in dims]
-            join = f"\n  left join {table} x on " + " and ".join(terms)
+            # Full: where all rows of a group were left out, that is what there is to say.
+            join = f"\n  full join {table} x on " + " and ".join(terms)
+            window = "coalesce(r.window_id, x.window_id)"
+            shown = [f"coalesce(r.{d}, x.{d}) as {d}" for d in dims]
         columns_sql = [
             "sw.slice",
-            *(f"r.{d}" for d in dims),
+            *shown,
             f"({at.value})::double as value",
             f"({at.numerator})::double as numerator",
             f"({at.denominator})::double as denominator",
@@ -78,9 +81,9 @@ class Assembler:
         return (
             f"p{part.number} as (\n  select "
             + ",\n    ".join(columns_sql)
-            + f"\n  from {at.rowset} r\n"
-            "  join slice_windows sw on sw.window_id = r.window_id"
-            f" and sw.operand = {part.operand.number}{join}\n)"
+            + f"\n  from {at.rowset} r{join}\n"
+            f"  join slice_windows sw on sw.window_id = {window}"
+            f" and sw.operand = {part.operand.number}\n)"
         )
 
     # --- formulas --------------------------------------------------------------------------------

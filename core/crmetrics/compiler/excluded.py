@@ -46,7 +46,7 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
             sql = f"count(*) filter (where _reason = '{reason}' and ({wanted}))"
             alias = counts.setdefault(sql, f"e{len(counts)}")
             columns.setdefault(item.operand.number, {})[key] = alias
-    name = f"excluded_{rowset.number}"
+    name = rowset.excluded_name
     text = other.sql(rowset.fact_where, [("f._reason", "_reason")])
     body = "\n".join("  " + line for line in text.splitlines())
     shown = ["window_id", *(quoted(f"by {d}") for d in rowset.dimensions)]

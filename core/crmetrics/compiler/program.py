@@ -93,7 +93,8 @@ class Compiler:
     has_rows: whether the warehouse holds any row of a dataset. has_any: whether any row of a
     relation, by its SQL name, meets a condition.
     hash_of: definition hash of a measure. is_stale: KPI needs -> freshness. fillings: statements
-    that compute the materialized models a text reads.
+    that compute the materialized models a text reads. mirror: (relation, its vectors) -> the rows
+    that quality rules left out of it, as a query.
     """
 
     catalog: Catalog
@@ -111,6 +112,7 @@ class Compiler:
     covers_from: Mapping[str, date]
     is_stale: Callable[[Mapping[str, set[str]]], bool]
     min_sample: Callable[[str], int | None]
+    mirror: Callable[[str, Mapping[str, str]], str]
     min_base: float | None = None
     _rowsets: list[RowSet] = field(default_factory=list)
     _excluded: dict[int, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
@@ -159,6 +161,7 @@ class Compiler:
                 Statement("setup", f"insert into {first.name}\nselect * from {other.name}")
                 for other in others
             ]
+            statements += self._excluded_of_layers(first, others)
             compiled |= {item.operand.number: item for item in first.compiled}
             program.rowsets.append(first)
         read = " ".join(statement.sql for statement in statements)
@@ -185,12 +188,31 @@ class Compiler:
                 made[name] = text
                 found.append(Statement("setup", text))
         found.append(Statement("rowset", sql))
+        rowset.mirror = self._mirror(rowset)
         counts = excluded_counts(rowset)
         if counts is not None:
             found.append(Statement("excluded", counts.sql))
             for operand, columns in counts.columns.items():
-                self._excluded[operand] = (counts.name, columns)
+                self._excluded.setdefault(operand, (counts.name, columns))
         return found
+
+    def _excluded_of_layers(self, first: RowSet, others: Sequence[RowSet]) -> list[Statement]:
+        """What was left out of the further layers, put to that of the first."""
+        if first.excluded_fact() is None:
+            return []
+        into = f"insert into {first.excluded_name}"
+        return [
+            Statement("excluded", f"{into}\nselect * from {other.excluded_name}")
+            for other in others
+        ]
+
+    def _mirror(self, rowset: RowSet) -> str:
+        """What quality rules left out of the rows of a model; empty when nothing was."""
+        relation = rowset.operands[0].measure.relation
+        if relation in self.around.schema.datasets:
+            return ""
+        texts = {text.split(maxsplit=6)[5]: text for text in self._vectors(rowset)}
+        return self.mirror(relation, texts)
 
     def _vectors(self, rowset: RowSet) -> list[str]:
         """The vectors that a period model reads, over the periods of its row set."""

@@ -83,7 +83,7 @@ class Compiled:
 
 @dataclass
 class RowSet:
-    """One statement in the making."""
+    """One statement in the making. mirror: the rows of its model that quality rules left out."""
 
     number: int
     around: Surroundings
@@ -99,10 +99,16 @@ class RowSet:
     fact_where: list[str] = field(default_factory=list)
     has_runs: bool = False
     layer: int = 0
+    mirror: str = ""
 
     @property
     def name(self) -> str:
         return f"rowset_{self.suffix}"
+
+    @property
+    def excluded_name(self) -> str:
+        """The table of the counts of what quality rules left out."""
+        return f"excluded_{self.suffix}"
 
     @property
     def suffix(self) -> str:
@@ -244,8 +250,10 @@ class RowSet:
     def excluded_fact(self) -> Fact | None:
         """The fact over the rows that quality rules left out; None when there are none, or when
         they cannot be told from the rows of a model."""
-        if self.fact is None or self.fact.relation.dataset is None:
+        if self.fact is None:
             return None
+        if self.fact.relation.dataset is None:
+            return self.fact.over(f"(\n{self.mirror}\n)") if self.mirror else None
         if not self.around.has_excluded(self.fact.relation.name):
             return None
         return self.fact.over(f"excluded_{self.fact.relation.name}")

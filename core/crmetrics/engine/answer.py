@@ -20,6 +20,7 @@ from crmetrics.datasets import Dataset
 from crmetrics.engine.effective import HOURS_OF, Settings
 from crmetrics.engine.given import GivenRelation, with_given_periods
 from crmetrics.engine.identities import checkable
+from crmetrics.engine.mirrors import Mirrors
 from crmetrics.engine.projecting import with_projections
 from crmetrics.engine.relations import Relations
 from crmetrics.errors import ConfigError, Finding, QueryError, UsageError
@@ -127,8 +128,13 @@ class Answerer:
             },
             is_stale=self._is_stale,
             min_sample=lambda kpi: self.settings.configured_value(kpi, "min_sample"),
+            mirror=self._mirrors().mirror,
             min_base=self.settings.of("")["min_base"],
         )
+
+    def _mirrors(self) -> Mirrors:
+        orders_from = str(self.settings.of("")["orders_from"])
+        return Mirrors(self.catalog, self.relations, self.session, self.datasets, orders_from)
 
     def _supplied(self) -> Supplied:
         inventory = self.session.inventory

@@ -77,7 +77,7 @@ def records(answerer: Answerer, question: Question) -> pa.Table:
         gap = program.missing[0]
         raise UsageError(f"{name} has no rows: {gap.status} ({gap.what}).")
     for statement in program.statements:
-        if statement.kind == "setup":
+        if statement.kind == "setup" and not statement.sql.startswith("insert into rowset_"):
             answerer.session.prepare(statement.sql)
             answerer.session.execute(statement.sql)
     tables: list[pa.Table] = []

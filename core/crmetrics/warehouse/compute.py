@@ -85,6 +85,11 @@ class ComputeSession:
             self.relation(name)
         return named
 
+    def text(self, name: str) -> str:
+        """The statement that makes a relation or macro; it is made."""
+        self.relation(name)
+        return self._made[name]
+
     def prelude(self, names: Iterable[str]) -> list[str]:
         """The statements that make these relations, in an order that runs as it stands.
 

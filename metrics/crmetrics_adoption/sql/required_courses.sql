@@ -1,5 +1,6 @@
 -- One row per period, active user and course that the user's latest enrollment before the period's
 -- end requires.
+-- excluded: users
 with enrollments as (
   select
     p.period_start,

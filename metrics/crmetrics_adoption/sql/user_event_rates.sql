@@ -1,5 +1,6 @@
 -- One row per period, activity group and event (is_licensed false), or user with a licence at the
 -- period's end, who stands in every group.
+-- excluded: users
 select period_start, source, user_id, activity_group, 1 as events, false as is_licensed
 from counted_user_events
 union all

@@ -1,5 +1,6 @@
 -- One row per period and user who holds a licence at its end (is_licensed) or did something in it:
 -- days with any event and with a login, object types touched.
+-- excluded: users
 with usage as (
   select
     p.period_start,

@@ -1,5 +1,6 @@
 -- One row per person and campaign: the first send, and the person's earliest reactions to the
 -- campaign at or after it. A send to nobody known keeps a row of its own, without a person.
+-- excluded: campaign_members
 with placed as (
   select
     *,

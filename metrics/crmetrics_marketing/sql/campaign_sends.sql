@@ -1,5 +1,6 @@
 -- materialized: one row per campaign send, with the person it went to (contact, else lead; null =
 -- neither is known), the person's account, segment and lead source, and whether it was reached.
+-- excluded: campaign_members
 with sends as (
   select
     *,

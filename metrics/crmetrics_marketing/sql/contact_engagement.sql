@@ -1,5 +1,6 @@
 -- One row per period and contact with enough delivered sends to be judged: reachable at the
 -- snapshot, whether its last sends brought nothing, and when it last clicked or responded.
+-- excluded: contacts
 with sends as (
   select
     p.period_start,

@@ -1,5 +1,6 @@
 -- One row per won deal, with the campaign of the earliest send to a person of its account, if that
 -- send lies on a day before the close date.
+-- excluded: opportunities
 with touches as (
   select
     account_source,

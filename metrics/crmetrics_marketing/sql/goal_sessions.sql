@@ -1,5 +1,6 @@
 -- One row per web session that began a goal; it is abandoned unless the goal was completed in it, or
 -- in a later session of the visitor within 24 hours of its beginning.
+-- excluded: web_sessions
 with begun as (
   select * from live_web_sessions where goal_started_at is not null
 ),

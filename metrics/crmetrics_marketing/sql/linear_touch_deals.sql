@@ -1,5 +1,6 @@
 -- One row per won deal and campaign that was sent to a person of its account on a day before the
 -- close date: the deal's amount in equal parts. A deal without such a send keeps one row.
+-- excluded: opportunities
 select
   o.source,
   o.id,

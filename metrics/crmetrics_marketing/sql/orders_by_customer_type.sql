@@ -1,5 +1,6 @@
 -- One row per counted order that was not fully refunded: whether it was the account's first counted
 -- order (new) or not (existing).
+-- excluded: orders
 with placed as (
   select
     *,

@@ -1,5 +1,6 @@
 -- One row per period, k and account that became a customer in the period: is it active on the
 -- measuring day?
+-- excluded: customers
 with members as (
   select d.period_start, f.source, f.account_id
   from customer_first_days f

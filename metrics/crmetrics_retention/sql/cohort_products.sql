@@ -1,5 +1,6 @@
 -- The rows of cohort_members per product that the account bought on its first customer day: is
 -- it a customer of that product on the measuring day?
+-- excluded: customers
 with members as (
   select distinct d.period_start, f.source, f.account_id, s.product_id
   from customer_first_days f

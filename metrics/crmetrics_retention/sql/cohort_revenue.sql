@@ -1,5 +1,6 @@
 -- One row per period, month k, account that became a customer in the period and product: recurring
 -- revenue on its first customer day and on the measuring day, both at the rate of the former.
+-- excluded: customers
 with segments as (
   select
     d.period_start,

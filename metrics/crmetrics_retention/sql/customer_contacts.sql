@@ -1,4 +1,5 @@
 -- One row per period and customer at its snapshot: days since the last touch, null = never touched.
+-- excluded: customers
 select
   c.period_start,
   c.source,

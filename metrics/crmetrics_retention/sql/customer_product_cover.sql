@@ -1,6 +1,7 @@
 -- The days on which accounts are customers of a product: one row per paid segment of a subscription,
 -- or per line of a counted order that was not refunded whole; without either the product is unknown.
 -- With days of grace a short gap between two rows of an account and product counts as well.
+-- excluded: customers
 with spans as (
   select
     source_of_accounts(source, account_id) as source,

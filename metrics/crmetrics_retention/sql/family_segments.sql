@@ -1,5 +1,6 @@
 -- One row per segment of a subscription that is no trial, with the family of its product. source is
 -- that of the account.
+-- excluded: subscriptions
 select
   source_of_accounts(s.source, s.account_id) as source,
   s.account_id,

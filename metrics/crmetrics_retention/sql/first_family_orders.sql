@@ -1,4 +1,5 @@
 -- One row per account and product family: when it ordered the family first, and when again.
+-- excluded: orders
 with numbered as (
   select
     *,

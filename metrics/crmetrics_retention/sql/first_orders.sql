@@ -1,4 +1,5 @@
 -- One row per account that ever ordered: when it ordered first, and when it came back.
+-- excluded: orders
 with numbered as (
   select
     *,

@@ -1,5 +1,6 @@
 -- One row per period and account that was lost at its opening, the last spell having ended in the 365
 -- days before: did it come back, and on which day first?
+-- excluded: customers
 with former as (
   select
     h.period_start,

@@ -1,4 +1,5 @@
 -- One row per period and account that ordered in it: number of its orders.
+-- excluded: orders
 select
   d.period_start,
   o.source,

@@ -1,5 +1,6 @@
 -- One row per period, account and product family that it ordered in the period: number of its orders
 -- with that family.
+-- excluded: orders
 select
   d.period_start,
   o.source,

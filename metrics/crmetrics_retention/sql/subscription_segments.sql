@@ -1,4 +1,5 @@
 -- One row per segment of a subscription that is no trial. source is that of the account.
+-- excluded: subscriptions
 select
   source_of_accounts(source, account_id) as source,
   account_id,

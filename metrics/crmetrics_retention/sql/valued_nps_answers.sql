@@ -1,4 +1,5 @@
 -- The rows of rated_nps_answers with the value of the account.
+-- excluded: survey_responses
 select a.*, v.account_value
 from rated_nps_answers a
 left join account_values v

@@ -1,4 +1,5 @@
 -- One row per line of a counted order, with whether its buyer had ordered before.
+-- excluded: orders
 select
   i.source,
   i.id,

@@ -1,5 +1,6 @@
 -- One row per segment without a scheduled cancellation: open, or followed by a segment of the same
 -- subscription that starts on the day it ends.
+-- excluded: subscriptions
 select s.*
 from live_subscriptions s
 where s.end_date is null

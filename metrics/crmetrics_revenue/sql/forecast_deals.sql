@@ -1,5 +1,6 @@
 -- One row per period and deal expected in it: won (at the rate of the close date), open from as_of
 -- on (at the rate of the snapshot day), or open and overdue, which only counts.
+-- excluded: opportunities
 with deals as (
   select
     p.period_start,

@@ -1,6 +1,7 @@
 -- One row per period and account (level account), and per period, account and family (level
 -- family): MRR at the opening and at the closing, the closing also at the rate of the opening day.
 -- Accounts that pay in the reporting currency alone are the rule, and need no rates.
+-- excluded: subscriptions
 with parts as (
   select
     v.period_start,

@@ -1,5 +1,6 @@
 -- One row per period, account, day and movement: each day's change of the account's MRR (level
 -- family: of its MRR in a family) at the opening rate of the period, then as in mrr_movements.
+-- excluded: subscriptions
 with edges as (
   select source, account_id, product_id, currency, start_date as day, mrr as change
   from live_subscriptions

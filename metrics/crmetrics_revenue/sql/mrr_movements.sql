@@ -1,6 +1,7 @@
 -- One row per period, account and movement of its MRR between opening and closing (level family:
 -- of its MRR in a family). Movements are at the opening rate, `currency` is the rest; segments
 -- without that rate stand in a row without a movement that only counts them.
+-- excluded: subscriptions
 with balances as (
   select b.*, coalesce(f.first_day < b.period_start, false) as was_customer
   from mrr_balances b

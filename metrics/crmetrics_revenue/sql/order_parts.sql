@@ -1,6 +1,7 @@
 -- One row per counted order or refund and line: the amount split over the order's lines by their
 -- share of the line total. An order without lines keeps one row without a product. The cost stands
 -- with the order, not with its refund; a line without a known cost is not costed.
+-- excluded: orders
 with shares as (
   select
     order_source,

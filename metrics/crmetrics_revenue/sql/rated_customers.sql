@@ -1,5 +1,6 @@
 -- One row per period, account and product with a paid segment in a currency with a rate, at the
 -- opening or at the closing.
+-- excluded: subscriptions
 select
   v.period_start,
   source_of_accounts(v.source, v.account_id) as source,

@@ -1,5 +1,6 @@
 -- One row per period and segment with service in it: the recurring revenue of its days up to the
 -- snapshot, a day's being mrr / 30.4375 at the rate of that day. Days without a rate add nothing.
+-- excluded: subscriptions
 with rated as (
   -- Running sums turn the rates of all days between two days into a difference.
   select

@@ -1,5 +1,6 @@
 -- One row per line that a returning buyer bought (an order without such lines keeps one row), with
 -- whether the line is an up-sell or a cross-sell. Returns (quantity not above 0) are no lines here.
+-- excluded: orders
 with orders as (
   select
     source,

@@ -1,6 +1,7 @@
 -- One row per line of a counted order, with its cost and value in the reporting currency at the
 -- rate of the order's day. The unit cost is the line's (in the order's currency), else the
 -- product's (in the product's); cost is null when neither is known or has a rate.
+-- excluded: orders
 with lines as (
   select *, source_of_products(source, product_id) as product_source
   from counted_order_items

@@ -1,4 +1,5 @@
 -- One row per won deal, with whether its account was a customer on a day before the close date.
+-- excluded: opportunities
 with deals as (
   select *, source_of_accounts(source, account_id) as account_source
   from live_opportunities

@@ -1,4 +1,5 @@
 -- One row per deal with the local day on which the earliest lead converted into it was created.
+-- excluded: opportunities
 with leads as (
   select
     source_of_opportunities(source, converted_opportunity_id) as source,

@@ -1,5 +1,6 @@
 -- One row per deal and product: a deal's amount split over its lines by their share of the line
 -- total; a deal without lines keeps one row without a product.
+-- excluded: opportunities
 with lines as (
   select
     source_of_opportunities(source, opportunity_id) as source,

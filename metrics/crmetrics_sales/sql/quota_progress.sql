@@ -1,5 +1,6 @@
 -- Targets, wins and open pipeline of each period: the company quota with the deals of everybody if
 -- there is one, else the owners' quotas with the deals of their owners.
+-- excluded: opportunities
 with scope as (
   select period_start, bool_or(owner_id is null) as is_company
   from period_quotas

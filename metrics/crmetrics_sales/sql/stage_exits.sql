@@ -1,4 +1,5 @@
 -- One row per period, deal and open stage: days of the stays that ended in the period, summed.
+-- excluded: opportunity_stage_history
 with stays as (
   select
     p.period_start,

@@ -1,4 +1,5 @@
 -- One row per case with a handled contact: the working seconds of all its contacts.
+-- excluded: cases
 with contacts as (
   select source_of_cases(source, case_id) as source, case_id, seconds
   from handled_contacts

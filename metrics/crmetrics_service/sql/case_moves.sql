@@ -1,5 +1,6 @@
 -- One row per move of a case into the category solved or out of it, with the case. A case that was
 -- solved when it was created moved into it then. Only what a history tells.
+-- excluded: cases
 with stays as (
   select
     source_of_cases(source, case_id) as source,

@@ -1,6 +1,7 @@
 -- One row per solved case with history: moves from solved to another status within the window after
 -- its first solve. A move that is solved again within an hour without a message of an agent was the
 -- customer's thanks and does not count.
+-- excluded: cases
 with stays as (
   select
     source_of_cases(source, case_id) as source,

@@ -1,5 +1,6 @@
 -- One row per stay of a case in a status that is not solved, with the case. Without any history only
 -- the present is known: an open case then has been so since the moment before as_of.
+-- excluded: cases
 with stays as (
   select
     source_of_cases(source, case_id) as source,

@@ -1,5 +1,6 @@
 -- One row per case whose last stay is solved: how long it waited for us, in seconds of the calendar
 -- and of the team's business hours. Waiting for the customer (pending) does not count.
+-- excluded: cases
 with stays as (
   select
     source_of_cases(source, case_id) as source,

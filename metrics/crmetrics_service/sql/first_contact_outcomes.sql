@@ -1,6 +1,7 @@
 -- materialized
 -- One row per solved case that a customer opened: contacts up to the first solve, whether it was
 -- ever escalated, when it was reopened and when the same person came back with the same trouble.
+-- excluded: cases
 with solved as (
   select *
   from solved_cases

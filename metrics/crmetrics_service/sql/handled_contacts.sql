@@ -1,6 +1,7 @@
 -- materialized
 -- One row per contact, the activities (legs) of one interaction: when its last leg ended, what it
 -- was, and the working seconds of all legs. talk_seconds is null when no leg has any.
+-- excluded: activities
 with legs as (
   select
     *,

@@ -1,5 +1,6 @@
 -- One row per completed activity of a human: planned and automated ones and those of integration
 -- users are no work of people.
+-- excluded: activities
 with completed as (
   select *, source_of_users(source, user_id) as user_source
   from live_activities

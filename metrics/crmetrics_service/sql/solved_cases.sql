@@ -2,6 +2,7 @@
 -- One row per case that was ever solved: its first solve, how often it was reopened (null without
 -- history), and the case; a case that is not loaded has only its history. Later changes of the case
 -- (case_updated_at) do not touch its solves.
+-- excluded: cases
 select
   s.source,
   s.case_id,

@@ -1,5 +1,6 @@
 -- One row per period and customer active at its end: whether the account answered any survey in the
 -- 365 days to the period's end.
+-- excluded: customers
 with customers as (
   select distinct p.period_start, p.period_end, s.source, s.account_id
   from periods p

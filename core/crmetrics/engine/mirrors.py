@@ -1,0 +1,188 @@
+"""Relations as they would be if only what quality rules left out were there (Q6).
+
+A model that says `-- excluded: cases` has rows that stand for cases: what of them was left out is
+found by reading the same model over the excluded cases, once for each reason, with the children
+that left with them. Everything else that the model reads stays as KPIs see it. The excluded rows
+are few, so that the mirror costs little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from crmetrics.catalog import Catalog
+from crmetrics.datasets import Dataset
+from crmetrics.engine.relations import Relations
+from crmetrics.warehouse.compute import ComputeSession
+from crmetrics.warehouse.placeholders import words
+
+_STATED = re.compile(r"^-- excluded: (\w+)$", re.MULTILINE)
+_HEAD = re.compile(r"create or replace temp (?:view|table) \w+ as\b")
+_CUSTOMERS = "customers"
+_DERIVED = {
+    "account_first_lead": "leads",
+    "case_solves": "cases",
+    "counted_order_items": "order_items",
+    "counted_orders": "orders",
+    "customer_cover": _CUSTOMERS,
+    "customer_first_days": _CUSTOMERS,
+    "customer_spells": _CUSTOMERS,
+    "lead_first_response": "leads",
+    "spend_by_day": "marketing_spend",
+}
+"""Derived relations and the dataset whose records make their rows."""
+
+_DEALS = {"orders": "opportunities", "order_items": "opportunity_items"}
+
+
+@dataclass
+class Mirrors:
+    """Writes mirrors of models, vectors and derived relations.
+
+    orders_from: what stands for orders.
+    """
+
+    catalog: Catalog
+    relations: Relations
+    session: ComputeSession
+    datasets: Mapping[str, Dataset]
+    orders_from: str
+
+    def mirror(self, relation: str, vectors: Mapping[str, str]) -> str:
+        """A query with the columns of `relation` and `_reason`; empty when nothing of it was left
+        out, or nobody says what its rows stand for.
+
+        vectors: name -> statement of the vectors that it is or reads.
+        """
+        vectors = {name: _query_of(statement) for name, statement in vectors.items()}
+        subject = self._subject(relation)
+        if not subject or subject not in self.datasets:
+            return ""
+        parts = []
+        for reason in self._reasons(subject):
+            rows = self._over(relation, subject, reason, vectors)
+            parts.append(f"select '{reason}' as _reason, * from (\n{rows})")
+        return "\nunion all by name\n".join(parts)
+
+    def _subject(self, relation: str) -> str:
+        name = relation.partition("__")[0]
+        if name in self.catalog.models:
+            found = _STATED.search(self.catalog.models[name].text)
+            return self._dataset(found[1]) if found else ""
+        if name in self.catalog.vectors:
+            return self._subject(self.catalog.vectors[name].relation)
+        return self._dataset(_DERIVED.get(name, name))
+
+    def _dataset(self, name: str) -> str:
+        if name == _CUSTOMERS:
+            models = {"subscription": "subscriptions", "purchase": "orders", "field": "accounts"}
+            name = models[self.session.customer_model]
+        return _DEALS.get(name, name) if self.orders_from == "opportunities" else name
+
+    def _reasons(self, subject: str) -> Iterator[str]:
+        held = self.session.inventory[subject]
+        counts = {
+            "deleted": held.deleted,
+            "test": held.test,
+            "merged": held.merged,
+            "spam": held.spam,
+            "parent": self._gone(self.datasets[subject]),
+        }
+        return (reason for reason, count in counts.items() if count)
+
+    def _gone(self, dataset: Dataset) -> int:
+        """Whether the parents of a dataset may have taken rows of it with them."""
+        parent = dataset.column(dataset.parent).references if dataset.parent else None
+        if not parent:
+            return 0
+        held = self.session.inventory[parent]
+        return (
+            held.deleted + held.test + held.merged + held.spam + self._gone(self.datasets[parent])
+        )
+
+    # --- one reason ------------------------------------------------------------------------------
+
+    def _over(self, relation: str, subject: str, reason: str, vectors: Mapping[str, str]) -> str:
+        """The relation over the rows of the subject that were left out for this reason."""
+        left_out = f"select id from excluded_{subject} where _reason = '{reason}'"
+        changed = {
+            f"live_{subject}": f"select * exclude (_reason) from excluded_{subject}"
+            f" where _reason = '{reason}'"
+        }
+        for child in self.datasets.values():
+            key = child.parent
+            if key and child.column(key).references == subject and child.name != subject:
+                changed[f"live_{child.name}"] = (
+                    f"select * exclude (_reason) from excluded_{child.name}"
+                    f" where _reason = 'parent' and {key} in ({left_out})"
+                )
+        bodies = self._bodies(relation, vectors)
+        known = {*bodies, *changed}
+        named = {name: known.intersection(words(body)) for name, body in bodies.items()}
+        ordered = [name for name in _in_order(named) if _reads(name, named, set(changed))]
+        if relation not in ordered:
+            return f"select * from {relation} where false"
+        steps = {**changed, **{name: bodies[name] for name in ordered}}
+        ctes = ",\n".join(f"{name} as (\n{body}\n)" for name, body in steps.items())
+        return f"with {ctes}\nselect * from {relation}\n"
+
+    def _bodies(self, relation: str, vectors: Mapping[str, str]) -> dict[str, str]:
+        """The queries of a relation and of everything it is made of, by name."""
+        found: dict[str, str] = {}
+        waiting = [relation]
+        while waiting:
+            name = waiting.pop()
+            if name in found or name.startswith(("live_", "excluded_", "gone_", "merged_")):
+                continue
+            body = self._body(name, vectors)
+            if body:
+                found[name] = body
+                waiting += sorted(words(body) - found.keys())
+        return found
+
+    def _body(self, name: str, vectors: Mapping[str, str]) -> str:
+        if name in vectors:
+            return vectors[name]
+        if name in self.relations.made:
+            return self.relations.made[name]
+        if name not in self.session.relations:
+            return ""
+        return _query_of(self.session.text(name))
+
+
+def _query_of(statement: str) -> str:
+    """The query of a statement that makes a view or table; empty for a macro."""
+    head = _HEAD.search(statement)
+    return statement[head.end() :] if head else ""
+
+
+def _in_order(named: Mapping[str, set[str]]) -> list[str]:
+    """The names, each after those it names."""
+    found: dict[str, None] = {}
+
+    def visit(name: str) -> None:
+        if name in found or name not in named:
+            return
+        for other in sorted(named[name] - {name}):
+            visit(other)
+        found[name] = None
+
+    for name in named:
+        visit(name)
+    return list(found)
+
+
+def _reads(name: str, named: Mapping[str, set[str]], wanted: set[str]) -> bool:
+    """True when a relation reads any of these, directly or through others."""
+    seen: set[str] = set()
+    waiting = [name]
+    while waiting:
+        at = waiting.pop()
+        if at in wanted:
+            return True
+        if at not in seen:
+            seen.add(at)
+            waiting += named.get(at, ())
+    return False

@@ -1,0 +1,228 @@
+"""What quality rules left out of KPIs over models, vectors and derived views (rule Q6)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crmetrics.engine import Project
+from crmetrics.testing.data import SampleCrm
+from crmetrics.testing.examples import read_tables
+from crmetrics.testing.projects import load_tables, write_project
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+PACKS = ("sales", "retention", "revenue", "marketing", "service", "adoption")
+REASONS = ("excluded_deleted", "excluded_test", "excluded_spam", "excluded_parent", "merged")
+
+
+def _project(folder: Path, text: str, **settings: Any) -> Project:
+    write_project(folder, {}, packs=PACKS, settings=settings)
+    load_tables(folder, read_tables(text))
+    return Project(folder, environ={}, now=lambda: NOW)
+
+
+def _left_out(project: Project, kpi: str, **asked: Any) -> dict[str, float]:
+    (row,) = project.query([kpi], **{"period": "2026-01", **asked}).to_pylist()
+    return {name: count for name, count in row["coverage"] if name in REASONS}
+
+
+ORDERS = """
+@accounts
+id,segment,is_deleted
+A,big,false
+B,small,false
+X,big,true
+@orders
+id,account_id,ordered_at,status,total_amount,is_deleted,is_test
+kept,A,2026-01-05,paid,10,false,false
+gone,A,2026-01-06,paid,10,true,false
+draft,A,2026-01-06,draft,10,true,false
+trial,B,2026-01-07,paid,10,false,true
+before,A,2025-12-07,paid,10,true,false
+of a gone account,X,2026-01-08,paid,10,false,false
+@order_items
+order_id,product_id,quantity,total_amount
+kept,p,1,10
+gone,p,1,6
+gone,q,1,4
+trial,p,1,10
+"""
+
+
+def test_orders_that_would_have_counted_are_counted_by_reason(tmp_path: Path) -> None:
+    project = _project(tmp_path, ORDERS)
+    found = {"excluded_deleted": 1, "excluded_test": 1, "excluded_parent": 1}
+    assert _left_out(project, "revenue") == found
+    assert _left_out(project, "average_deal_size.average_order_value") == found
+    # By product the lines count that left with their orders.
+    assert _left_out(project, "items_per_order") == {"excluded_deleted": 2, "excluded_test": 1}
+
+
+def test_left_out_rows_are_those_of_the_period_and_the_group(tmp_path: Path) -> None:
+    project = _project(tmp_path, ORDERS)
+    assert _left_out(project, "revenue", period="2025-12") == {"excluded_deleted": 1}
+    rows = project.query(["revenue"], period="2026-01", by=["segment"]).to_pylist()
+    found = {dict(row["segment"])["segment"]: dict(row["coverage"]) for row in rows}
+    assert found["big"]["excluded_deleted"] == 1
+    assert "excluded_test" not in found["big"]
+
+
+def test_what_was_left_out_is_told_where_nothing_is_left(tmp_path: Path) -> None:
+    text = """
+@opportunities
+id,created_at,close_date,is_closed,is_won,amount,is_deleted,owner_id
+1,2025-01-01,2025-12-10,true,true,10,false,u
+2,2026-01-01,2026-01-10,true,true,10,true,u
+"""
+    project = _project(tmp_path, text)
+    (won,) = project.query(["won_amount"], period="2026-01").to_pylist()
+    assert (won["value"], dict(won["coverage"])) == (0, {"excluded_deleted": 1})
+    (rate,) = project.query(["win_rate"], period="2026-01").to_pylist()
+    assert (rate["value"], rate["status"]) == (None, "no_data")
+    assert dict(rate["coverage"]) == {"excluded_deleted": 1}
+    assert project.query(["won_amount"], period="2026-01", by=["owner_id"]).num_rows == 0
+
+
+def test_won_deals_that_stand_for_orders_are_counted(tmp_path: Path) -> None:
+    text = """
+@opportunities
+id,account_id,created_at,close_date,is_closed,is_won,amount,is_deleted
+1,A,2026-01-01,2026-01-10,true,true,10,false
+2,A,2026-01-01,2026-01-10,true,true,10,true
+3,A,2026-01-01,2026-01-10,true,false,10,true
+"""
+    project = _project(tmp_path, text, orders_from="opportunities")
+    assert _left_out(project, "revenue") == {"excluded_deleted": 1}
+
+
+def test_customers_of_excluded_subscriptions_are_counted_where_they_would_have_been(
+    tmp_path: Path,
+) -> None:
+    text = """
+@subscriptions
+id,account_id,start_date,end_date,mrr,is_deleted,is_test
+1,A,2025-01-01,,10,false,false
+2,B,2025-01-01,2026-01-10,10,true,false
+3,C,2026-01-10,,10,true,false
+4,D,2025-01-01,,10,false,true
+"""
+    project = _project(tmp_path, text)
+    # B is there at the opening only, C at the closing only, D at both.
+    deleted_and_test = {"excluded_deleted": 1, "excluded_test": 1}
+    assert _left_out(project, "active_customers") == deleted_and_test
+    assert _left_out(project, "customer_retention_rate") == deleted_and_test
+    assert _left_out(project, "gross_revenue_retention") == deleted_and_test
+    assert _left_out(project, "new_customers") == {"excluded_deleted": 1}
+    rows = project.query(["net_new_mrr"], period="2026-01").to_pylist()
+    # D moved nothing.
+    assert [dict(row["coverage"]) for row in rows] == [{"excluded_deleted": 2}]
+
+
+def test_cases_with_their_history_are_counted_once(tmp_path: Path) -> None:
+    text = """
+@cases
+id,created_at,is_closed,is_deleted,is_test,merged_into_id,team
+1,2025-12-20,false,false,false,,one
+2,2025-12-20,false,true,false,,one
+3,2025-12-20,false,false,true,,two
+4,2025-12-20,false,true,false,1,one
+5,2025-12-20,true,true,false,,one
+@case_status_history
+case_id,status_category,entered_at,exited_at
+1,open,2025-12-20,
+2,new,2025-12-20,2025-12-22
+2,open,2025-12-22,
+3,open,2025-12-20,
+4,open,2025-12-20,
+5,open,2025-12-20,2026-01-15
+5,solved,2026-01-15,
+"""
+    project = _project(tmp_path, text)
+    found = {"excluded_deleted": 1, "excluded_test": 1, "merged": 1}
+    assert _left_out(project, "case_backlog") == found
+    solved = _left_out(project, "resolution_time.first_resolution")
+    assert solved == {"excluded_deleted": 1}
+    rows = project.query(["case_backlog"], period="2026-01", by=["team"]).to_pylist()
+    teams = {dict(row["segment"])["team"]: dict(row["coverage"]) for row in rows}
+    assert {key: teams["one"].get(key) for key in found} == {
+        "excluded_deleted": 1,
+        "excluded_test": None,
+        "merged": 1,
+    }
+
+
+def test_excluded_records_of_a_model_are_listed(tmp_path: Path) -> None:
+    rows = _project(tmp_path, ORDERS).rows("revenue", period="2026-01").to_pylist()
+    assert {row["record"]: row["coverage"] for row in rows} == {
+        "kept": [],
+        "gone": ["excluded_deleted"],
+        "trial": ["excluded_test"],
+        "of a gone account": ["excluded_parent"],
+    }
+
+
+def test_a_teams_own_model_says_what_its_rows_stand_for(tmp_path: Path) -> None:
+    own = """
+kpis:
+  big_orders:
+    title: Big orders
+    unit: count
+    better: higher
+    from: big_orders
+    time: booked_on
+    value: count(*)
+    covered_by: [orders.ordered_at]
+"""
+    project = _project(tmp_path, ORDERS)
+    (tmp_path / "metrics" / "sql").mkdir(parents=True)
+    (tmp_path / "metrics" / "own.yaml").write_text(own, encoding="utf-8")
+    (tmp_path / "metrics" / "sql" / "big_orders.sql").write_text(
+        "-- excluded: orders\nselect * from counted_orders where amount >= 10", encoding="utf-8"
+    )
+    assert _left_out(project, "big_orders") == {
+        "excluded_deleted": 1,
+        "excluded_test": 1,
+        "excluded_parent": 1,
+    }
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, SampleCrm]:
+    crm = SampleCrm(seed=7)
+    folder = tmp_path_factory.mktemp("excluded")
+    write_project(folder, {}, packs=PACKS)
+    load_tables(folder, crm.tables)
+    return Project(folder, environ={}, now=lambda: NOW), crm
+
+
+@pytest.mark.parametrize(
+    ("kpi", "dataset", "day", "counts"),
+    [
+        ("average_deal_size.average_order_value", "orders", "ordered_at",
+         lambda row: row["status"] not in ("draft", "cancelled")),
+        ("campaign_volume.sends_per_person", "campaign_members", "sent_at", lambda row: True),
+    ],
+)  # fmt: skip
+def test_counts_of_the_sample_are_those_of_its_raw_rows(
+    kpi: str, dataset: str, day: str, counts: Any, sample: tuple[Project, SampleCrm]
+) -> None:
+    project, crm = sample
+    for year in (2023, 2024, 2025):
+        left_out = [
+            row
+            for row in crm.tables[dataset].to_pylist()
+            if (row["is_deleted"] or row["is_test"])
+            and row[day] is not None
+            and row[day].year == year
+            and counts(row)
+        ]
+        expected = {
+            "excluded_deleted": sum(row["is_deleted"] for row in left_out),
+            "excluded_test": sum(row["is_test"] and not row["is_deleted"] for row in left_out),
+        }
+        (row,) = project.query([kpi], period=str(year)).to_pylist()
+        found = dict(row["coverage"])
+        assert {name: found.get(name, 0) for name in expected} == expected
