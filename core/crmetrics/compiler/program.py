@@ -6,19 +6,16 @@ views, then the small tables of periods, then one statement per row set, then th
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
-from crmetrics.catalog import NOWHERE, Catalog, Kpi, Measure, Segment, Vector
+from crmetrics.catalog import Catalog, Kpi, Measure, Vector
 from crmetrics.compiler import expressions
 from crmetrics.compiler.assemble import Assembler, Labelled, final_select, result_select
 from crmetrics.compiler.excluded import excluded_counts
 from crmetrics.compiler.fact import Surroundings
+from crmetrics.compiler.hashing import definition_hash, named_segments
 from crmetrics.compiler.needs import Needs, Supplied
 from crmetrics.compiler.plan import Part, Planner
 from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
@@ -340,7 +337,7 @@ class Compiler:
             is_rate=_is_rate(part, unit),
             min_sample=self._min_sample(requested.kpi, part, unit),
             maturing=self._maturing(part),
-            definition_hash=definition_hash(requested, part, self.planner.catalog),
+            definition_hash=definition_hash(requested.kpi.unit, part, self.planner.catalog),
             is_assumed=self.supplied.reads_assumed_ends(part),
             uncovered=() if undated else self._uncovered(part),
             undated_status=undated,
@@ -461,40 +458,6 @@ def _is_rate(part: Part, unit: str) -> bool:
         expressions.text(sql).lower().startswith("count(")
         for sql in (measure.numerator, measure.denominator)
     )
-
-
-def definition_hash(requested: Requested, part: Part, catalog: Catalog) -> str:
-    """Twelve hex digits that change when anything changes that makes the number: expressions,
-    models and settings (Q3)."""
-    content = _content(part, catalog)
-    content["unit"] = requested.kpi.unit
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _content(part: Part, catalog: Catalog) -> dict[str, Any]:
-    measure = replace(part.measure, places={}, alternatives=())
-    model = catalog.models.get(measure.relation.partition("__")[0])
-    vector = catalog.vectors.get(measure.relation)
-    text = repr(replace(vector, place=NOWHERE)) if vector else ""
-    segments = {
-        each.name: [*each.groups.items(), each.otherwise]
-        for each in named_segments(repr(measure), catalog)
-    }
-    return {
-        "measure": repr(measure),
-        "model": model.text if model else text,
-        "settings": {key: str(value) for key, value in sorted(part.settings.items())
-                     if key in measure.settings},
-        "inputs": {name: _content(child, catalog) for name, child in part.inputs.items()},
-        **({"segments": segments} if segments else {}),
-    }  # fmt: skip
-
-
-def named_segments(measure: str, catalog: Catalog) -> list[Segment]:
-    """The segments that a measure names in its expressions."""
-    segments = catalog.segments.values()
-    return [each for each in segments if re.search(rf"\b{each.name}\b", measure)]
 
 
 def _number(value: int | None) -> str:
