@@ -105,7 +105,23 @@ class DatasetRead:
             removals.skip(self.reaches)
         else:
             removals.tell(self.reaches)
+            self._tell_leavers()
         self._save(removals)
+
+    def _tell_leavers(self) -> None:
+        """Records that changed so that they no longer meet the conditions of their dataset: no
+        query for changes shows them, and nothing deleted them."""
+        import pyarrow as pa
+
+        for reach in self.reaches:
+            conditions = self._conditions(reach)
+            if not conditions or not reach.cursor or reach.stream.relation:
+                continue
+            window = Window(reach.cursor, self._request.since, self._request.until)
+            left = f"(NOT ({' AND '.join(conditions)}))"
+            query = Query(reach.stream.object, {"Id": pa.string()}, (left,), window)
+            for batch in self._transport.batches(query, self._request.started):
+                self._request.delete([str(name) for name in batch.column("Id").to_pylist()])
 
     def _rows(self, reach: Reach) -> Iterator[pa.RecordBatch]:
         raw = self._assembled(reach) if reach.is_assembled else self._plain(reach)

@@ -290,6 +290,35 @@ def test_a_membership_in_the_bin_is_not_the_first_campaign(
     assert site.rows("leads", "campaign_id") == [(second,)]
 
 
+def test_a_record_that_no_longer_meets_the_condition_of_its_dataset_leaves_it(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    ids = accounts(salesforce, 3)
+    site.datasets = {"accounts": {"where": "Industry != 'none'"}}
+    site.synced()
+    assert site.ids("accounts") == ids
+    salesforce.org.update(ids[1], Industry="none")
+    site.later(hours=1)
+    site.synced()
+    assert site.ids("accounts") == [ids[0], ids[2]]
+    salesforce.org.update(ids[1], Industry="again")
+    site.later(hours=1)
+    site.synced()
+    assert site.ids("accounts") == ids
+
+
+def test_a_cost_that_is_taken_back_is_no_spend(site: Site, salesforce: SalesforceSimulator) -> None:
+    site.only = ("marketing_spend",)
+    campaign = salesforce.org.create("Campaign", Name="Fair", ActualCost=100)
+    site.later(hours=1)
+    site.synced()
+    assert site.ids("marketing_spend") == [campaign]
+    salesforce.org.update(campaign, ActualCost=None)
+    site.later(hours=1)
+    site.synced()
+    assert site.ids("marketing_spend") == []
+
+
 def test_a_user_left_when_that_was_first_seen(site: Site, salesforce: SalesforceSimulator) -> None:
     site.only = ("users",)
     user = salesforce.org.create("User", Username="ann", IsActive=True, UserType="Standard")
