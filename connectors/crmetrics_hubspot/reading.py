@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -14,7 +15,7 @@ from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import UnavailableError
 from crmetrics_hubspot.history import DEAL_PROPERTIES, TICKET_PROPERTIES, history_reader
 from crmetrics_hubspot.leads import stage_entries
-from crmetrics_hubspot.objects import PAGE, Objects
+from crmetrics_hubspot.objects import Objects
 from crmetrics_hubspot.records import RecordReader, texts_of
 from crmetrics_hubspot.streams import Stream
 from crmetrics_hubspot.values import INSTANT, Misfits, compute, typed
@@ -104,6 +105,7 @@ class DatasetRead:
         followed = DEAL_PROPERTIES if kind == "deals" else TICKET_PROPERTIES
         objects = Objects(self._account.api, kind, ("hs_object_id",), followed)
         yield from reader.batches(self._bodies(objects))
+        yield from reader.batches(self._came_back(objects))
         reader.tell()
         self._save()
 
@@ -163,12 +165,23 @@ class DatasetRead:
             )
 
         yield from reader.batches(objects.archived(), keeps=is_new)
+        yield from reader.batches(self._restored(objects, here), at=self._started)
+
+    def _came_back(self, objects: Objects) -> Iterator[bytes]:
+        """The records that were in the recycle bin at the last read, and are no longer."""
+        plain = Objects(objects.api, objects.kind, ("hs_object_id",))
+        here = [
+            str(record["id"]) for body in plain.archived() for record in json.loads(body)["results"]
+        ]
+        return self._restored(objects, here)
+
+    def _restored(self, objects: Objects, here: list[str]) -> Iterator[bytes]:
+        """As above. here: the ids in the recycle bin now; they are remembered."""
         before = self._before.archived.get(objects.kind, [])
-        back = sorted(set(before) - set(here))
-        for start in range(0, len(back), PAGE):
-            bodies = [objects.of(back[start : start + PAGE])]
-            yield from reader.batches(bodies, at=self._started)
         self._now[objects.kind] = sorted(here, key=len)[:_KEPT_ARCHIVED]
+        back = sorted(set(before) - set(here))
+        for start in range(0, len(back), objects.page):
+            yield objects.of(back[start : start + objects.page])
 
     def _save(self) -> None:
         refreshed = self._started if self.is_refresh else self._before.refreshed

@@ -214,6 +214,22 @@ def test_archived_records_come_as_deleted_and_come_back_when_restored(
     assert back["updated_at"] == STARTED
 
 
+def test_the_history_of_a_deal_comes_back_with_it(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    ids = deals(service, 2, STARTED - 3 * DAY)
+    service.account.archive("deals", ids[0], STARTED - 2 * DAY)
+    connector = connect(service)
+    columns = ("opportunity_id", "stage", "entered_at")
+    with CollectingRequest("opportunity_stage_history", columns=columns) as first:
+        found = collect(first, connector)
+    assert found["opportunity_id"].to_pylist() == [ids[1]]
+    service.account.restore("deals", ids[0])
+    with read_since(first, STARTED) as second:
+        found = collect(second, connector)
+    assert found["opportunity_id"].to_pylist() == [ids[0]]
+
+
 @pytest.mark.parametrize("keeps_id", [False, True])
 def test_merged_records_point_to_the_one_that_took_their_place(
     service: HubSpotSimulator, connect: Connect, keeps_id: bool
