@@ -17,6 +17,7 @@ from benchmarks import (
     hubspot_pages,
     json_pages,
     one_kpi,
+    postgres_sink,
     sales_pack,
     startup,
     twelve_kpis,
@@ -35,6 +36,7 @@ def parts(*, is_quick: bool) -> Iterator[Callable[[], list[Line]]]:
     yield lambda: comparing.measure(sales_pack.CASE, "S", 5)
     yield lambda: comparing.measure(twelve_kpis.CASE, "S", 5)
     if not is_quick:
+        yield lambda: postgres_sink.measure(1_000_000, 3)
         yield lambda: comparing.measure(sales_pack.CASE, "M", 3)
         yield lambda: comparing.measure(sales_pack.CASE, "M", 3, one_currency=True)
         yield lambda: comparing.measure(twelve_kpis.CASE, "M", 3)

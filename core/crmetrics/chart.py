@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from importlib import resources
 from itertools import groupby
 from pathlib import Path
 
@@ -85,7 +84,7 @@ def render_png(svg: str, *, scale: float = 2.0) -> bytes:
         raise ChartError(
             "charts need the extra 'charts': pip install 'crmetrics[charts]'"
         ) from None
-    fonts = Path(str(resources.files("crmetrics"))) / "fonts"
+    fonts = Path(__file__).parent / "fonts"
     picture: bytes = bytes(
         resvg_py.svg_to_bytes(
             svg_string=svg,

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import pluggy
 
-from crmetrics import chart, chat, export, http, layout
+from crmetrics import export, http
 from crmetrics.datasets import Column, ColumnType, Dataset
 from crmetrics.errors import (
     ConfigError,
@@ -57,6 +57,8 @@ from crmetrics.storage import SourceStorage
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from crmetrics import chart, chat, layout
 
 __all__ = [
     "API_VERSION",
@@ -110,6 +112,16 @@ __all__ = [
 API_VERSION = 1
 """Major version of this contract. A plugin module may state `crmetrics_api_version = 1`; a plugin
 that states another major version is refused with a message that names both."""
+
+_WHERE_USED = frozenset({"chart", "chat", "layout"})
+
+
+def __getattr__(name: str) -> Any:
+    """What only chat sinks need is imported when one of them does."""
+    if name in _WHERE_USED:
+        return import_module(f"crmetrics.{name}")
+    raise AttributeError(f"module 'crmetrics.plugin' has no attribute {name!r}")
+
 
 hookimpl = pluggy.HookimplMarker("crmetrics")
 """Marks a function as an implementation of one of the hooks in `crmetrics.hookspecs`."""
