@@ -228,7 +228,8 @@ class MarketingRecount(Facts):
             credited = sends[:1] if only_first else sorted(set(sends))
             for campaign in credited:
                 part = {"revenue": deal.usd / len(credited)}
-                found.append(Item(self.of_campaign(campaign), part))
+                groups = {**self.of_campaign(campaign), "segment": deal.segment}
+                found.append(Item(groups, part))
         return found
 
     def first_touch(self, span: Span) -> list[Item]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -304,11 +304,13 @@ def test_the_other_checks_of_the_data_equal_the_recount(
     _assert_same(found[names[1]], passed)
 
 
+@pytest.mark.parametrize("days", [0, 17, 45, 200])
 def test_open_records_are_stale_when_unchanged_for_90_days_before_as_of(
-    project: Project, crm: SampleCrm, truth: AdoptionRecount
+    days: int, project: Project, crm: SampleCrm, truth: AdoptionRecount
 ) -> None:
     name = "data_completeness_rate.stale_rate"
-    (row,) = project.query([name], period="2025-12", as_of=crm.exported_at).to_pylist()
+    as_of = crm.exported_at + timedelta(days=days)
+    (row,) = project.query([name], period="2025-12", as_of=as_of).to_pylist()
     end = truth.instant(truth.end)
     opened = [
         record
@@ -322,10 +324,9 @@ def test_open_records_are_stale_when_unchanged_for_90_days_before_as_of(
         if record["created_at"] < end and not record["is_closed"]
     ]
     stale = [
-        record
-        for record in opened
-        if (crm.exported_at - record["updated_at"]).total_seconds() > 90 * 86400
+        record for record in opened if (as_of - record["updated_at"]).total_seconds() > 90 * 86400
     ]
+    assert len(stale) > 0
     assert row["denominator"] == len(opened)
     assert row["value"] == pytest.approx(len(stale) / len(opened))
 
