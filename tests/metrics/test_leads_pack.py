@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from crmetrics.testing import PackContract
 from crmetrics.testing.data import SampleCrm
 from crmetrics.testing.data.facts import Facts, Span
 from crmetrics.testing.projects import load_tables, write_project
+from metrics.comparing import assert_same, by_kpi
 from metrics.leads_records import CHANNEL_TO_SOURCE, Preparation, Records
 from metrics.leads_recount import BUSINESS_HOURS, COUNTS, FIGURES, source_figures
 
@@ -105,27 +106,7 @@ def records(crm: SampleCrm, facts: Facts) -> Records:
 @pytest.fixture(scope="module")
 def monthly(project: Project, crm: SampleCrm) -> Mapping[str, Mapping[date, Any]]:
     table = project.query(list(FIGURES), start=crm.start, end=crm.end, grain="month")
-    return _by_kpi(table.to_pylist(), lambda row: row["period_start"])
-
-
-def _by_kpi(
-    rows: list[dict[str, Any]], key: Callable[[dict[str, Any]], Any]
-) -> dict[str, dict[Any, Any]]:
-    found: dict[str, dict[Any, Any]] = {}
-    for row in rows:
-        name = f"{row['kpi']}.{row['variant']}" if row["variant"] else row["kpi"]
-        found.setdefault(name, {})[key(row)] = row["value"]
-    return found
-
-
-def _assert_same(found: Mapping[Any, Any], expected: Mapping[Any, Any], what: object = "") -> None:
-    """The same keys, nulls in the same places, and equal numbers."""
-    assert found.keys() == expected.keys(), what
-    empty = {key for key, value in expected.items() if value is None}
-    assert {key for key, value in found.items() if value is None} == empty, what
-    numbers = {key: value for key, value in expected.items() if value is not None}
-    assert numbers, f"{what}: the recount says nothing"
-    assert {key: found[key] for key in numbers} == pytest.approx(numbers, rel=1e-9, abs=1e-6), what
+    return by_kpi(table.to_pylist(), lambda row: row["period_start"])
 
 
 @pytest.mark.parametrize("kpi", FIGURES)
@@ -133,7 +114,7 @@ def test_a_kpi_equals_the_recount_of_the_sample_in_every_month(
     kpi: str, monthly: Mapping[str, Mapping[date, Any]], records: Records, facts: Facts
 ) -> None:
     expected = {span.start: FIGURES[kpi](records, span)[0] for span in facts.spans()}
-    _assert_same(monthly[kpi], expected, kpi)
+    assert_same(monthly[kpi], expected, kpi)
 
 
 @in_new_york
@@ -144,7 +125,7 @@ def test_groups_equal_the_recount_row_by_row(
     names = GROUPS[dimension]
     table = project.query(names, start=crm.start, end=crm.end, grain="quarter", by=[dimension])
     rows = [row for row in table.to_pylist() if row["segment"]]
-    found = _by_kpi(rows, lambda row: (row["period_start"], dict(row["segment"])[dimension]))
+    found = by_kpi(rows, lambda row: (row["period_start"], dict(row["segment"])[dimension]))
     groups = records.by(dimension)
     for name in names:
         answers = {
@@ -153,7 +134,7 @@ def test_groups_equal_the_recount_row_by_row(
             for group, own in groups.items()
         }
         expected = {key: value for key, (value, rows) in answers.items() if rows}
-        _assert_same(found[name], expected, (dimension, name))
+        assert_same(found[name], expected, (dimension, name))
 
 
 @in_new_york
@@ -177,7 +158,7 @@ def _assert_sources(rows: list[dict[str, Any]], records: Records, spans: Sequenc
             for span in spans
             for source, value in source_figures(records, span).get(variant, {}).items()
         }
-        _assert_same(found[variant], expected, variant)
+        assert_same(found[variant], expected, variant)
 
 
 @in_new_york
@@ -198,7 +179,7 @@ def test_the_effectiveness_within_segments_equals_the_recount_of_each(
             for span in facts.spans("year")
             for source, value in source_figures(own, span).get(variant, {}).items()
         }
-        _assert_same(found[variant], expected, variant)
+        assert_same(found[variant], expected, variant)
 
 
 def test_the_recounts_exercise_every_kpi(
@@ -224,4 +205,4 @@ def test_counts_beside_the_values_equal_the_recount(
             found.setdefault(f"{row['kpi']}/{name}", {})[row["period_start"]] = count
     for name, count_in in COUNTS.items():
         counts = {span.start: count_in(records, span) for span in facts.spans()}
-        _assert_same(found[name], {day: count for day, count in counts.items() if count}, name)
+        assert_same(found[name], {day: count for day, count in counts.items() if count}, name)

@@ -14,6 +14,7 @@ from crmetrics.testing import PackContract
 from crmetrics.testing.data import SampleCrm
 from crmetrics.testing.data.facts import share
 from crmetrics.testing.projects import load_tables, write_project
+from metrics.comparing import assert_same, name_of
 from metrics.marketing_recount import ALWAYS_BY, FIGURES, Item, MarketingRecount, Rows, Value, added
 from metrics.revenue_orders import ALL, OrderRecount
 
@@ -79,10 +80,6 @@ def project(crm: SampleCrm, tmp_path_factory: pytest.TempPathFactory) -> Project
     return Project(directory, environ={}, now=lambda: NOW)
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    return f"{row['kpi']}.{row['variant']}" if row["variant"] else str(row["kpi"])
-
-
 def _found(
     project: Project, crm: SampleCrm, names: Sequence[str], by: Sequence[str] = ()
 ) -> dict[str, dict[Any, Any]]:
@@ -93,18 +90,8 @@ def _found(
         segment = dict(row["segment"])
         group = tuple(segment[name] for name in by if name in segment)
         if len(group) == len(by):  # a period without any group of its own has a row without one
-            found[_name(row)][row["period_start"], *group] = row["value"]
+            found[name_of(row)][row["period_start"], *group] = row["value"]
     return found
-
-
-def _assert_same(found: Mapping[Any, Any], expected: Mapping[Any, Any], what: object = "") -> None:
-    """The same keys, nulls in the same places, and equal numbers."""
-    assert found.keys() == expected.keys(), what
-    empty = {key for key, value in expected.items() if value is None}
-    assert {key for key, value in found.items() if value is None} == empty, what
-    numbers = {key: value for key, value in expected.items() if value is not None}
-    assert numbers, f"the recount says nothing: {what}"
-    assert {key: found[key] for key in numbers} == pytest.approx(numbers, rel=1e-8, abs=1e-6), what
 
 
 def _split(truth: MarketingRecount, rows: Rows, value: Value, *by: str) -> dict[Any, Any]:
@@ -124,7 +111,7 @@ def test_every_kpi_equals_the_recount_in_every_month(
     found = _found(project, crm, list(FIGURES))
     for name, (rows, value) in FIGURES.items():
         expected = {(span.start,): value(truth.items(rows, span)) for span in truth.spans()}
-        _assert_same(found[name], expected, name)
+        assert_same(found[name], expected, name)
 
 
 @pytest.mark.parametrize("group", list(BY_GROUP))
@@ -134,7 +121,7 @@ def test_groups_equal_the_recount_row_by_row(
     found = _found(project, crm, BY_GROUP[group], [group])
     for name in BY_GROUP[group]:
         rows, value = FIGURES[name]
-        _assert_same(found[name], _split(truth, rows, value, group), (name, group))
+        assert_same(found[name], _split(truth, rows, value, group), (name, group))
 
 
 def test_figures_with_a_dimension_of_their_own_equal_the_recount(
@@ -142,7 +129,7 @@ def test_figures_with_a_dimension_of_their_own_equal_the_recount(
 ) -> None:
     for name, (dimension, rows, value) in ALWAYS_BY.items():
         found = _found(project, crm, [name], [dimension])
-        _assert_same(found[name], _split(truth, rows, value, dimension), name)
+        assert_same(found[name], _split(truth, rows, value, dimension), name)
 
 
 def test_orders_by_channel_equal_the_recount_and_shares_are_of_all_orders(
@@ -157,7 +144,7 @@ def test_orders_by_channel_equal_the_recount_and_shares_are_of_all_orders(
             (start, channel, kind): number
             for (start, kind, channel), number in _split(truth, rows, value, *by).items()
         }
-        _assert_same(found[name], expected, name)
+        assert_same(found[name], expected, name)
     shares: dict[Any, float] = {}
     for (start, _, kind), number in found[names[2]].items():
         shares[start, kind] = shares.get((start, kind), 0) + number
@@ -204,7 +191,7 @@ def test_the_net_return_takes_the_gross_margin_of_the_same_month(
         items, margin = truth.returns(span), share(costed - cost, costed)
         revenue, spend = added(items, "revenue"), added(items, "spend")
         expected[(span.start,)] = None if margin is None else (revenue * margin - spend) / spend
-    _assert_same(found["marketing_roi.net"], expected)
+    assert_same(found["marketing_roi.net"], expected)
 
 
 def test_coverage_says_what_the_numbers_leave_out(

@@ -17,6 +17,7 @@ from crmetrics.testing import PackContract
 from crmetrics.testing.data import SampleCrm
 from crmetrics.testing.data.truth import BY_GROUP, FIGURES
 from crmetrics.testing.projects import load_tables, write_project
+from metrics.comparing import assert_same, by_kpi
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KPIS = [name for name in FIGURES if name != "lost_count"]
@@ -49,24 +50,7 @@ def project(crm: SampleCrm, zone: str, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module")
 def monthly(project: Project, crm: SampleCrm) -> Mapping[str, Mapping[date, Any]]:
     table = project.query(KPIS, start=crm.start, end=crm.end, grain="month")
-    return _by_kpi(table.to_pylist(), lambda row: row["period_start"])
-
-
-def _assert_same(found: Mapping[Any, Any], expected: Mapping[Any, Any], what: object = "") -> None:
-    """The same keys, nulls in the same places, and equal numbers."""
-    assert found.keys() == expected.keys(), what
-    empty = {key for key, value in expected.items() if value is None}
-    assert {key for key, value in found.items() if value is None} == empty, what
-    numbers = {key: value for key, value in expected.items() if value is not None}
-    assert {key: found[key] for key in numbers} == pytest.approx(numbers, rel=1e-9, abs=1e-6), what
-
-
-def _by_kpi(rows: list[dict[str, Any]], key: Any) -> dict[str, dict[Any, Any]]:
-    found: dict[str, dict[Any, Any]] = {}
-    for row in rows:
-        name = f"{row['kpi']}.{row['variant']}" if row["variant"] else row["kpi"]
-        found.setdefault(name, {})[key(row)] = row["value"]
-    return found
+    return by_kpi(table.to_pylist(), lambda row: row["period_start"])
 
 
 @pytest.mark.parametrize("kpi", KPIS)
@@ -75,7 +59,7 @@ def test_a_kpi_equals_the_recount_of_the_sample_in_every_month(
 ) -> None:
     expected = crm.truth_in(zone).figure(kpi)
     assert any(value is not None for value in expected.values()), "the recount says nothing"
-    _assert_same(monthly[kpi], expected)
+    assert_same(monthly[kpi], expected)
 
 
 @pytest.mark.parametrize("group", ["team", "segment"])
@@ -85,11 +69,11 @@ def test_groups_equal_the_recount_row_by_row(
     truth = crm.truth_in(zone)
     names = [name for name in BY_GROUP if name != "lost_count"]
     table = project.query(names, start=crm.start, end=crm.end, grain="month", by=[group])
-    found = _by_kpi(
+    found = by_kpi(
         table.to_pylist(), lambda row: (row["period_start"], dict(row["segment"])[group])
     )
     for name in names:
-        _assert_same(found[name], truth.groups(name, group), name)
+        assert_same(found[name], truth.groups(name, group), name)
 
 
 @pytest.mark.parametrize("variant", ["", "mean", "p90", "won_only"])
@@ -103,7 +87,7 @@ def test_time_in_stage_equals_the_recount(
         for row in table.to_pylist()
         if row["segment"]
     }
-    _assert_same(found, crm.truth_in(zone).stage_duration(variant))
+    assert_same(found, crm.truth_in(zone).stage_duration(variant))
 
 
 def _quarters(crm: SampleCrm) -> Iterator[tuple[str, date, date]]:
@@ -128,10 +112,10 @@ def test_quarters_and_years_equal_the_recount(project: Project, crm: SampleCrm, 
     truth = crm.truth_in(zone)
     for grain in ("quarter", "year"):
         table = project.query(KPIS, start=crm.start, end=crm.end, grain=grain)
-        found = _by_kpi(table.to_pylist(), lambda row: row["period_start"])
+        found = by_kpi(table.to_pylist(), lambda row: row["period_start"])
         for kpi in KPIS:
             expected = truth.figure(kpi, grain=grain)  # type: ignore[arg-type]
-            _assert_same(found[kpi], expected, (kpi, grain))
+            assert_same(found[kpi], expected, (kpi, grain))
 
 
 def test_the_products_parts_add_up_to_the_won_amount(project: Project, crm: SampleCrm) -> None:
@@ -235,7 +219,7 @@ def test_won_amounts_of_other_days_and_rates(
     )
     expected = {month: value or 0 for month, value in rows if crm.start <= month < crm.end}
     found = {m: v for m, v in _monthly_values(project, crm, name).items() if v or m in expected}
-    _assert_same(found, expected, name)
+    assert_same(found, expected, name)
 
 
 def test_velocity_with_the_deals_worked(project: Project, crm: SampleCrm, by_hand: Any) -> None:

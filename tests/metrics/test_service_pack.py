@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,6 +13,7 @@ from crmetrics.testing import PackContract
 from crmetrics.testing.data import SampleCrm
 from crmetrics.testing.data.facts import NONE, mean
 from crmetrics.testing.projects import load_tables, write_project
+from metrics.comparing import assert_same
 from metrics.service_recount import BY_ITEM, SETTINGS, Recount, Value, satisfied, was_escalated
 
 ZONE = "America/New_York"
@@ -91,16 +91,6 @@ def _groups(answers: list[dict[str, Any]], name: str, by: str) -> dict[Key, Valu
     }
 
 
-def _assert_same(found: Mapping[Any, Value], expected: Mapping[Any, Value]) -> None:
-    """The same keys, nulls in the same places, and equal numbers."""
-    assert found.keys() == expected.keys()
-    empty = {key for key, value in expected.items() if value is None}
-    assert {key for key, value in found.items() if value is None} == empty
-    numbers = {key: value for key, value in expected.items() if value is not None}
-    assert numbers, "the recount says nothing"
-    assert {key: found[key] for key in numbers} == pytest.approx(numbers, rel=1e-9, abs=1e-6)
-
-
 @pytest.mark.parametrize("name", BY_ITEM)
 def test_a_kpi_equals_the_recount_in_every_month(
     name: str, answers: list[dict[str, Any]], recount: Recount
@@ -108,7 +98,7 @@ def test_a_kpi_equals_the_recount_in_every_month(
     source, figure = BY_ITEM[name]
     months = recount.within(source(recount))
     expected = {month: figure([item.value for item in items]) for month, items in months.items()}
-    _assert_same(_totals(answers, name), expected)
+    assert_same(_totals(answers, name), expected)
 
 
 @pytest.mark.parametrize("by", ["team", "category"])
@@ -121,7 +111,7 @@ def test_groups_equal_the_recount_row_by_row(
     for month, items in recount.within(source(recount)).items():
         for item in items:
             parts.setdefault((month, item.groups[by]), []).append(item.value)
-    _assert_same(_groups(answers, name, by), {key: figure(values) for key, values in parts.items()})
+    assert_same(_groups(answers, name, by), {key: figure(values) for key, values in parts.items()})
 
 
 @pytest.mark.parametrize("by", ["", "team", "category"])
@@ -139,9 +129,9 @@ def test_satisfaction_equals_the_recount_of_the_latest_answers(
             if positions or not by:
                 found[span.start, group] = SURVEYS[name](positions)
     if by:
-        _assert_same(_groups(answers, name, by), found)
+        assert_same(_groups(answers, name, by), found)
     else:
-        _assert_same(_totals(answers, name), {month: value for (month, _), value in found.items()})
+        assert_same(_totals(answers, name), {month: value for (month, _), value in found.items()})
 
 
 @pytest.mark.parametrize("by", ["", "team", "category"])
@@ -172,9 +162,9 @@ def test_satisfaction_after_an_escalation_equals_the_recount(
                 found[span.start, group] = escalated - others if is_known else None  # type: ignore[operator]
     name = "escalation_rate.escalated_csat"
     if by:
-        _assert_same(_groups(answers, name, by), found)
+        assert_same(_groups(answers, name, by), found)
     else:
-        _assert_same(_totals(answers, name), {month: value for (month, _), value in found.items()})
+        assert_same(_totals(answers, name), {month: value for (month, _), value in found.items()})
 
 
 @pytest.mark.parametrize("by", ["", "team", "category"])
@@ -209,9 +199,9 @@ def test_the_backlog_equals_the_recount(
             if not by or values[name]:
                 found[span.start, group] = values[name]
     if by:
-        _assert_same(_groups(answers, name, by), found)
+        assert_same(_groups(answers, name, by), found)
     else:
-        _assert_same(_totals(answers, name), {month: value for (month, _), value in found.items()})
+        assert_same(_totals(answers, name), {month: value for (month, _), value in found.items()})
 
 
 def test_shares_of_categories_equal_the_recount(
@@ -222,7 +212,7 @@ def test_shares_of_categories_equal_the_recount(
         groups = [item.groups["category"] for item in items]
         for group in set(groups):
             expected[month, group] = groups.count(group) / len(groups)
-    _assert_same(_groups(answers, "case_volume.top_categories", "category"), expected)
+    assert_same(_groups(answers, "case_volume.top_categories", "category"), expected)
 
 
 def test_cases_per_customer_and_customers_surveyed_equal_the_recount(
@@ -233,9 +223,9 @@ def test_cases_per_customer_and_customers_surveyed_equal_the_recount(
     for span in recount.spans():
         last = span.end - timedelta(days=1)
         rates[span.start] = len(opened[span.start]) / len(recount.customers(last))
-    _assert_same(_totals(answers, "case_volume.contact_rate"), rates)
+    assert_same(_totals(answers, "case_volume.contact_rate"), rates)
     surveyed = {span.start: recount.surveyed(span) for span in recount.spans()}
-    _assert_same(_totals(answers, "survey_response_rate.coverage"), surveyed)
+    assert_same(_totals(answers, "survey_response_rate.coverage"), surveyed)
 
 
 def test_costs_equal_the_recount(answers: list[dict[str, Any]], recount: Recount) -> None:
@@ -248,8 +238,8 @@ def test_costs_equal_the_recount(answers: list[dict[str, Any]], recount: Recount
         handled = len(contacts[span.start])
         per_case[span.start] = cost / closed if closed else None
         per_contact[span.start] = cost / handled if handled else None
-    _assert_same(_totals(answers, "cost_per_case"), per_case)
-    _assert_same(_totals(answers, "cost_per_case.per_contact"), per_contact)
+    assert_same(_totals(answers, "cost_per_case"), per_case)
+    assert_same(_totals(answers, "cost_per_case.per_contact"), per_contact)
 
 
 def test_the_sample_has_cases_without_a_group(answers: list[dict[str, Any]]) -> None:
