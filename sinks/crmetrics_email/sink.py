@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import smtplib
 import ssl
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from pydantic import Field, field_validator, model_validator
 
 from crmetrics.plugin import CheckResult, Delivery, Receipt, Secret, chat, redact
 from crmetrics_email.letter import compose
+
+log = logging.getLogger(__name__)
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
@@ -153,6 +156,8 @@ class EmailSink(chat.ChatSink):
         if len(refused) == len(self.config.to):
             first, why = next(iter(refused.items()))
             raise self.failed(f"every recipient was refused, {first} with {why}. Check `to`.")
+        for recipient, why in refused.items():
+            log.warning("the server refused %s: %s", recipient, why)
         return refused
 
     @contextmanager

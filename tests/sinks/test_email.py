@@ -266,12 +266,13 @@ def test_a_mail_too_large_is_refused_before_it_is_sent(server: MailServer) -> No
 
 
 def test_a_recipient_that_is_refused_does_not_keep_the_others_from_their_mail(
-    server: MailServer,
+    server: MailServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.replies = {"RCPT TO:<bob@": "550 no such user"}
     receipt = make_sink(server, to=["ann@acme.test", "bob@acme.test"]).write(report())
     assert receipt.details["refused"] == {"bob@acme.test": "550 no such user"}
     assert server.mails[0].recipients == ("ann@acme.test",)
+    assert "refused bob@acme.test: 550 no such user" in caplog.text
 
 
 @pytest.mark.parametrize(
