@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,8 @@ class PostgresServer:
     """
 
     def __init__(self, folder: Path) -> None:
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+        # The library keeps a lock there, and comes back to it when the process ends.
+        os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a library below, about XDG_RUNTIME_DIR
             import pgserver
