@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from crmetrics.plugin import ReadRequest, SourceError, SourceStorage
@@ -19,6 +20,13 @@ _SHORT = 10
 
 _LONGEST_LIFE = timedelta(days=3)
 _LAG = timedelta(minutes=10)
+_PERSONAL: Mapping[str, tuple[str, ...]] = {
+    "contacts": ("email", "firstname", "lastname"),
+    "companies": ("name", "domain"),
+    "deals": ("dealname",),
+    "tickets": ("subject", "content"),
+}
+"""What HubSpot gives of each record without being asked for it."""
 
 
 class Walk:
@@ -38,6 +46,10 @@ class Walk:
         self._loaded = loaded
         self._request, self._objects = request, objects
         self.began = request.started
+        # Addresses are looked at and forgotten: pages that hold them are not kept.
+        self._is_private = "email" in objects.properties
+        unasked = set(_PERSONAL.get(objects.kind, ())) - set(objects.properties)
+        self._unasked = _texts_of(unasked) if unasked else None
         self._log = storage.pages(f"{request.dataset.name}-{objects.kind}")
 
     def bodies(self) -> Iterator[bytes]:
@@ -76,8 +88,8 @@ class Walk:
         is_kept = bool(start)
         for body, position in self._objects.walk(start):
             if is_kept:
-                self._log.append(body, position)
-            else:
+                self._log.append(self._cleared(body), position)
+            elif not self._is_private:
                 waiting.append((body, position))
             if not is_kept and len(waiting) >= _SHORT:
                 self._begin(waiting)
@@ -88,13 +100,23 @@ class Walk:
         note = {"of": self._fingerprint(), "began": self._request.started.isoformat()}
         self._log.begin(note)
         for body, position in pages:
-            self._log.append(body, position)
+            self._log.append(self._cleared(body), position)
+
+    def _cleared(self, body: bytes) -> bytes:
+        """A page without the names and texts that came unasked."""
+        return self._unasked.sub(rb"\1null", body) if self._unasked else body
 
     def _fingerprint(self) -> str:
         """Changes when the pages would be others."""
         objects = self._objects
         asked = [objects.api.version, objects.kind, objects.properties, objects.history]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+
+def _texts_of(names: Iterable[str]) -> re.Pattern[bytes]:
+    """Matches these members of a JSON object with a text as their value."""
+    listed = "|".join(re.escape(name) for name in sorted(names))
+    return re.compile(rb'("(?:%s)"\s*:\s*)"(?:[^"\\]|\\.)*"' % listed.encode())
 
 
 _ALLOWED_SHARE = 0.02

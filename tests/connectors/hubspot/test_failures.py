@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import Any
 import pytest
 
 from connectors.hubspot.conftest import Connect
-from connectors.hubspot.connecting import rows
+from connectors.hubspot.connecting import rows, timing
 from crmetrics.datasets import canonical_datasets
 from crmetrics.errors import ConfigError, SourceError
 from crmetrics.plugin import ConnectorContext, SourceStorage
+from crmetrics.storage import PageLog
 from crmetrics.testing import CollectingRequest
 from crmetrics.testing.request import STARTED
 from crmetrics_hubspot.connector import HubSpotConnector
@@ -306,6 +308,34 @@ def test_an_address_is_asked_for_only_to_tell_test_records_and_goes_no_further(
     found = rows(connector, "contacts", columns=("id", "is_test", "created_at"))
     assert [row["is_test"] for row in found] == [False, True, False]
     assert not any("@" in str(row) for row in found)
+
+
+@pytest.mark.parametrize("domains, kept", [((), 1), (("test.example.com",), 0)])
+def test_pages_with_addresses_are_not_kept_on_disk(
+    unlimited: HubSpotSimulator, tmp_path: Path, domains: tuple[str, ...], kept: int
+) -> None:
+    for number in range(1_500):
+        values = {"email": f"p{number}@example.com", "lastname": 'O\\"Neil "x"', "phone": "5"}
+        unlimited.account.create("contacts", values, at=STARTED)
+    config = HubSpotOptions(
+        base_url=unlimited.base_url,
+        auth={"token": unlimited.token},
+        test_email_domains=domains,
+    )
+    context = ConnectorContext(
+        "hs", tmp_path, datasets=canonical_datasets(), storage=SourceStorage(tmp_path)
+    )
+    connector = HubSpotConnector(config, context, timing=timing(unlimited.clock))
+    with CollectingRequest("contacts", columns=("id", "is_test", "created_at")) as request:
+        next(connector.read(request))
+        files = list(tmp_path.rglob("*.pages"))
+        assert len(files) == kept
+        texts = (b"@example.com", b"Neil")
+        assert not [file for file in files if any(t in file.read_bytes() for t in texts)]
+        for file in files:
+            kept_pages = [json.loads(body)["results"] for body, _ in PageLog(file).kept()]
+            assert {len(page) for page in kept_pages} == {100}
+    connector.close()
 
 
 @pytest.mark.parametrize(
