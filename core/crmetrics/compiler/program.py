@@ -160,7 +160,7 @@ class Compiler:
             ]
             statements += self._excluded_of_layers(first, others)
             compiled |= {item.operand.number: item for item in first.compiled}
-            program.rowsets.append(first)
+            program.rowsets += [first, *others]
         read = " ".join(statement.sql for statement in statements)
         before = [
             self._slices_sql(),

@@ -187,18 +187,23 @@ def _models_of(answerer: Answerer, text: str, views: Sequence[str]) -> set[str]:
 
 def _steps(answerer: Answerer, program: Program, results: pa.Table) -> list[Step]:
     """From what was loaded to what counts, with everything that was left out in between."""
-    found: dict[Step, None] = {}
-    for label, operand, rowset in leaves(program):
+    found: dict[str, Step] = {}
+    for label, operand, rowset in leaves(answerer, program):
         relation = operand.measure.relation
         for dataset in _datasets(answerer, relation):
-            found |= dict.fromkeys(_live_steps(answerer, dataset))
+            found |= {step.what: step for step in _live_steps(answerer, dataset)}
         if relation not in answerer.datasets and operand.measure.shape != "period":
             rows = answerer.session.scalar(f"select count(*) from {relation}")
-            found[Step(f"{relation}: rows", int(rows))] = None
-        found |= dict.fromkeys(_counting_steps(answerer, label, operand, rowset))
-    for name, count in _left_out(results).items():
-        found[Step(f"coverage: {name}", count, is_left_out=True)] = None
-    return list(found)
+            found[f"{relation}: rows"] = Step(f"{relation}: rows", int(rows))
+        for step in _counting_steps(answerer, label, operand, rowset):
+            # Periods that begin on one day are counted one after the other.
+            before = found[step.what].rows if step.what in found else 0
+            found[step.what] = Step(step.what, before + step.rows)
+    left_out = [
+        Step(f"coverage: {name}", count, is_left_out=True)
+        for name, count in _left_out(results).items()
+    ]
+    return [*found.values(), *left_out]
 
 
 def _datasets(answerer: Answerer, relation: str) -> list[str]:

@@ -76,26 +76,29 @@ def records(answerer: Answerer, question: Question) -> pa.Table:
     if program.missing:
         gap = program.missing[0]
         raise UsageError(f"{name} has no rows: {gap.status} ({gap.what}).")
-    for statement in program.statements:
-        if statement.kind == "setup" and not statement.sql.startswith("insert into rowset_"):
-            answerer.session.prepare(statement.sql)
-            answerer.session.execute(statement.sql)
     tables: list[pa.Table] = []
-    for label, operand, rowset in leaves(program):
+    for label, operand, rowset in leaves(answerer, program):
         tables += _tables(answerer, label, operand, rowset)
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def leaves(program: Program) -> Iterator[tuple[str, Operand, RowSet]]:
-    """Every operand of a program: its path among the inputs, itself, and the rows it reads."""
-    for item in program.labelled:
-        for label, part in _leaves(item.part, ""):
-            assert part.operand is not None
-            yield (
-                label,
-                part.operand,
-                next(r for r in program.rowsets if part.operand in r.operands),
-            )
+def leaves(answerer: Answerer, program: Program) -> Iterator[tuple[str, Operand, RowSet]]:
+    """Every operand of a program: its path among the inputs, itself, and the rows it reads.
+
+    While one is given, models read the periods of its row set.
+    """
+    parts = [pair for item in program.labelled for pair in _leaves(item.part, "")]
+    rowsets = {f" {rowset.name} as": rowset for rowset in program.rowsets}
+    for statement in program.statements:
+        if statement.kind == "setup" and not statement.sql.startswith("insert into rowset_"):
+            answerer.session.prepare(statement.sql)
+            answerer.session.execute(statement.sql)
+        if statement.kind != "rowset":
+            continue
+        rowset = next(rowset for name, rowset in rowsets.items() if name in statement.sql)
+        for label, part in parts:
+            if part.operand in rowset.operands:
+                yield label, part.operand, rowset
 
 
 def _leaves(part: Part, label: str) -> list[tuple[str, Part]]:
