@@ -36,6 +36,7 @@ HUBSPOT_OTHERWISE: Mapping[tuple[str, str, str], str] = {
     ("orders", "ordered_at", "hs_createdate"): "where no outside shop gave its own day",
     ("quotas", "owner_id", "owner_of_assignee"): "the owner behind hs_assignee_user_id",
     ("survey_responses", "user_id", "owner_of_ticket"): "the owner of the associated ticket",
+    ("survey_responses", "case_id", "hs_ticket_id"): "where the token does not reach tickets",
 }
 HUBSPOT = {
     "accounts": hubspot.COMPANIES,
