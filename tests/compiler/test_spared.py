@@ -70,3 +70,17 @@ def test_without_the_column_the_dataset_is_missing(
 def test_where_both_are_there_both_count(tmp_path: Path) -> None:
     row = ask(tmp_path, CASES + MESSAGES, "first_response_time")
     assert (row["value"], row["n"], row["coverage"].get("unanswered", 0)) == (3600, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "kpi"),
+    [
+        ("@cases\nid,created_at,first_response_at\n1,2026-01-05,\n", "first_response_time"),
+        ("@leads\nid,created_at,became_customer_at\n1,2026-01-05,\n", "lead_to_customer_rate"),
+    ],
+)
+def test_a_column_that_nobody_fills_makes_up_for_nothing(
+    text: str, kpi: str, tmp_path: Path
+) -> None:
+    row = ask(tmp_path, text, kpi)
+    assert (row["status"], row["value"]) == ("missing_dataset", None)

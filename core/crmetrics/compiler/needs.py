@@ -53,12 +53,14 @@ class Supplied:
     columns: dataset -> columns that some source delivered; a dataset that nobody loaded is absent.
     customer_model: subscription, purchase or field. orders_from: orders or opportunities.
     ends_are_assumed: some customers left on a day that nobody recorded (model field).
+    has_values: whether a delivered column (dataset, column) holds anything at all.
     """
 
     columns: Mapping[str, frozenset[str]]
     customer_model: str = "subscription"
     orders_from: str = "orders"
     ends_are_assumed: bool = False
+    has_values: Callable[[str, str], bool] = lambda dataset, column: True
 
     def reads_assumed_ends(self, part: Part) -> bool:
         """True when a part reads customers of whom some left on an assumed day."""
@@ -110,11 +112,21 @@ class Needs:
             if "." in name or name not in measure.needs:
                 self._spare(*name.split("."))
         for spared, instead in measure.spared_by.items():
-            of, _, column = instead.partition(".")
-            if column in self.supplied.columns.get(of, ()):
+            if not self._is_there(spared) and self._has_values(instead):
                 self._spare(*spared.split("."))
         if measure.configured_by:
             self._configured(measure.configured_by, settings)
+
+    def _is_there(self, name: str) -> bool:
+        dataset, _, column = name.partition(".")
+        held = self.supplied.columns.get(dataset)
+        return held is not None and (not column or column in held)
+
+    def _has_values(self, name: str) -> bool:
+        """A column that the source knows but never fills makes up for nothing: its nulls would
+        count as "no", and null is never 0."""
+        dataset, _, column = name.partition(".")
+        return self._is_there(name) and self.supplied.has_values(dataset, column)
 
     def _spare(self, dataset: str, column: str = "") -> None:
         if column:

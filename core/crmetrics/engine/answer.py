@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.catalog import Catalog, Place
@@ -145,7 +146,14 @@ class Answerer:
         }
         model = self.session.customer_model
         orders_from = self.settings.of("")["orders_from"]
-        return Supplied(columns, model, orders_from, model == "field" and self._has_former())
+        is_assumed = model == "field" and self._has_former()
+        return Supplied(columns, model, orders_from, is_assumed, cache(self._has_values))
+
+    def _has_values(self, dataset: str, column: str) -> bool:
+        """Whether any row that counts has a value there."""
+        query = f'select count(*) from (from live_{dataset} where "{column}" is not null limit 1)'
+        self.session.prepare(query)
+        return bool(self.session.scalar(query))
 
     def _has_former(self) -> bool:
         """Whether the model `field` takes the day of an account's last change for its end."""

@@ -95,9 +95,8 @@ def _target_faults(
     goal: Goal, at: tuple[str | int, ...], traits: KpiTraits | None
 ) -> list[GoalFault]:
     baseline, target = float(goal.baseline), float(goal.target)
-    if baseline == target:
-        return [GoalFault((*at, "target"), f"the target equals the baseline ({target:g}).")]
-    if traits is None or traits.better == "none":
+    # A target that equals the baseline is no fault: it holds a level, its attainment has no value.
+    if baseline == target or traits is None or traits.better == "none":
         return []
     wanted = "higher" if target > baseline else "lower"
     if wanted == traits.better:
