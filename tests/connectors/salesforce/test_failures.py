@@ -535,8 +535,14 @@ def test_no_message_and_no_log_holds_a_secret(
     short_pages(salesforce)
     salesforce.faults.answer(503, on=READING, times=2)
     salesforce.faults.truncate(0.5, on=LATER_PAGE)
-    salesforce.faults.answer(500, b"token " + salesforce.issue().encode(), on=LATER_PAGE, times=9)
+
+    def echo(answer: Answer) -> Answer:
+        """A page of an edge that shows the session it was asked with."""
+        return Answer.text(f"token {' '.join(salesforce.tokens.live)}", 500)
+
+    salesforce.faults.spoil(echo, on=LATER_PAGE, times=9)
     report = site.sync()
+    assert "token ****" in f"{caplog.text} {report.error}"
     texts = [caplog.text, str(report.error), *map(str, report.notes()), repr(site.project.config)]
     written = [path for path in (site.directory / ".crmetrics").rglob("*") if path.is_file()]
     texts += [path.read_bytes().decode("latin-1") for path in written]
