@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crmetrics.plugin import ConnectorContext, Secret, SourceError, http
+from crmetrics.plugin import ConnectorContext, Secret, SourceError, http, redact
 from crmetrics_salesforce.options import (
     AccessToken,
     ClientCredentials,
@@ -179,7 +179,7 @@ def _refusal(place: str, response: http.Response) -> SourceError:
         return SourceError(
             f"{place} refused to log in with {response.status}: {shown}. Check `domain:`."
         )
-    said = f"{answer['error']}: {answer.get('error_description', '')}".rstrip(": ")
+    said = redact(f"{answer['error']}: {answer.get('error_description', '')}".rstrip(": "))
     hint = next((way for text, way in _MEANINGS.items() if text in said.lower()), "")
     return SourceError(
         f"{place} refused to log in: {said}. {hint or 'Check auth: in the project file.'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -99,6 +100,15 @@ class SalesforceConnector(Connector):
             pages = math.ceil(rows / self.config.page_rows)
             return Estimate(objects * 2 + _POLLS + pages, f"{rows:,} rows by a bulk job")
         return Estimate(objects + max(1, math.ceil(rows / _REST_PAGE)), f"{rows:,} rows by queries")
+
+    def definition(self, dataset: str) -> str:
+        own = self.config.datasets.get(dataset)
+        rules = own.model_dump(include={"is_test", "is_spam", "where", "object"}) if own else {}
+        statuses: dict[str, dict[str, str]] = {
+            "case_status_history": dict(self.config.case_statuses),
+            "leads": dict(self.config.lead_statuses),
+        }
+        return json.dumps([self.config.domain, rules, statuses.get(dataset)], sort_keys=True)
 
     def prepare(self, requests: Sequence[ReadRequest]) -> None:
         if len(requests) < 2:

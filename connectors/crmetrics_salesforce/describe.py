@@ -15,7 +15,7 @@ _PERSONAL_TYPES = frozenset({"email", "phone", "longtextarea"})
 _LONG_TEXT = 256
 """Longer texts are what people wrote: descriptions, bodies, notes."""
 
-_PERSONS = frozenset({"Contact", "Lead", "User", "CampaignMember", "Individual"})
+PERSONS = frozenset({"Contact", "Lead", "User", "CampaignMember", "Individual"})
 _PERSONAL = frozenset(
     {
         "Name", "FirstName", "LastName", "MiddleName", "Username", "Alias", "Email", "Phone",
@@ -28,7 +28,9 @@ _PERSONAL_ANYWHERE = frozenset(
         "FromName", "ToAddress", "CcAddress", "BccAddress", "SuppliedName", "SuppliedEmail",
         "SuppliedPhone", "ContactEmail", "ContactPhone", "FromPhoneNumber", "ToPhoneNumber",
         "SourceIp", "IpAddress", "BillingStreet", "MailingStreet", "ResponseValue",
-        "PersonEmail", "PersonMobilePhone", "NextStep", "SubmissionNote",
+        "PersonEmail", "PersonMobilePhone", "NextStep", "SubmissionNote", "ShippingStreet",
+        "OtherStreet", "PersonMailingStreet", "PersonOtherStreet", "Birthdate", "PersonBirthdate",
+        "FirstName", "LastName", "MiddleName", "Salutation",  # of person accounts too
     }
 )  # fmt: skip
 
@@ -91,7 +93,7 @@ class SObject:
         if found is not None and found.type == "textarea" and found.length >= _LONG_TEXT:
             return True
         wanted = found.name if found is not None else name
-        return wanted in _PERSONAL_ANYWHERE or (self.name in _PERSONS and wanted in _PERSONAL)
+        return wanted in _PERSONAL_ANYWHERE or (self.name in PERSONS and wanted in _PERSONAL)
 
 
 def sobject_of(described: Mapping[str, Any]) -> SObject:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from crmetrics.plugin import SourceError, http
+from crmetrics.plugin import SourceError, http, redact
 
 UNAVAILABLE = frozenset({"INVALID_TYPE", "NOT_FOUND", "INVALIDENTITY"})
 TOO_HEAVY = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE", "QUERY_TOO_COMPLICATED"})
@@ -31,9 +31,10 @@ class ApiError(SourceError):
     def __init__(self, what: str, status: int, code: str, said: str) -> None:
         self.status = status
         self.code = code
-        self.said = said
+        # A proxy's answer may repeat what it was sent.
+        self.said = redact(said)
         hint = _HINTS.get(code, "")
-        shown = " ".join(said.split())[:500]
+        shown = " ".join(self.said.split())[:500]
         super().__init__(
             f"Salesforce refused {what} with {status} {code}: {shown}. {hint}".rstrip()
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from crmetrics_salesforce.api import Api, is_soql_name
-from crmetrics_salesforce.describe import SObject
+from crmetrics_salesforce.describe import PERSONS, Field, SObject
 from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
 
 if TYPE_CHECKING:
@@ -89,16 +89,37 @@ class Surveyor:
             return None, f"{sobject.name}.{first} is missing or hidden from the user", False
         kind = None
         why = f"{sobject.name}.{name} is missing or hidden from the user"
-        for parent in lookup.refers_to:
-            described = self._api.describe(parent)
-            if described is None:
-                continue
+        for described in self._targets(lookup):
+            parent = described.name
             if described.is_personal(rest):
                 return None, f"{parent}.{rest} is personal, and never read", False
             kind, why, _ = self.field_type(described, rest)
             if kind is not None:
                 break
         return kind, why, True
+
+    def spelled(self, sobject: SObject, name: str) -> str:
+        """The name of a field as the org spells it: answers carry that spelling, whatever the case
+        of the question, and one field in two spellings is refused as asked for twice."""
+        first, _, rest = name.partition(".")
+        if not rest:
+            found = sobject.field(name)
+            return found.name if found else name
+        lookup = sobject.parent(first)
+        if lookup is None:
+            return name
+        for described in self._targets(lookup):
+            if self.field_type(described, rest)[0] is not None:
+                return f"{lookup.relationship}.{self.spelled(described, rest)}"
+        return name
+
+    def _targets(self, lookup: Field) -> Iterator[SObject]:
+        """The objects that a lookup refers to, people before others: `Owner.Name` is a person's
+        name although it may be a queue's."""
+        for name in sorted(lookup.refers_to, key=lambda name: name not in PERSONS):
+            described = self._api.describe(name)
+            if described is not None:
+                yield described
 
     def companion_types(self, companion: Companion) -> tuple[Mapping[str, Any] | None, str]:
         """Types of a companion's fields; None and why when it cannot be read."""
@@ -171,9 +192,10 @@ class _Finding:
                 kind, why, is_stale = self._surveyor.field_type(self._sobject, wanted)
                 if kind is None:
                     return why
-                types[wanted] = kind
+                spelled = self._surveyor.spelled(self._sobject, wanted)
+                types[spelled] = kind
                 if is_stale:
-                    stale.append(wanted)
+                    stale.append(spelled)
         self._types.update(types)
         self._extras.update(extras)
         self._companions.update(companions)

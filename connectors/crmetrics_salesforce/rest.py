@@ -156,6 +156,11 @@ class _Pages:
                         "next one. Nothing of this read was kept; run again."
                     )
                 return
+            if not str(link).startswith("/") or str(link).startswith("//"):
+                raise SourceError(
+                    f"the next page of the query lies at {http.origin(str(link))}, expected a path "
+                    "of the org; the token is not sent there."
+                )
             # A locator belongs to the session that made it: a new token must not be tried on it.
             response = self._api.session.request(
                 "GET", str(link), is_whole=True, token=self._page.token

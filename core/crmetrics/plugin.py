@@ -292,6 +292,12 @@ class Connector(ABC):
         rows: records held of it since the last read; None = never read. None = it costs nothing."""
         return None
 
+    def definition(self, dataset: str) -> str:
+        """What beside the mapping decides which records a dataset has and what they say (options,
+        the account itself); no network. When it differs from the last load's, the dataset is read
+        whole, so that rows of the old rules do not stand beside those of the new."""
+        return ""
+
     def prepare(self, requests: Sequence[ReadRequest]) -> None:
         """Told all reads of a run before the first one: a chance to start slow jobs side by side.
 

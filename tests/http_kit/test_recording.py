@@ -18,6 +18,7 @@ TOKEN = Secret("tok-of-the-recording")
 def exchange(url: str) -> list[tuple[int, str]]:
     with http.Session(url, tokens=http.fixed(TOKEN)) as session:
         form = {"grant_type": "client_credentials", "client_secret": "not-known-as-a-secret"}
+        form["client_id"] = "key-with-signs=="
         answers = [
             session.request("POST", "/token", form=form, is_idempotent=True),
             session.request("GET", "/q?since=2026-01-05T09:00:00Z", params={"limit": "5"}),
@@ -54,6 +55,7 @@ def test_no_secret_is_in_a_recording(recorded: Path) -> None:
     for secret in (
         TOKEN.reveal(),
         "not-known-as-a-secret",
+        "key-with-signs",
         "fresh-credential",
         "cookie-credential",
     ):

@@ -107,7 +107,7 @@ class _Reader:
         own = self.options.datasets.get(name, DatasetOptions())
         reach = _reach(dataset, supply, own, former, columns)
         mapping = {column: own.columns[column] for column in reach if column in own.columns}
-        fingerprint = self._fingerprint(mapping)
+        fingerprint = self._fingerprint(name, mapping)
         anew = self.full or (
             former.exists
             and (former.fingerprint != fingerprint or not set(reach) <= set(former.columns))
@@ -170,9 +170,12 @@ class _Reader:
         since = former.watermark - self.options.overlap
         return since, max(watermark, since), watermark
 
-    def _fingerprint(self, mapping: Mapping[str, str]) -> str:
+    def _fingerprint(self, dataset: str, mapping: Mapping[str, str]) -> str:
         """Changes when the same source records would give other rows."""
         parts = [self.connector.name, self.timezone, sorted(mapping.items())]
+        definition = self.connector.definition(dataset)
+        if definition:
+            parts.append(definition)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 

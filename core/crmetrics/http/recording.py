@@ -31,7 +31,7 @@ _KEPT_HEADERS = re.compile(
     r"content-type|retry-after|link|sforce-.*|x-hubspot-ratelimit-.*|location", re.IGNORECASE
 )
 _CREDENTIALS = (
-    "access_token|refresh_token|id_token|client_secret|assertion|password|signature|token|api_key"
+    "access_token|refresh_token|id_token|client_id|client_secret|assertion|password|signature|token|api_key"
     "|apikey|sessionId"
 )
 _JSON_CREDENTIAL = re.compile(rf'("(?:{_CREDENTIALS})"\s*:\s*)"(?:[^"\\]|\\.)*"', re.IGNORECASE)

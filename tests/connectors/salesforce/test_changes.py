@@ -347,3 +347,44 @@ def test_a_formula_is_refreshed_although_no_stamp_moves(
     site.later(days=8)
     site.synced()
     assert site.rows("accounts", "segment") == [("large",)]
+
+
+def test_rules_that_change_are_applied_to_what_was_read_before(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    first = salesforce.org.create("Account", Name="TEST one", Industry="a")
+    second = salesforce.org.create("Account", Name="two", Industry="b")
+    site.datasets = {"accounts": {"is_test": "Name LIKE 'DEMO%'"}}
+    site.synced()
+    assert site.rows("accounts", "id", "is_test") == [(first, False), (second, False)]
+    site.datasets = {"accounts": {"is_test": "Name LIKE 'TEST%'", "where": "Industry = 'a'"}}
+    site.synced()
+    assert site.ids("accounts") == [first]
+    assert (first, True) in site.rows("accounts", "id", "is_test")
+
+
+def test_meanings_of_statuses_that_change_are_applied_to_what_was_read_before(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only, site.packs = ("case_status_history",), ("service",)
+    salesforce.org.create("Case", Status="Weird")
+    salesforce.clock.advance(3600)
+    site.synced()
+    assert site.rows("case_status_history", "status_category") == [("open",)]
+    site.source = {"case_statuses": {"Weird": "solved"}}
+    site.synced()
+    assert site.rows("case_status_history", "status_category") == [("solved",)]
+
+
+def test_nothing_of_another_org_stays_when_the_domain_changes(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.source = {"domain": "acme--uat.sandbox.my.salesforce.com"}
+    tried = salesforce.org.create("Account")
+    salesforce.clock.advance(3600)
+    site.synced()
+    del salesforce.org.objects["Account"].records[tried]
+    real = salesforce.org.create("Account")
+    site.source = {"domain": "acme.my.salesforce.com"}
+    site.synced()
+    assert site.ids("accounts") == [real]

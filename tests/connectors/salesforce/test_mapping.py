@@ -448,3 +448,35 @@ def test_a_dataset_can_come_from_an_object_of_ones_own(
     (row,) = rows_of(connector, "survey_responses", mapping=columns)
     assert (row["id"], row["survey_type"], row["score"]) == (made, "nps", 8.0)
     assert row["responded_at"] == NINE
+
+
+@pytest.mark.parametrize("transport", ["rest", "bulk"])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("industry", "Retail"), ("upper(INDUSTRY)", "RETAIL")]
+)
+def test_a_field_may_be_written_in_any_case(
+    salesforce: SalesforceSimulator, connect: Connect, transport: str, text: str, expected: str
+) -> None:
+    salesforce.org.create("Account", Industry="Retail")
+    (row,) = rows_of(
+        connect(transport=transport),
+        "accounts",
+        ["segment", "industry"],
+        mapping={"segment": text},
+    )
+    assert (row["segment"], row["industry"]) == (expected, "Retail")
+
+
+@pytest.mark.parametrize("transport", ["rest", "bulk"])
+def test_a_field_of_a_parent_may_be_written_in_any_case(
+    salesforce: SalesforceSimulator, connect: Connect, transport: str
+) -> None:
+    account = salesforce.org.create("Account", Industry="Retail")
+    salesforce.org.create("Opportunity", AccountId=account, StageName="New")
+    (row,) = rows_of(
+        connect(transport=transport),
+        "opportunities",
+        ["pipeline"],
+        mapping={"pipeline": "account.industry"},
+    )
+    assert row["pipeline"] == "Retail"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,12 +40,14 @@ def test_no_name_address_or_text_of_a_person_is_ever_requested(
     [
         ("contacts", "Email"), ("leads", "Phone"), ("cases", "Subject"), ("contacts", "LastName"),
         ("opportunities", "Description"), ("contacts", "Owner.Email"), ("accounts", "Owner.Name"),
+        ("accounts", "LastName"), ("accounts", "ShippingStreet"),
     ],
 )  # fmt: skip
 def test_the_project_file_cannot_ask_for_them_either(
     salesforce: SalesforceSimulator, connect: Connect, dataset: str, field: str
 ) -> None:
     fill(salesforce.org)
+    salesforce.org.add_fields("Account", "LastName ShippingStreet:textarea")
     column = (
         "priority"
         if dataset == "cases"
@@ -57,6 +60,17 @@ def test_the_project_file_cannot_ask_for_them_either(
         request.collect(connector.read(request))
         assert any("personal" in n or "never read" in n for n in request.notices)
         assert all(column not in batch.schema.names for batch in request.batches)
+
+
+def test_an_owner_is_a_person_although_it_may_be_a_queue(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    fill(salesforce.org)
+    leads = salesforce.org.objects["Lead"].fields
+    leads["OwnerId"] = replace(leads["OwnerId"], refers_to=("Group", "User"))
+    rows = rows_of(connect(), "leads", ["status"], mapping={"status": "Owner.Name"})
+    assert [row["status"] for row in rows] == [None]
+    assert ("User", "Name") not in salesforce.selected
 
 
 def test_test_records_are_found_by_salesforce_itself(

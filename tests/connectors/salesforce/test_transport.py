@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from crmetrics.plugin import SourceStorage
 from crmetrics.testing import CollectingRequest
 from simulators.messages import Answer
 from simulators.salesforce import SalesforceSimulator
+from simulators.salesforce.errors import Refusal
 from simulators.salesforce.moods import too_wide
 
 COLUMNS = ("id", "industry", "country")
@@ -422,3 +424,29 @@ def test_datasets_are_asked_for_side_by_side(
     assert salesforce.count("POST .*/jobs/query") == 2
     for request in requests:
         request.close()
+
+
+def test_a_next_page_at_another_host_gets_no_token(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    link = "https://elsewhere.example/services/data/v65.0/query/01g-2"
+    page = {"totalSize": 3, "done": False, "nextRecordsUrl": link, "records": []}
+    salesforce.faults.answer(200, json.dumps(page).encode(), on="FROM Account", times=1)
+    with pytest.raises(SourceError, match=r"https://elsewhere\.example.*token is not sent"):
+        rows_of(connect(transport="rest"), "accounts", ["id"])
+
+
+def test_a_refusal_that_repeats_secrets_shows_none(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.rest.checks.append(
+        lambda _: Refusal(
+            "MALFORMED_QUERY",
+            f"no {salesforce.login.app.client_secret} {sorted(salesforce.tokens.live)[0]}",
+        )
+    )
+    with pytest.raises(SourceError, match="MALFORMED_QUERY") as failure:
+        rows_of(connect(transport="rest"), "accounts", ["id"])
+    shown = f"{failure.value} {failure.value.args} {vars(failure.value)}"
+    assert salesforce.login.app.client_secret not in shown
+    assert not [token for token in salesforce.tokens.live if token in shown]
