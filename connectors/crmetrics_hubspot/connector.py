@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from crmetrics_hubspot.account import Account
     from crmetrics_hubspot.api import HubSpotApi, Timing
     from crmetrics_hubspot.reading import DatasetRead
+
+
+_NO_RULES = {*SourceOptions.model_fields, "auth", "base_url", "api_version", "datasets",
+             "refresh_every", "max_api_usage_percent", "max_calls_per_run"}  # fmt: skip
+"""Options that say how the account is read, not what its records mean."""
 
 
 class HubSpotConnector(Connector):
@@ -101,6 +107,11 @@ class HubSpotConnector(Connector):
         from crmetrics_hubspot.estimating import estimate
 
         return estimate(self.config, dataset, columns, rows=rows, is_incremental=is_incremental)
+
+    def definition(self, dataset: str) -> str:
+        own = self.config.own(dataset).model_dump(mode="json", exclude={"columns"})
+        rules = self.config.model_dump(mode="json", exclude=_NO_RULES)
+        return json.dumps([own, rules], sort_keys=True, default=str)
 
     # --- reading ------------------------------------------------------------------------------
 

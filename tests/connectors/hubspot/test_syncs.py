@@ -33,14 +33,14 @@ def sample() -> Iterator[HubSpotSimulator]:
         yield service
 
 
-def load(folder: Path, service: HubSpotSimulator) -> None:
-    """Sync a project at the time of the simulated world."""
+def load(folder: Path, service: HubSpotSimulator, **options: Any) -> None:
+    """Sync a project at the time of the simulated world; options: further ones of the source."""
     folder.mkdir(exist_ok=True)
     document = {
         "version": 1,
         "project": "syncs",
         "reporting": {"timezone": "UTC", "currency": "USD"},
-        "sources": {"crm": source_section(service.base_url, service.token)},
+        "sources": {"crm": {**source_section(service.base_url, service.token), **options}},
     }
     (folder / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
     project = Project(folder, environ={}, now=service.clock)
@@ -143,3 +143,20 @@ def test_a_second_sync_with_nothing_new_reads_no_record(
     lists = [call for call in sample.calls[calls:] if "archived=false" in call.target]
     assert not [call for call in lists if "/objects/" in call.path]
     assert records(tmp_path / "project") == before
+
+
+def test_rules_that_change_are_applied_to_what_was_read_before(
+    sample: HubSpotSimulator, tmp_path: Path
+) -> None:
+    made = sample.clock.now - HOUR
+    month_end = (made.replace(day=28) + timedelta(days=4)).replace(day=1) - timedelta(days=1)
+    closing = f"{month_end:%Y-%m-%d}T12:00:00Z"
+    values = {"dealstage": "1101", "pipeline": "1100", "closedate": closing}
+    sample.account.create("deals", values, at=made)
+    load(tmp_path / "steps", sample)
+    sample.clock.now += HOUR
+    load(tmp_path / "steps", sample, default_close_date="ignore")
+    load(tmp_path / "anew", sample, default_close_date="ignore")
+    load(tmp_path / "kept", sample)
+    assert records(tmp_path / "steps") == records(tmp_path / "anew")
+    assert records(tmp_path / "anew") != records(tmp_path / "kept")
