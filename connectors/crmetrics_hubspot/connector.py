@@ -151,6 +151,7 @@ class HubSpotConnector(Connector):
                 if streams:
                     read.keep(batch)
                 yield batch
+        read.end()
 
     def _special(self, request: ReadRequest, since: datetime | None) -> Iterator[pa.RecordBatch]:
         from crmetrics_hubspot import conversations, currencies, marketing, people

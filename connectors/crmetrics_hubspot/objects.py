@@ -13,7 +13,8 @@ from crmetrics.plugin import SourceError
 from crmetrics_hubspot.api import HubSpotApi
 
 PAGE, PAGE_WITH_HISTORY = 100, 50
-SEARCH_PAGE, MOST_FOUND = 200, 10_000
+SEARCH_PAGE = 200
+_NEIGHBOURS = 5
 LONGEST_PROPERTIES = 2_000
 """Characters of property names in an address; longer lists are refused somewhere on the way."""
 
@@ -100,65 +101,61 @@ class Objects:
             yield self.of(ids)
 
     def changed_ids(self, since: datetime, until: datetime | None) -> Iterator[str]:
-        """The ids of the records that changed in [since, until), each once."""
+        """The ids of the records that changed in [since, until), each at least once.
+
+        Each search begins where the last one ended, by the time of the change and not by an offset:
+        a record that is edited meanwhile leaves its place, and what stands behind it moves up.
+        """
         start = max(_floored(since), _EARLIEST)
         seen: set[str] = set()
         while until is None or start < until:
-            found = list(self._search(_between(self.kind, start, until)))
+            found, has_more = self._search(*_between(self.kind, start, until))
             # Results can be newer than the window: those are for the next read.
             inside = [(n, s) for n, s in found if until is None or s < until]
             yield from (name for name, _ in inside if name not in seen)
             seen = {name for name, _ in inside}
-            if len(found) < MOST_FOUND or not inside:
+            if not has_more:
                 return
-            # Neighbours can come in the wrong order: a page is seen twice, so that none is missed.
-            last = min(stamp for _, stamp in inside[-SEARCH_PAGE:])
-            if last > start or max(stamp for _, stamp in inside) > start:
-                start = last if last > start else max(stamp for _, stamp in inside)
+            # Neighbours can come in the wrong order: the last of a page are seen twice.
+            following = min((stamp for _, stamp in found[-_NEIGHBOURS:]), default=start)
+            if following > start:
+                start = following
                 continue
-            # Ten thousand and more in one millisecond: through them by id, then past them.
+            # More in one millisecond than a page shows: through them by id, then past them.
             yield from (name for name in self._at(start) if name not in seen)
             start += _MILLISECOND
 
     def _at(self, stamp: datetime) -> Iterator[str]:
         """The ids of all records that changed in this millisecond."""
-        cursor, last = cursor_of(self.kind), "0"
-        while True:
+        cursor, last, has_more = cursor_of(self.kind), "0", True
+        while has_more:
             filters = [
                 {"propertyName": cursor, "operator": "EQ", "value": _ms(stamp)},
                 {"propertyName": "hs_object_id", "operator": "GT", "value": last},
             ]
-            found = [name for name, _ in self._search((filters, "hs_object_id"))]
-            yield from found
-            if len(found) < MOST_FOUND:
-                return
-            last = max(found, key=int)
+            found, has_more = self._search(filters, "hs_object_id")
+            yield from (name for name, _ in found)
+            last = max((name for name, _ in found), key=int, default=last)
 
-    def _search(self, asked: tuple[list[dict[str, str]], str]) -> Iterator[tuple[str, datetime]]:
-        """(id, change) of what a search finds, up to the most that one search gives."""
-        filters, order = asked
+    def _search(
+        self, filters: list[dict[str, str]], order: str
+    ) -> tuple[list[tuple[str, datetime]], bool]:
+        """(id, change) of the first that a search finds, and whether it has more."""
         cursor = cursor_of(self.kind)
-        after = 0
-        while after < MOST_FOUND:
-            body = self.api.post(
-                "objects",
-                self.kind,
-                "search",
-                body={
-                    "filterGroups": [{"filters": filters}],
-                    "sorts": [{"propertyName": order, "direction": "ASCENDING"}],
-                    "properties": [cursor],
-                    "limit": SEARCH_PAGE,
-                    "after": str(after),
-                },
-            )
-            answer = json.loads(body)
-            for record in answer["results"]:
-                yield str(record["id"]), _stamp(record, cursor)
-            following = ((answer.get("paging") or {}).get("next") or {}).get("after")
-            if not following:
-                return
-            after = int(following)
+        body = self.api.post(
+            "objects",
+            self.kind,
+            "search",
+            body={
+                "filterGroups": [{"filters": filters}],
+                "sorts": [{"propertyName": order, "direction": "ASCENDING"}],
+                "properties": [cursor],
+                "limit": SEARCH_PAGE,
+            },
+        )
+        answer = json.loads(body)
+        found = [(str(record["id"]), _stamp(record, cursor)) for record in answer["results"]]
+        return found, bool(((answer.get("paging") or {}).get("next") or {}).get("after"))
 
     def count(self) -> int:
         """How many records there are, by the total of a search."""

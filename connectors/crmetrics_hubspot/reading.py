@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -67,7 +68,7 @@ class DatasetRead:
         self._storage = storage
         self._walks: dict[str, Walk] = {}
         self._left_over: list[Walk] = []
-        self._is_over = False
+        self._is_over = self._is_short = False
         self.is_whole = True
         self._account, self._request, self._started = account, request, request.started
         self._before = Progress.of(request)
@@ -76,6 +77,7 @@ class DatasetRead:
         every = account.config.refresh_every
         self.is_refresh = self.since is None or last is None or self._started - last >= every
         self._now: dict[str, list[str]] = {}
+        self._there_now: list[pa.Array[Any]] = []
 
     def records(self, streams: Sequence[Stream]) -> Iterator[pa.RecordBatch]:
         """The records of all streams; state is saved at the end."""
@@ -132,8 +134,22 @@ class DatasetRead:
 
         Without one of the objects nothing can be said of what is gone.
         """
-        if self.is_refresh and self.is_whole:
-            self._request.retain(batch.column("id"))
+        if self.is_refresh:
+            self._there_now.append(batch.column("id"))
+
+    def end(self) -> None:
+        """All is read: what no walk gave is gone, unless a walk is in doubt."""
+        if self.is_whole:
+            for ids in self._there_now:
+                self._request.retain(ids)
+        self._there_now.clear()
+
+    def _fell_short(self, kind: str, found: int, total: int) -> None:
+        self.is_whole, self._is_short = False, True
+        self._request.notice(
+            f"{kind}: the list gave {found} records, HubSpot's search counts {total}. Nothing is "
+            "taken for removed; the next run walks through all of them again."
+        )
 
     def _all(self, objects: Objects, reader: RecordReader) -> Iterator[pa.RecordBatch]:
         yield from reader.batches(self._bodies(objects))
@@ -144,7 +160,7 @@ class DatasetRead:
             loaded = self._before.walks.get(objects.kind)
             walk = Walk(self._storage, self._request, objects, loaded)
             self._walks[objects.kind] = walk
-            return whole(walk.bodies(), objects)
+            return whole(walk.bodies(), objects, partial(self._fell_short, objects.kind))
         # A run that was killed behind this dataset may have left its pages.
         self._left_over.append(Walk(self._storage, self._request, objects))
         return objects.changed(self.since, self._request.until)
@@ -184,7 +200,8 @@ class DatasetRead:
             yield objects.of(back[start : start + objects.page])
 
     def _save(self) -> None:
-        refreshed = self._started if self.is_refresh else self._before.refreshed
+        is_refreshed = self.is_refresh and not self._is_short
+        refreshed = self._started if is_refreshed else self._before.refreshed
         walks = self._before.walks | {
             kind: walk.began.isoformat() for kind, walk in self._walks.items()
         }

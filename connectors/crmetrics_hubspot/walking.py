@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from crmetrics.plugin import ReadRequest, SourceError, SourceStorage
@@ -123,9 +123,15 @@ _ALLOWED_SHARE = 0.02
 _ALLOWED = 20
 
 
-def whole(bodies: Iterator[bytes], objects: Objects) -> Iterator[bytes]:
+def whole(
+    bodies: Iterator[bytes], objects: Objects, fell_short: Callable[[int, int], None]
+) -> Iterator[bytes]:
     """The pages themselves. Raises SourceError at their end when HubSpot's own count says that many
-    are missing: a list that ended too early must not pass for the whole."""
+    are missing: a list that ended too early must not pass for the whole.
+
+    fell_short: called with what was found and counted when a few are missing. They may have been
+    made or removed meanwhile, or the list may have ended early.
+    """
     found = 0
     for body in bodies:
         found += body.count(b'"archived":')
@@ -139,3 +145,5 @@ def whole(bodies: Iterator[bytes], objects: Objects) -> Iterator[bytes]:
             f"the list of {objects.kind} ended after {found} records; HubSpot's search counts "
             f"{total}. Nothing of them is kept; run again."
         )
+    if total > found:
+        fell_short(found, total)
