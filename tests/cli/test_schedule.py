@@ -148,3 +148,16 @@ def test_due_asks_the_schedule_and_no_day(project: Path, call: Call) -> None:
     assert call("-C", project, "run", "monthly", "--if-due").exit_code == 2
     dated = call("-C", project, "run", "monthly", "--if-due", "--date", "2024-01-31")
     assert "use one of them" in dated.stderr
+
+
+def test_a_job_without_a_schedule_stops_a_call_before_any_job_runs(
+    scheduled: Path, call: Call
+) -> None:
+    file = scheduled / "crmetrics.yaml"
+    file.write_text(file.read_text() + "  other: {kpis: [win_rate]}\n")
+    result = call("-C", scheduled, "run", "monthly", "other", "--if-due")
+    assert result.exit_code == 2
+    assert "job 'other' has no `schedule:`" in result.stderr
+    assert not (scheduled / "reports").exists()
+    unnamed = call("-C", scheduled, "run", "--if-due", "--json")
+    assert [job["job"] for job in json.loads(unnamed.stdout)["jobs"]] == ["monthly"]

@@ -100,9 +100,8 @@ def run(
     done = []
     if if_due and day is not None:
         raise UsageError("--if-due asks the schedule, --date names a day; use one of them.")
-    for name in _chosen(session, jobs):
-        if if_due and not _is_due(session, name):
-            continue
+    chosen = _chosen(session, jobs)
+    for name in _due(session, chosen, are_named=bool(jobs)) if if_due else chosen:
         for job_run in _run_job(session, name, _Wanted(day, dry_run, resend, wait_s)):
             done.append(job_run)
             if not as_json:
@@ -124,6 +123,14 @@ def _chosen(session: Session, jobs: tuple[str, ...]) -> list[str]:
     if not known:
         raise UsageError("crmetrics.yaml has no jobs. Add one under `jobs:`.")
     return list(dict.fromkeys(jobs or known))
+
+
+def _due(session: Session, names: list[str], *, are_named: bool) -> list[str]:
+    """The jobs whose schedule has fired; asked of all before any runs. Of jobs that nobody named,
+    those without a schedule are nobody's concern."""
+    if not are_named:
+        names = [name for name in names if session.project.config.jobs[name].schedule]
+    return [name for name in names if _is_due(session, name)]
 
 
 def _is_due(session: Session, name: str) -> bool:
