@@ -11,19 +11,16 @@ raw, parses them by `pyarrow.csv` with the types given, and has DuckDB make a ta
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import json
-import multiprocessing
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import HEAD, Line, in_turns, lines, run, told
+from benchmarks.measuring import Line, lines
+from benchmarks.served import Served, both_ways, main
 
 CPU_GOAL = 1.3
 PAGE = 50_000
@@ -55,9 +52,8 @@ def page(number: int, rows: int) -> bytes:
     return "\n".join(body).encode() + b"\n"
 
 
-def serve(total: int, port: Queue[int]) -> None:
-    sizes = [min(PAGE, total - first) for first in range(0, total, PAGE)]
-    pages = [page(number, rows) for number, rows in enumerate(sizes)]
+def answers_of(total: int) -> Mapping[str, Any]:
+    """What the org says, by the end of the path that is asked."""
     fields = [
         {"name": "Id", "type": "id"},
         {"name": "IsDeleted", "type": "boolean"},
@@ -65,7 +61,7 @@ def serve(total: int, port: Queue[int]) -> None:
         *({"name": name, "type": "string"} for name in FIELDS),
     ]
     job = {"id": "750000000000001AAA", "state": "JobComplete", "numberRecordsProcessed": total}
-    answers: Mapping[str, Any] = {
+    return {
         "/token": {"access_token": "benchmark-token", "instance_url": ""},
         "/limits": {"DailyApiRequests": {"Max": 100_000, "Remaining": 100_000}},
         "/describe": {"name": "Thing__c", "fields": fields},
@@ -73,50 +69,61 @@ def serve(total: int, port: Queue[int]) -> None:
         f"/jobs/query/{job['id']}": job,
     }
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
 
-        def answer(self) -> None:
-            sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            path, _, query = self.path.partition("?")
-            if path.endswith("/results"):
-                self.results(int(query.rpartition("locator=")[2]) if "locator=" in query else 0)
-                return
-            if path.endswith("/composite/batch"):
-                self.describe(json.loads(sent)["batchRequests"])
-                return
-            found = next(answers[end] for end in answers if path.endswith(end))
-            self.send(json.dumps(found).encode())
+class Org(BaseHTTPRequestHandler):
+    """An org with one object and the finished job that read it."""
 
-        def describe(self, requests: list[dict[str, str]]) -> None:
-            """The org has this one object and none of the standard ones."""
-            found = [
-                {"statusCode": 200, "result": answers["/describe"]}
-                if "/Thing__c/" in request["url"]
-                else {"statusCode": 404, "result": [{"errorCode": "NOT_FOUND"}]}
-                for request in requests
-            ]
-            self.send(json.dumps({"results": found}).encode())
+    protocol_version = "HTTP/1.1"
+    sizes: Sequence[int]
+    pages: Sequence[bytes]
+    answers: Mapping[str, Any]
 
-        do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815
+    def answer(self) -> None:
+        sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path, _, query = self.path.partition("?")
+        if path.endswith("/results"):
+            self.results(int(query.rpartition("locator=")[2]) if "locator=" in query else 0)
+            return
+        if path.endswith("/composite/batch"):
+            self.describe(json.loads(sent)["batchRequests"])
+            return
+        found = next(self.answers[end] for end in self.answers if path.endswith(end))
+        self.send(json.dumps(found).encode())
 
-        def results(self, number: int) -> None:
-            following = str(number + 1) if number + 1 < len(pages) else "null"
-            rows = str(sizes[number])
-            self.send(pages[number], {"Sforce-Locator": following, "Sforce-NumberOfRecords": rows})
+    do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815
 
-        def send(self, body: bytes, headers: Mapping[str, str] | None = None) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
+    def describe(self, requests: list[dict[str, str]]) -> None:
+        """The org has this one object and none of the standard ones."""
+        found = [
+            {"statusCode": 200, "result": self.answers["/describe"]}
+            if "/Thing__c/" in request["url"]
+            else {"statusCode": 404, "result": [{"errorCode": "NOT_FOUND"}]}
+            for request in requests
+        ]
+        self.send(json.dumps({"results": found}).encode())
 
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
+    def results(self, number: int) -> None:
+        following = str(number + 1) if number + 1 < len(self.pages) else "null"
+        rows = str(self.sizes[number])
+        self.send(self.pages[number], {"Sforce-Locator": following, "Sforce-NumberOfRecords": rows})
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    def send(self, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+def serve(total: int, port: Queue[int]) -> None:
+    Org.sizes = [min(PAGE, total - first) for first in range(0, total, PAGE)]
+    Org.pages = [page(number, rows) for number, rows in enumerate(Org.sizes)]
+    Org.answers = answers_of(total)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Org)
     port.put(server.server_port)
     server.serve_forever()
 
@@ -192,56 +199,18 @@ def _bodies(url: str) -> Iterator[bytes]:
 
 
 def measure(records: int, pairs: int) -> list[Line]:
-    # Spawned: a forked child would begin with this process's memory, and its peak.
-    context = multiprocessing.get_context("spawn")
-    port = context.Queue()
-    server = context.Process(target=serve, args=(records, port), daemon=True)
-    server.start()
-    url = f"http://127.0.0.1:{port.get()}"
-    try:
-        own, other = in_turns(
-            lambda: run("bulk_csv", "--child", "product", "--url", url),
-            lambda: run("bulk_csv", "--child", "yardstick", "--url", url),
-            pairs,
-        )
-    finally:
-        server.terminate()
-        server.join()
-    rows = {cost.told["rows"] for cost in (*own, *other)}
-    if rows != {records}:
-        raise SystemExit(f"expected {records} records, loaded were {sorted(rows)}")
+    with Served(serve, records) as url:
+        own, other = both_ways("bulk_csv", url, records, pairs)
     return lines(f"Bulk CSV, {records:,} records", own, other, cpu=CPU_GOAL, memory=1.5)
 
 
-def _child(which: str, url: str) -> None:
-    for module in ("duckdb", "pyarrow.csv", "requests", "crmetrics.engine.loading"):
-        importlib.import_module(module)
-    importlib.import_module("crmetrics.loader").load_plugins(Path(tempfile.gettempdir()))
-    works: Mapping[str, Callable[[str, Path], Mapping[str, Any]]] = {
-        "product": load,
-        "yardstick": load_plainly,
-    }
-    folder = Path(tempfile.mkdtemp(prefix="bulk_csv_"))
-    try:
-        told(lambda: works[which](url, folder / "project"))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _know_plugins() -> None:
+    from crmetrics.loader import load_plugins
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--url", help=argparse.SUPPRESS)
-    parser.add_argument("--child", choices=["product", "yardstick"], help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.child:
-        _child(asked.child, asked.url)
-        return
-    print(HEAD)
-    for line in measure(asked.records, asked.pairs):
-        print(line)
+    load_plugins(Path(tempfile.gettempdir()))
 
 
 if __name__ == "__main__":
-    main()
+    ways = {"product": load, "yardstick": load_plainly}
+    needs = ("duckdb", "pyarrow.csv", "requests", "crmetrics.engine.loading")
+    main("bulk_csv", str(__doc__), measure, ways, needs, _know_plugins)

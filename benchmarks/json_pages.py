@@ -12,19 +12,15 @@ as many records must not be higher.
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import json
-import multiprocessing
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import HEAD, Line, in_turns, lines, run, told
+from benchmarks.measuring import Line, lines, run
+from benchmarks.served import Served, both_ways, main
 
 CPU_GOAL = 1.5
 GROWTH_GOAL = 1.2
@@ -212,69 +208,17 @@ def _parsed(bodies: list[bytes], schema: Any, flat: Any) -> Any:
 
 
 def measure(records: int, pairs: int) -> list[Line]:
-    with _served(records) as url:
-        own, other = in_turns(
-            lambda: run("json_pages", "--child", "product", "--url", url),
-            lambda: run("json_pages", "--child", "yardstick", "--url", url),
-            pairs,
-        )
-    rows = {cost.told["rows"] for cost in (*own, *other)}
-    if rows != {records}:
-        raise SystemExit(f"expected {records} records, loaded were {sorted(rows)}")
+    with Served(serve, records) as url:
+        own, other = both_ways("json_pages", url, records, pairs)
     found = lines(f"JSON pages, {records:,} records", own, other, cpu=CPU_GOAL, memory=1.5)
-    with _served(5 * records) as url:
+    with Served(serve, 5 * records) as url:
         large = run("json_pages", "--child", "product", "--url", url).peak_mb
     small = min(cost.peak_mb for cost in own)
     found.append(Line("JSON pages, 5x against 1x the records", "MB", large, small, GROWTH_GOAL))
     return found
 
 
-class _served:  # noqa: N801 - reads as what it does
-    """A server of so many records, while the block runs; its address."""
-
-    def __init__(self, records: int) -> None:
-        # Spawned: a forked child would begin with this process's memory, and its peak.
-        context = multiprocessing.get_context("spawn")
-        self._port = context.Queue()
-        self._process = context.Process(target=serve, args=(records, self._port), daemon=True)
-
-    def __enter__(self) -> str:
-        self._process.start()
-        return f"http://127.0.0.1:{self._port.get()}"
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.join()
-
-
-def _child(which: str, url: str) -> None:
-    for module in ("duckdb", "pyarrow.json", "requests", "crmetrics.engine.loading"):
-        importlib.import_module(module)
-    works: Mapping[str, Callable[[str, Path], Mapping[str, Any]]] = {
-        "product": load,
-        "yardstick": load_plainly,
-    }
-    folder = Path(tempfile.mkdtemp(prefix="json_pages_"))
-    try:
-        told(lambda: works[which](url, folder / "project"))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--records", type=int, default=100_000)
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--url", help=argparse.SUPPRESS)
-    parser.add_argument("--child", choices=["product", "yardstick"], help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.child:
-        _child(asked.child, asked.url)
-        return
-    print(HEAD)
-    for line in measure(asked.records, asked.pairs):
-        print(line)
-
-
 if __name__ == "__main__":
-    main()
+    ways = {"product": load, "yardstick": load_plainly}
+    needs = ("duckdb", "pyarrow.json", "requests", "crmetrics.engine.loading")
+    main("json_pages", str(__doc__), measure, ways, needs)
