@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from crmetrics.deliver.wording import (
@@ -140,8 +142,16 @@ def verdict(**parts: object) -> GoalVerdict:
 
 def test_a_goal_says_how_far_to_what_until_when_and_whose_it_is() -> None:
     assert goal_words(verdict(), "percent", "USD") == (
-        "Close more of what we open: 60.0 % of the way to 40.0 % by 2026-07-01 "
+        "Close more of what we open: 60.0 % of the way from 30.0 % to 40.0 % by 2026-07-01 "
         "(expected 32.6 %), on track, owner @vp-sales"
+    )
+
+
+def test_a_goal_judged_over_its_own_days_says_their_value_beside_that_of_the_period() -> None:
+    over_its_days = verdict(since=date(2026, 1, 1))
+    assert goal_words(over_its_days, "percent", "USD") == (
+        "Close more of what we open: 36.0 % since 2026-01-01, 60.0 % of the way from 30.0 % to "
+        "40.0 % by 2026-07-01 (expected 32.6 %), on track, owner @vp-sales"
     )
 
 
@@ -157,11 +167,11 @@ def test_guardrails_are_told_broken_first_then_unchecked_then_kept() -> None:
     readings = (
         GuardrailReading("csat", 0.9, 0.8, None),
         GuardrailReading("new_customers", None, 5.0, None),
-        GuardrailReading("average_deal_size", 8500.0, 9000.0, None),
+        GuardrailReading("average_deal_size", 8500.0, 9000.0, None, date(2026, 1, 1)),
         GuardrailReading("first_response_time", 3700.0, None, 3600.0),
     )
     assert guardrail_words(verdict(guardrails=readings), TRAITS, "USD") == (
-        "Average deal size 8,500 USD is below its limit of 9,000 USD; "
+        "Average deal size 8,500 USD since 2026-01-01 is below its limit of 9,000 USD; "
         "First response time 1 h 2 min is above its limit of 1 h; "
         "New customers could not be checked; "
         "Satisfaction 90.0 % is within its limit"

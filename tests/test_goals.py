@@ -204,7 +204,21 @@ def test_a_sum_is_judged_by_its_value_over_the_goals_own_span() -> None:
     )
     found = verdict([kpi("won_amount", 50_000.0)], goal, measured=measured)
     assert (found.status, found.attainment, found.actual) == ("on_track", 0.2, 200_000.0)
-    assert found.guardrails[0].value == 9500.0
+    assert (found.guardrails[0].value, found.guardrails[0].since) == (9500.0, goal.start)
+    assert found.since == goal.start
+
+
+def test_the_first_day_stands_with_neither_a_periods_value_nor_a_snapshot() -> None:
+    goal = Goal("pipeline", 0, 1_000_000, guardrails={"average_deal_size": Limit(min=9000.0)})
+    span = {"period_start": goal.start, "period_end": goal.due}
+    open_now, size = kpi("pipeline", 200_000.0, **span), deal_size(**span)
+    traits = TRAITS | {"pipeline": KpiTraits("Pipeline", "currency", is_snapshot=True)}
+    values: dict[str, Any] = {"as_of": AS_OF, "calendar": CALENDAR}
+    [snapshot] = judge(table(), [goal], traits, measured=table(open_now, size), **values).verdicts
+    assert (snapshot.actual, snapshot.since) == (200_000.0, None)
+    assert snapshot.guardrails[0].since == goal.start
+    of_a_period = verdict([kpi(value=0.36), deal_size()], Goal())
+    assert (of_a_period.since, of_a_period.guardrails[0].since) == (None, None)
 
 
 def test_a_sum_is_judged_when_the_reported_period_is_the_goals_own() -> None:
@@ -421,7 +435,9 @@ def test_variants_have_titles_of_their_own() -> None:
     ],
 )
 def test_sums_and_counts_of_events_add_up(unit: str, measure: Measure, adds_up: bool) -> None:
-    assert kpi_traits([definition(unit=unit, _=measure)])["deals"].adds_up is adds_up
+    traits = kpi_traits([definition(unit=unit, _=measure)])["deals"]
+    assert traits.adds_up is adds_up
+    assert traits.is_snapshot is (measure.shape == "state")
 
 
 @pytest.mark.parametrize(

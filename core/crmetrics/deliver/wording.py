@@ -183,9 +183,13 @@ def goal_words(verdict: GoalVerdict, unit: str, currency: str) -> str:
     else:
         share = _rounded(Decimal(repr(verdict.attainment)) * 100, 1)
         expected = _rounded(Decimal(repr(verdict.expected)) * 100, 1)
+        baseline = value_text(float(goal.baseline), unit, currency)
+        actual = value_text(verdict.actual, unit, currency)
+        # Beside the value of the reported period another one needs its days to be believed.
+        begun = f"{actual} since {verdict.since}, " if verdict.since else ""
         stand = (
-            f"{share} % of the way to {target} by {goal.due} (expected {expected} %), "
-            f"{GOAL_WORDS[verdict.status]}"
+            f"{begun}{share} % of the way from {baseline} to {target} by {goal.due} "
+            f"(expected {expected} %), {GOAL_WORDS[verdict.status]}"
         )
     owner = f", owner {goal.owner}" if goal.owner else ""
     return f"{goal.title}: {stand}{owner}"
@@ -205,5 +209,7 @@ def guardrail_words(verdict: GoalVerdict, traits: Mapping[str, KpiTraits], curre
             continue
         is_low = guardrail.min is not None and guardrail.value < guardrail.min
         limit = value_text(guardrail.min if is_low else guardrail.max, known.unit, currency)
+        if guardrail.since:
+            shown = f"{shown} since {guardrail.since}"
         broken.append(f"{shown} is {'below' if is_low else 'above'} its limit of {limit}")
     return "; ".join([*broken, *unchecked, *kept])

@@ -57,24 +57,30 @@ class KpiTraits:
     """What judging and reporting need of a definition beside its numbers.
 
     adds_up: a sum or count over time, so that values of spans of different length cannot be
-    compared. is_about_users: it measures the users of the CRM (rule V1).
+    compared. is_snapshot: it is read on a day, not over one's days. is_about_users: it measures
+    the users of the CRM (rule V1).
     """
 
     title: str
     unit: str = ""
     better: Literal["higher", "lower", "none"] = "none"
     adds_up: bool = False
+    is_snapshot: bool = False
     is_about_users: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class GuardrailReading:
-    """A guardrail beside its goal; value None = it could not be checked."""
+    """A guardrail beside its goal; value None = it could not be checked.
+
+    since: the goal's first day when the value is over the goal's own days, see GoalVerdict.
+    """
 
     kpi: str
     value: float | None
     min: float | None
     max: float | None
+    since: date | None = None
 
     @property
     def is_broken(self) -> bool:
@@ -91,6 +97,9 @@ class GoalVerdict:
 
     status: empty when it was not judged, then `reason` says why. attainment: 0 = baseline, 1 =
     target; may be negative or above 1. expected: share of the goal's days that are over.
+    actual: what was judged; since: the first of the days that it is over when these are the goal's
+    own, so that it differs from the value of the reported period; None for that value and for a
+    snapshot, which is read on a day.
     row: the row of the results that it was written to; None = the results do not hold the KPI.
     """
 
@@ -101,6 +110,7 @@ class GoalVerdict:
     actual: float | None
     guardrails: tuple[GuardrailReading, ...] = ()
     reason: str = ""
+    since: date | None = None
     row: int | None = None
 
     @property

@@ -26,6 +26,7 @@ def kpi_traits(kpis: Iterable[Kpi]) -> dict[str, KpiTraits]:
                 unit=unit,
                 better=kpi.better,
                 adds_up=_adds_up(kpi, variant.measure, unit),
+                is_snapshot=_is_snapshot(kpi, variant.measure),
                 is_about_users=_is_about_users(kpi, variant.measure),
             )
     return found
@@ -35,9 +36,13 @@ def _adds_up(kpi: Kpi, measure: Measure, unit: str) -> bool:
     """True unless it is surely no sum: a goal is rather not judged than judged by a wrong span."""
     if unit not in ("count", "currency") or measure.is_ratio:
         return False
-    if measure.shape == "state" or kpi.kind == "snapshot":
+    if _is_snapshot(kpi, measure):
         return False
     return not _AVERAGES.match(measure.value)
+
+
+def _is_snapshot(kpi: Kpi, measure: Measure) -> bool:
+    return measure.shape == "state" or kpi.kind == "snapshot"
 
 
 def _is_about_users(kpi: Kpi, measure: Measure) -> bool:

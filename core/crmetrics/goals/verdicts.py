@@ -124,6 +124,7 @@ def _verdict(
         actual=reading.value,
         guardrails=guardrails,
         reason=reason,
+        since=None if span is None else _first_day(goal.kpi, span, traits),
         row=None if row is None else row.row,
     )
 
@@ -176,11 +177,18 @@ def _guardrails(
         adds_up = name in traits and traits[name].adds_up
         if reading is None and row is not None and not (span is not None and adds_up):
             reading = _same_place(reported, name, row)
-        value = None
+        value = since = None
         if reading is not None and _is_final(reading, is_own_span=reading in spans):
             value = reading.value
-        found.append(GuardrailReading(name, value, limits.min, limits.max))
+            since = _first_day(name, reading, traits) if reading in spans else None
+        found.append(GuardrailReading(name, value, limits.min, limits.max, since))
     return tuple(found)
+
+
+def _first_day(kpi: str, span: _Reading, traits: Mapping[str, KpiTraits]) -> date | None:
+    """The first day of what a value over a goal's own days is about; a snapshot has none."""
+    is_snapshot = kpi in traits and traits[kpi].is_snapshot
+    return None if is_snapshot else span.start
 
 
 def _is_final(reading: _Reading, *, is_own_span: bool) -> bool:
