@@ -24,13 +24,6 @@ select
   d.missing_amount,
   d.missing_rate
 from quota_deals d
-join scope s on s.period_start = d.period_start
+join scope s on s.period_start = d.period_start and s.is_company = d.is_company
 join remaining r on r.period_start = d.period_start
 where not d.is_won
-  and (
-    s.is_company
-    or exists (
-      select 1 from period_quotas q
-      where q.period_start = d.period_start and q.owner_id = d.owner_id
-    )
-  )

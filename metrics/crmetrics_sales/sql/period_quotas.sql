@@ -1,9 +1,12 @@
 -- One row per period and quota for won_amount that lies wholly inside the period; of overlapping
--- quotas of one owner the longest (then the first id) stays. Owner null = the company.
+-- quotas of one owner the longest (then the first id) stays. Owner null = the company, else source
+-- is that of the owner. target_amount is null where the rate is missing.
 with inside as (
   select
     p.period_start,
+    p.reading_day,
     q.id,
+    case when q.owner_id is not null then source_of_users(q.source, q.owner_id) end as source,
     q.owner_id,
     q.period_start as quota_start,
     q.period_end as quota_end,
@@ -17,12 +20,16 @@ with inside as (
   left join rates_by_day r on r.currency = q.currency and r.day = q.period_start
   where q.kpi_id = 'won_amount'
 )
-select a.*
+select
+  a.*,
+  a.quota_end - a.quota_start as quota_days,
+  greatest(least(a.reading_day, a.quota_end) - a.quota_start, 0) as elapsed_days
 from inside a
 where not exists (
   select 1
   from inside b
   where b.period_start = a.period_start
+    and b.source is not distinct from a.source
     and b.owner_id is not distinct from a.owner_id
     and b.quota_start < a.quota_end
     and a.quota_start < b.quota_end

@@ -1,29 +1,53 @@
--- One row per period and deal that counts towards a quota: won in it (at the rate of the close
--- date), or open and expected to close from as_of to its end (at the rate of the snapshot day).
+-- One row per period, rated quota and deal in the days of the quota that counts towards it: won (at
+-- the rate of the close date), or open and expected to close from as_of on (at the rate of the
+-- snapshot day). is_company: towards the company's quota, else towards that of the deal's owner.
+with deals as (
+  select *, source_of_users(source, owner_id) as owner_source
+  from live_opportunities
+  where is_won or (not is_closed and close_date >= $as_of_day)
+),
+quotas as (
+  select period_start, source, owner_id, quota_start, quota_end
+  from period_quotas
+  where target_amount is not null
+),
+counted as (
+  select q.period_start, true as is_company, d.*
+  from quotas q
+  join deals d on d.close_date >= q.quota_start and d.close_date < q.quota_end
+  where q.owner_id is null
+  union all
+  select q.period_start, false, d.*
+  from quotas q
+  join deals d
+    on d.owner_source = q.source and d.owner_id = q.owner_id
+    and d.close_date >= q.quota_start and d.close_date < q.quota_end
+)
 select
-  p.period_start,
-  o.source,
-  o.owner_id,
-  o.account_id,
-  o.is_won,
+  d.period_start,
+  d.is_company,
+  d.source,
+  d.owner_source,
+  d.owner_id,
+  d.account_id,
+  d.is_won,
   case
-    when not o.is_won then null
-    when o.currency is null or o.currency = $reporting_currency then o.amount::decimal(28, 10)
-    else (o.amount * won.rate)::decimal(28, 10)
+    when not d.is_won then null
+    when d.currency is null or d.currency = $reporting_currency then d.amount::decimal(28, 10)
+    else (d.amount * won.rate)::decimal(28, 10)
   end as won_amount,
   case
-    when o.is_won then null
-    when o.currency is null or o.currency = $reporting_currency then o.amount::decimal(28, 10)
-    else (o.amount * opened.rate)::decimal(28, 10)
+    when d.is_won then null
+    when d.currency is null or d.currency = $reporting_currency then d.amount::decimal(28, 10)
+    else (d.amount * opened.rate)::decimal(28, 10)
   end as open_amount,
-  o.probability,
-  (o.amount is null)::int as missing_amount,
+  d.probability,
+  (d.amount is null)::int as missing_amount,
   (
-    o.amount is not null and o.currency <> $reporting_currency
-    and case when o.is_won then won.rate else opened.rate end is null
+    d.amount is not null and d.currency <> $reporting_currency
+    and case when d.is_won then won.rate else opened.rate end is null
   )::int as missing_rate
-from live_opportunities o
-join period_days p on p.day = o.close_date
-left join rates_by_day won on won.currency = o.currency and won.day = o.close_date
-left join rates_by_day opened on opened.currency = o.currency and opened.day = p.snapshot_day
-where o.is_won or (not o.is_closed and o.close_date >= $as_of_day)
+from counted d
+join periods p on p.period_start = d.period_start
+left join rates_by_day won on won.currency = d.currency and won.day = d.close_date
+left join rates_by_day opened on opened.currency = d.currency and opened.day = p.snapshot_day

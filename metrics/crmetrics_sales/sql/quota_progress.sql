@@ -1,5 +1,6 @@
 -- Targets, wins and open pipeline of each period: the company quota with the deals of everybody if
--- there is one, else the owners' quotas with the deals of their owners.
+-- there is one, else the owners' quotas with the deals of their owners; a deal counts in the days of
+-- the quota. Target 0 is not targeted.
 -- excluded: opportunities
 with scope as (
   select period_start, bool_or(owner_id is null) as is_company
@@ -7,44 +8,51 @@ with scope as (
   group by period_start
 ),
 targets as (
-  select period_start, owner_id, sum(target_amount) as target_amount
-  from period_quotas
-  group by period_start, owner_id
-),
-elapsed as (
   select
     period_start,
-    (least(reading_day, period_end) - period_start) / (period_end - period_start) as elapsed_share
-  from periods
+    source,
+    owner_id,
+    sum(target_amount) as target_amount,
+    sum(quota_days) filter (where target_amount is not null) as quota_days,
+    sum(elapsed_days) filter (where target_amount is not null) as elapsed_days,
+    count(*) filter (where target_amount is null) as missing_rate
+  from period_quotas
+  group by period_start, source, owner_id
 )
 select
   t.period_start,
+  t.source,
   t.owner_id,
   t.target_amount,
-  t.target_amount <> 0 as is_targeted,
-  e.elapsed_share,
+  t.target_amount is distinct from 0 as is_targeted,
+  case when t.target_amount <> 0 then t.quota_days end as quota_days,
+  case when t.target_amount <> 0 then t.elapsed_days end as elapsed_days,
+  null::boolean as is_won,
   null::decimal(28, 10) as won_amount,
   null::decimal(28, 10) as open_amount,
   null::double as weighted_amount,
   0 as missing_amount,
-  0 as missing_rate
+  t.missing_rate
 from targets t
 join scope s on s.period_start = t.period_start and (t.owner_id is null) = s.is_company
-join elapsed e on e.period_start = t.period_start
 union all
 select
   d.period_start,
+  d.owner_source,
   d.owner_id,
   null,
-  s.is_company or t.target_amount <> 0,
-  e.elapsed_share,
+  t.target_amount <> 0,
+  null,
+  null,
+  d.is_won,
   d.won_amount,
   d.open_amount,
   d.open_amount::double * d.probability,
   d.missing_amount,
   d.missing_rate
 from quota_deals d
-join scope s on s.period_start = d.period_start
-join elapsed e on e.period_start = d.period_start
-left join targets t on t.period_start = d.period_start and t.owner_id = d.owner_id
-where s.is_company or t.owner_id is not null
+join scope s on s.period_start = d.period_start and s.is_company = d.is_company
+join targets t
+  on t.period_start = d.period_start
+  and case when d.is_company then t.owner_id is null
+    else t.source = d.owner_source and t.owner_id = d.owner_id end
