@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from crmetrics_database.address import TableName
+from crmetrics_database.dialects import column_type, dialect_of
 from crmetrics_database.engines import Database, DatabaseError
 from crmetrics_database.statements import Kind
 
@@ -20,37 +21,34 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _ROWS_AT_ONCE = 10_000
-_DRIVERS: Mapping[str, tuple[str, str]] = {
-    "mysql": ("mysql+pymysql", "mysql"),
-    "mssql": ("mssql+pymssql", "mssql"),
-}
-"""Kind -> the driver that is meant when the URL names none, and the extra that brings it."""
-
-# What an index takes limits the texts of a key: 3,072 bytes in MySQL, 1,700 in SQL Server.
-_KEY_LENGTHS: Mapping[str, int] = {
-    "job": 100, "kpi": 100, "variant": 60, "grain": 10, "run_id": 60, "segment": 400,
-}  # fmt: skip
+_SCOPES_AT_ONCE = 300  # five values each: SQL Server takes at most 2,100 in a statement
 
 
 class AlchemyDatabase(Database):
     """A server that SQLAlchemy knows."""
 
-    # The types are SQLAlchemy's, made per column in `_type`.
+    # The types are SQLAlchemy's, made per column by `column_type`.
     types: ClassVar[Mapping[Kind, str]] = {}
     accepted: ClassVar[Mapping[Kind, frozenset[str]]] = {}
 
     def __init__(self, kind: str, url: str) -> None:
-        self._kind = kind
+        self._kind, self._dialect = kind, dialect_of(kind)
         with self._errors():
             import sqlalchemy
 
             self._sa = sqlalchemy
             scheme, _, rest = url.partition("://")
-            scheme = scheme if "+" in scheme else _DRIVERS.get(kind, (scheme, ""))[0]
+            if "+" not in scheme:
+                scheme = self._dialect.driver
+            options: dict[str, Any] = {}
+            if self._dialect.isolation:
+                options["isolation_level"] = self._dialect.isolation
             self._engine = sqlalchemy.create_engine(
-                f"{scheme}://{rest}", poolclass=sqlalchemy.NullPool, hide_parameters=True
+                f"{scheme}://{rest}", poolclass=sqlalchemy.NullPool, hide_parameters=True, **options
             )
             self._connection = self._engine.connect()
+            for statement in self._dialect.session:
+                self._connection.execute(sqlalchemy.text(statement))
 
     # --- the table ---------------------------------------------------------------------------
 
@@ -63,7 +61,27 @@ class AlchemyDatabase(Database):
             if not inspector.has_table(name.table, schema=name.schema or None):
                 return {}
             found = inspector.get_columns(name.table, schema=name.schema or None)
-        return {str(column["name"]).lower(): str(column["type"]).upper() for column in found}
+        return {
+            str(column["name"]).lower(): str(column["type"]).upper().partition("(")[0].strip()
+            for column in found
+        }
+
+    def expected(self, kind: Kind) -> str:
+        return self._dialect.types[kind].upper()
+
+    def accepts(self, kind: Kind, found: str) -> bool:
+        accepted = self._dialect.accepted.get(kind)
+        return accepted is None or found.partition(" COLLATE")[0] in accepted
+
+    def lock(self, name: TableName) -> None:
+        """A named lock that all sinks of the table wait for; it ends with the connection."""
+        if not self._dialect.lock:
+            return
+        with self._errors():
+            query = self._sa.text(self._dialect.lock)
+            given = self._connection.execute(query, {"name": f"crmetrics {name}"}).scalar()
+        if given is None or int(given) <= self._dialect.refused:
+            raise DatabaseError("another run has been writing to the table for five minutes")
 
     def create_schema(self, name: TableName) -> None:
         if name.schema:
@@ -77,7 +95,7 @@ class AlchemyDatabase(Database):
     ) -> None:
         sa = self._sa
         parts = [
-            sa.Column(column, self._type(column, kind), nullable=column not in key)
+            sa.Column(column, column_type(column, kind), nullable=column not in key)
             for column, kind in columns.items()
         ]
         primary = sa.PrimaryKeyConstraint(*key, mssql_clustered=False)
@@ -92,7 +110,7 @@ class AlchemyDatabase(Database):
         """Add a column that an existing table lacks."""
         sa, compiler = self._sa, self._engine.dialect
         table = compiler.identifier_preparer.format_table(self._bare(name))
-        type_text = self._type(column, kind).compile(dialect=compiler)
+        type_text = column_type(column, kind).compile(dialect=compiler)
         suffix = f" default '{default}' not null" if default is not None else ""
         quoted = compiler.identifier_preparer.quote(column)
         verb = "add" if self._kind == "mssql" else "add column"
@@ -104,91 +122,102 @@ class AlchemyDatabase(Database):
     def _bare(self, name: TableName) -> sa.Table:
         return self._sa.Table(name.table, self._sa.MetaData(), schema=name.schema or None)
 
-    def _type(self, column: str, kind: Kind) -> Any:
-        """Texts of a key compare by bytes: `East` and `east` are two teams."""
-        from sqlalchemy.dialects import mssql, mysql
-
-        sa = self._sa
-        if kind == "text" and column in _KEY_LENGTHS:
-            length = _KEY_LENGTHS[column]
-            return (
-                sa.String(length)
-                .with_variant(mysql.VARCHAR(length, collation="utf8mb4_bin"), "mysql", "mariadb")
-                .with_variant(mssql.NVARCHAR(length, collation="Latin1_General_BIN2"), "mssql")
-            )
-        plain: Mapping[Kind, Any] = {
-            "text": sa.UnicodeText().with_variant(mssql.NVARCHAR(None), "mssql"),
-            "float": sa.Double(),
-            "integer": sa.BigInteger(),
-            "decimal": sa.Numeric(38, 10),
-            "boolean": sa.Boolean(),
-            "date": sa.Date(),
-            "instant": sa.DateTime(timezone=True).with_variant(
-                mysql.DATETIME(fsp=6), "mysql", "mariadb"
-            ),
-        }
-        return plain[kind]
-
     # --- rows --------------------------------------------------------------------------------
 
     def load(self, table: pa.Table) -> None:
         self._rows = table
 
     def maintain(self, name: TableName) -> dict[str, int]:
-        """Rows inserted, updated and removed by key."""
-        sa = self._sa
+        """Rows inserted, updated and removed by key; so many rows at a time."""
+        counts = {"inserted": 0, "updated": 0, "removed": 0}
         with self._errors():
-            table = sa.Table(
-                name.table, sa.MetaData(), autoload_with=self._connection,
-                schema=name.schema or None,
-            )  # fmt: skip
-            columns = {column.name.lower(): column for column in table.columns}
-            known = self._known(table, columns)
-            fresh, changed = list[dict[str, Any]](), list[dict[str, Any]]()
-            for row in self._python_rows():
-                key = self._key_of(row)
-                (changed if key in known else fresh).append(row)
-                known.discard(key)
+            table, columns = self._reflected(name)
+            self._refuse_long_texts(columns)
+            known = self._known(columns)
+            for rows in self._python_rows():
+                fresh, changed = list[dict[str, Any]](), list[dict[str, Any]]()
+                for row in rows:
+                    key = self._key_of(row)
+                    (changed if key in known else fresh).append(row)
+                    known.discard(key)
+                self._update(table, columns, changed)
+                self._insert(table, columns, fresh)
+                counts["inserted"] += len(fresh)
+                counts["updated"] += len(changed)
             self._delete(table, columns, known)
-            self._update(table, columns, changed)
-            self._insert(table, columns, fresh)
-        return {"inserted": len(fresh), "updated": len(changed), "removed": len(known)}
+        return {**counts, "removed": len(known)}
 
     def totals(self, name: TableName) -> tuple[Any, ...]:
         """Count, count of values, least and largest value of the scope."""
         sa = self._sa
         with self._errors():
-            table = sa.Table(
-                name.table, sa.MetaData(), autoload_with=self._connection,
-                schema=name.schema or None,
-            )  # fmt: skip
-            columns = {column.name.lower(): column for column in table.columns}
+            _, columns = self._reflected(name)
             value = columns["value"]
             query = sa.select(
                 sa.func.count(), sa.func.count(value), sa.func.min(value), sa.func.max(value)
-            ).where(self._in_scope(columns))
-            return tuple(self._connection.execute(query).one())
+            )
+            found = [self._connection.execute(query.where(part)).one() for part in
+                     self._in_scope(columns)]  # fmt: skip
+        least = [row[2] for row in found if row[2] is not None]
+        most = [row[3] for row in found if row[3] is not None]
+        return (
+            sum(row[0] for row in found),
+            sum(row[1] for row in found),
+            min(least, default=None),
+            max(most, default=None),
+        )
 
-    def _known(self, table: sa.Table, columns: Mapping[str, Any]) -> set[tuple[Any, ...]]:
+    def _reflected(self, name: TableName) -> tuple[sa.Table, dict[str, sa.Column[Any]]]:
+        """The table as it is, and its columns by their names in small letters."""
+        table = self._sa.Table(
+            name.table, self._sa.MetaData(), autoload_with=self._connection,
+            schema=name.schema or None,
+        )  # fmt: skip
+        return table, {column.name.lower(): column for column in table.columns}
+
+    def _refuse_long_texts(self, columns: Mapping[str, sa.Column[Any]]) -> None:
+        """An index takes no longer ones, and a server may cut what it is given."""
+        import pyarrow.compute as pc
+
+        for name in self.upkeep.key:
+            limit = getattr(columns[name].type, "length", None)
+            texts = self._rows.column(name)
+            if not limit or not len(texts) or self.staged[name] != "text":
+                continue
+            longest = pc.max(pc.utf8_length(texts)).as_py()
+            if longest > limit:
+                raise DatabaseError(
+                    f"a {name} of the results has {longest:,} characters, where the key of the "
+                    f"table takes {limit}; group by fewer dimensions, or keep them in another kind "
+                    "of database"
+                )
+
+    def _known(self, columns: Mapping[str, sa.Column[Any]]) -> set[tuple[Any, ...]]:
         key = [columns[name] for name in self.upkeep.key]
-        query = self._sa.select(*key).where(self._in_scope(columns))
-        return {tuple(row) for row in self._connection.execute(query)}
+        return {
+            tuple(row)
+            for part in self._in_scope(columns)
+            for row in self._connection.execute(self._sa.select(*key).where(part))
+        }
 
-    def _in_scope(self, columns: Mapping[str, Any]) -> Any:
-        """The rows that agree with an incoming one in all columns of the scope."""
+    def _in_scope(self, columns: Mapping[str, sa.Column[Any]]) -> Iterator[Any]:
+        """The rows that agree with an incoming one in all columns of the scope, in parts."""
         sa, scope = self._sa, list(self.upkeep.scope)
         scopes = self._rows.select(scope).group_by(scope).aggregate([]).to_pylist()
-        terms = [sa.and_(*(columns[name] == row[name] for name in scope)) for row in scopes]
-        return sa.or_(*terms) if terms else sa.false()
+        for start in range(0, len(scopes), _SCOPES_AT_ONCE):
+            some = scopes[start : start + _SCOPES_AT_ONCE]
+            yield sa.or_(*(sa.and_(*(columns[n] == row[n] for n in scope)) for row in some))
 
     def _key_of(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         return tuple(row[name] for name in self.upkeep.key)
 
-    def _python_rows(self) -> Iterator[dict[str, Any]]:
+    def _python_rows(self) -> Iterator[list[dict[str, Any]]]:
         is_naive = self._engine.dialect.name in ("mysql", "mariadb", "sqlite")
         for batch in self._rows.to_batches(max_chunksize=_ROWS_AT_ONCE):
-            for row in batch.to_pylist():
-                yield {name: _value(value, is_naive) for name, value in row.items()}
+            yield [
+                {name: _value(value, is_naive) for name, value in row.items()}
+                for row in batch.to_pylist()
+            ]
 
     def _delete(
         self, table: sa.Table, columns: Mapping[str, Any], keys: set[tuple[Any, ...]]
@@ -266,14 +295,22 @@ class AlchemyDatabase(Database):
             raise DatabaseError(self._needs()) from None
         except SQLAlchemyError as exc:
             is_lost = isinstance(exc, DBAPIError) and (
-                exc.connection_invalidated or "connect" in str(exc.orig).lower()
+                exc.connection_invalidated
+                or _code(exc.orig) in self._dialect.transient
+                or "connect" in str(exc.orig).lower()
             )
             text = str(exc.orig) if isinstance(exc, DBAPIError) else str(exc)
             raise DatabaseError(" ".join(text.split()), is_lost=is_lost) from None
 
     def _needs(self) -> str:
-        extra = _DRIVERS.get(self._kind, ("", self._kind))[1]
+        extra = self._dialect.extra
         return f"{self._kind} needs the extra {extra!r}: pip install 'crmetrics[{extra}]'"
+
+
+def _code(error: BaseException | None) -> int:
+    """The server's or the driver's number of an error; 0 without one."""
+    found = error.args[0] if error is not None and error.args else 0
+    return found if isinstance(found, int) else 0
 
 
 def _value(value: Any, is_naive: bool) -> Any:

@@ -47,8 +47,8 @@ class Database(ABC):
     """An open database; a context manager that closes it.
 
     types: the type of each kind of column in a table made by us. accepted: types of an existing
-    column that hold the kind without loss; an empty set accepts all. source: the relation that
-    holds the incoming rows, or their scopes.
+    column that hold the kind without loss; a kind that is not there is held by all. source: the
+    relation that holds the incoming rows, or their scopes.
     """
 
     types: ClassVar[Mapping[Kind, str]]
@@ -107,6 +107,15 @@ class Database(ABC):
     ) -> None:
         """Make the table, with one row per key."""
         self.execute(create_table(self.qualified(name), columns, self.types, key))
+
+    def expected(self, kind: Kind) -> str:
+        """The type of a column that is made for this kind."""
+        return self.types[kind].upper()
+
+    def accepts(self, kind: Kind, found: str) -> bool:
+        """Whether a column of this type holds the kind without loss."""
+        accepted = self.accepted.get(kind)
+        return not accepted or found in accepted
 
     def guards_key(self, name: TableName) -> bool:
         """Whether the table itself refuses a second row of a key, at little cost."""

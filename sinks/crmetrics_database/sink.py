@@ -210,11 +210,10 @@ class DatabaseSink(Sink):
                 "results"
             )
         for column, kind in (columns or {}).items():
-            accepted = database.accepted.get(kind, frozenset())
             found = existing.get(column)
-            if accepted and found is not None and found not in accepted:
+            if found is not None and not database.accepts(kind, found):
                 raise self._error(
-                    f"column {column!r} is {found}, expected {database.types[kind].upper()}"
+                    f"column {column!r} is {found}, expected {database.expected(kind)}"
                 )
 
     @property

@@ -119,12 +119,16 @@ def _google(code: int, status: str) -> Answer:
 
 
 class Receiver(Service):
-    """An endpoint that checks the signature of Standard Webhooks and drops repeats by id."""
+    """An endpoint that checks the signature of Standard Webhooks and drops repeats by id.
+
+    received: the id of every document that came; documents: what was kept, by id.
+    """
 
     def __init__(self, secret: str = "", *, clock: Clock | None = None) -> None:
         super().__init__(clock=clock)
         self.secret = secret
         self.documents: dict[str, Any] = {}
+        self.received: list[str] = []
 
     @property
     def url(self) -> str:
@@ -134,6 +138,7 @@ class Receiver(Service):
     def receive(self, call: Call, token: str) -> Answer:
         if self.secret and not self._is_signed(call):
             return Answer.text("bad signature", status=401)
+        self.received.append(call.headers["webhook-id"])
         self.documents.setdefault(call.headers["webhook-id"], json.loads(call.body))
         return Answer(204)
 

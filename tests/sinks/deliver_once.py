@@ -24,14 +24,19 @@ from crmetrics.warehouse.connection import EngineSettings, connect
 from crmetrics_database.sink import DatabaseSink
 from crmetrics_email.sink import EmailSink
 from crmetrics_files.sink import FilesSink
+from crmetrics_google_chat.sink import GoogleChatSink
 from crmetrics_slack.sink import SlackSink
 from crmetrics_teams.sink import TeamsSink
+from crmetrics_webhook.sink import WebhookSink
 from result_rows import delivery, kpi, line, message, table
 
 NOW = datetime(2026, 2, 2, 8, tzinfo=UTC)
 KINDS: dict[str, type[Sink]] = {
-    kind.name: kind for kind in (DatabaseSink, EmailSink, FilesSink, SlackSink, TeamsSink)
-}
+    kind.name: kind
+    for kind in (
+        DatabaseSink, EmailSink, FilesSink, GoogleChatSink, SlackSink, TeamsSink, WebhookSink
+    )
+}  # fmt: skip
 
 
 def given(run_id: str) -> Delivery:

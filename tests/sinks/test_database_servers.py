@@ -17,7 +17,7 @@ from sqlalchemy.dialects import mssql, mysql
 
 from crmetrics.plugin import Secret, SinkContext, SinkError
 from crmetrics_database.address import parse_url
-from crmetrics_database.alchemy import AlchemyDatabase
+from crmetrics_database.dialects import column_type
 from crmetrics_database.sink import DatabaseOptions, DatabaseSink
 from crmetrics_database.statements import KEY, kinds
 from result_rows import delivery, kpi, table
@@ -274,18 +274,16 @@ def test_rows_are_kept_by_key_on_a_server(kind: str) -> None:
     ids=["mysql", "mssql"],
 )
 def test_the_types_of_a_dialect_keep_keys_apart_and_digits_whole(
-    dialect: Any, expected: list[str], tmp_path: Path
+    dialect: Any, expected: list[str]
 ) -> None:
-    database = AlchemyDatabase("sqlite", f"sqlite+pysqlite:///{tmp_path / 'x.db'}")
     columns = {"job": "text", **kinds(table(kpi()).drop_columns(["segment", "coverage", "flags"]))}
     columns["segment"] = "text"
     made = sqlalchemy.Table(
         "kpis",
         sqlalchemy.MetaData(),
-        *(sqlalchemy.Column(name, database._type(name, kind)) for name, kind in columns.items()),  # type: ignore[arg-type]
+        *(sqlalchemy.Column(name, column_type(name, kind)) for name, kind in columns.items()),  # type: ignore[arg-type]
         sqlalchemy.PrimaryKeyConstraint(*KEY),
     )
-    database.close()
     text = str(sqlalchemy.schema.CreateTable(made).compile(dialect=dialect))
     assert all(part in text for part in expected)
 

@@ -7,10 +7,13 @@ import hashlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,13 @@ import duckdb
 import pytest
 
 from crmetrics.deliver import Outcome
+from simulators.mariadb import MariaDbServer
 from simulators.postgres import PostgresServer
-from simulators.service import Service
+from simulators.service import Clock, Service
+from simulators.slack import SlackSimulator
 from simulators.slack_workspace import SlackWorkspace
 from simulators.smtp import MailServer
-from simulators.webhooks import TeamsWorkflow
+from simulators.webhooks import GoogleChatSpace, Receiver, TeamsWorkflow
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
@@ -107,24 +112,51 @@ def test_files_are_whole_and_there_once(tmp_path: Path, moment: str) -> None:
     assert look() == once
 
 
-def rows_of(path: Path) -> list[tuple[Any, ...]]:
-    with duckdb.connect(str(path)) as connection:
-        return connection.execute("select segment, value from kpis order by 1").fetchall()
-
-
 ROWS = [('{"owner.team": "East"}', 0.5), ("{}", 0.4)]
+BY_SEGMENT = "select segment, value from kpis order by 1"
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_duckdb_table_has_one_row_per_key(tmp_path: Path, moment: str) -> None:
-    file = tmp_path / "results.duckdb"
-    scene = Scene(
-        "database", tmp_path, {"url": "duckdb:///results.duckdb"}, lambda: rows_of(file),
-        during="_read_back",
-    )  # fmt: skip
+    def look() -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(tmp_path / "results.duckdb")) as connection:
+            return connection.execute(BY_SEGMENT).fetchall()
+
+    options = {"url": "duckdb:///results.duckdb"}
+    scene = Scene("database", tmp_path, options, look, during="_read_back")
     scene.killed(moment)
     assert scene.again().status == "delivered"
-    assert rows_of(file) == ROWS
+    assert look() == ROWS
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_sqlite_table_has_one_row_per_key(tmp_path: Path, moment: str) -> None:
+    def look() -> list[tuple[Any, ...]]:
+        with closing(sqlite3.connect(tmp_path / "results.sqlite")) as connection:
+            return connection.execute(BY_SEGMENT).fetchall()
+
+    options = {"url": "sqlite:///results.sqlite"}
+    scene = Scene("database", tmp_path, options, look, during="_read_back")
+    scene.killed(moment)
+    assert scene.again().status == "delivered"
+    assert look() == ROWS
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_mariadb_table_has_one_row_per_key(
+    mariadb: MariaDbServer, tmp_path: Path, moment: str
+) -> None:
+    def look(sql: str = BY_SEGMENT, database: str = f"kill_{moment}") -> Any:
+        with closing(mariadb.connect(database)) as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    look(f"create database kill_{moment}", "mysql")
+    options = {"url": mariadb.url(f"kill_{moment}")}
+    scene = Scene("database", tmp_path, options, look, during="_read_back")
+    scene.killed(moment)
+    assert scene.again().status == "delivered"
+    assert look() == sorted(ROWS)
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -188,14 +220,33 @@ def test_a_bot_leaves_one_message_with_its_thread(tmp_path: Path, moment: str, s
         assert len(slack.general.messages) == 2
 
 
+KEY_OF_BOTH = "a key that both sides know"
+
+
 def chat_scene(name: str, folder: Path, stack: ExitStack) -> Scene:
     """A chat that cannot be asked what it holds."""
+    if name == "email":
+        return mail_scene(folder, stack)
+    options: dict[str, Any]
+    service: TeamsWorkflow | GoogleChatSpace | SlackSimulator | Receiver
     if name == "teams":
-        flow = stack.enter_context(TeamsWorkflow())
-        return Scene(
-            "teams", folder, {"webhook_url": flow.webhook_url}, lambda: flow.cards,
-            kill_on=kills_while_it_acts(flow, "POST"),
-        )  # fmt: skip
+        service = stack.enter_context(TeamsWorkflow())
+        options, held = {"webhook_url": service.webhook_url}, service.cards
+    elif name == "google_chat":
+        service = stack.enter_context(GoogleChatSpace())
+        options, held = {"webhook_url": service.webhook_url}, service.messages
+    elif name == "slack":
+        service = stack.enter_context(SlackSimulator())
+        options, held = {"webhook_url": service.webhook_url}, service.posts
+    else:
+        # Signed with the time of the process that is killed.
+        service = stack.enter_context(Receiver(KEY_OF_BOTH, clock=Clock(datetime.now(UTC))))
+        options, held = {"url": service.url, "secret": KEY_OF_BOTH}, service.received
+    act = kills_while_it_acts(service, "POST")
+    return Scene(name, folder, options, lambda: list(held), kill_on=act)
+
+
+def mail_scene(folder: Path, stack: ExitStack) -> Scene:
     server = MailServer()
     options = {
         "host": "127.0.0.1",
@@ -213,7 +264,7 @@ def chat_scene(name: str, folder: Path, stack: ExitStack) -> Scene:
     return Scene("email", folder, options, lambda: server.mails, kill_on=arrange)
 
 
-@pytest.mark.parametrize("name", ["teams", "email"])
+@pytest.mark.parametrize("name", ["teams", "email", "slack", "google_chat", "webhook"])
 @pytest.mark.parametrize(
     ("moment", "policy", "messages"),
     [
@@ -234,3 +285,23 @@ def test_a_chat_that_cannot_be_asked_follows_its_policy(
         assert outcome.status == ("delivered" if policy == "at_least_once" else "skipped")
         if policy == "at_most_once":
             assert "may have arrived" in outcome.note
+
+
+def test_a_receiver_of_signed_documents_drops_a_repeat_by_its_id(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        scene = chat_scene("webhook", tmp_path, stack)
+        scene.killed("during")
+        assert scene.again(on_unknown="at_least_once").status == "delivered"
+        sent = scene.look()
+    assert len(sent) == 2
+    assert sent[0] == sent[1]
+
+
+def test_every_sink_of_the_package_is_killed_here() -> None:
+    with (HERE.parents[1] / "pyproject.toml").open("rb") as file:
+        offered = tomllib.load(file)["project"]["entry-points"]["crmetrics"]
+    folders = {path.name for path in (HERE.parents[1] / "sinks").iterdir() if path.is_dir()}
+    names = {name for name, package in offered.items() if package in folders}
+    assert set(KINDS) == names
+    killed = Path(__file__).read_text(encoding="utf-8")
+    assert all(f'"{name}"' in killed for name in names)
