@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from crmetrics.plugin import ConnectorContext, ReadRequest, Supply
 from crmetrics_salesforce.api import Api
@@ -11,13 +11,43 @@ from crmetrics_salesforce.history import reached
 from crmetrics_salesforce.mapping import STREAMS
 from crmetrics_salesforce.more_streams import MORE_STREAMS
 from crmetrics_salesforce.options import SalesforceDatasetOptions, SalesforceOptions
-from crmetrics_salesforce.reach import Reach, Surveyor
+from crmetrics_salesforce.reach import Absence, Lack, Reach, Surveyor
 from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
 
 WHOLE = frozenset({"exchange_rates", "forecasts"})
 """Read whole each time: rates are few, and a forecast tells only what it is now."""
 
 _LEAD_COLUMNS = {"mql": "ReachedMql", "sql": "ReachedSql", "disqualified": "ReachedDisqualified"}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What of a dataset can be read, and what cannot."""
+
+    dataset: str
+    reaches: tuple[Reach, ...]
+    absent: tuple[Absence, ...]
+
+    @property
+    def why_absent(self) -> str:
+        """Why nothing of the dataset can be read."""
+        told: dict[str, None] = {}
+        for item in self.absent:
+            is_own = item.lack.is_object and item.lack.object == item.stream.object
+            told[
+                f"the org has no {item.lack.object}, or hides it from the user"
+                if is_own
+                else f"{item.lack}, and {self.dataset} cannot be put together without"
+            ] = None
+        return (
+            f"{'; '.join(told)}. Give the user read access, or switch the feature on, if these "
+            "KPIs are wanted."
+        )
+
+
+def mapped_fields(request: ReadRequest) -> dict[str, Sequence[str]]:
+    """Canonical column -> the fields that the project file's entry for it reads."""
+    return {column: request.fields_of({}, [column]) for column in request.mapping}
 
 
 class Catalog:
@@ -98,29 +128,35 @@ class Catalog:
 
     # --- what the org has ------------------------------------------------------------------------
 
-    def reaches(self, request: ReadRequest) -> list[Reach]:
+    def surveyed(self, request: ReadRequest) -> Survey:
         """The streams that can be read for a request, with what of its columns they give."""
-        mapped = {column: request.fields_of({}, [column]) for column in request.mapping}
-        return self.survey(request.dataset.name, request.columns, mapped)
+        return self.survey(request.dataset.name, request.columns, mapped_fields(request))
 
     def survey(
         self, dataset: str, columns: Sequence[str], mapped: Mapping[str, Sequence[str]]
-    ) -> list[Reach]:
+    ) -> Survey:
         streams = self.streams(dataset)
         self.api.describe_all(
             [s.object for s in streams] + [s.instead_of for s in streams if s.instead_of]
         )
-        found = []
+        own = self.dataset_options(dataset)
+        condition = (own.where if own is not None else None) or ""
+        reaches: list[Reach] = []
+        absent: list[Absence] = []
         for stream in streams:
-            if stream.instead_of and self.api.describe(stream.instead_of) is not None:
+            if stream.instead_of in {reach.stream.object for reach in reaches}:
                 continue
-            reach = self._surveyor.survey(stream, columns, mapped, self.entries(stream))
-            if reach is not None:
-                found.append(reach)
-        return found
+            found = self._surveyor.survey(stream, columns, mapped, self.entries(stream), condition)
+            if isinstance(found, Reach):
+                reaches.append(found)
+            else:
+                absent.append(found)
+        return Survey(dataset, tuple(reaches), tuple(absent))
 
-    def objects_of(self, dataset: str) -> list[str]:
-        return list(dict.fromkeys(stream.object for stream in self.streams(dataset)))
+    def companion_lacks(self, companion: Companion) -> list[Lack]:
+        """Why a companion cannot be read; empty when it can."""
+        found = self._surveyor.companion_types(companion)
+        return [found] if isinstance(found, Lack) else []
 
     def needed_objects(self, datasets: Sequence[str]) -> list[str]:
         """Everything that reading these datasets looks at, so that it is described in few calls."""
@@ -136,13 +172,6 @@ class Catalog:
                 if stream.instead_of:
                     names[stream.instead_of] = None
         return list(names)
-
-    def why_absent(self, dataset: str) -> str:
-        objects = " and ".join(self.objects_of(dataset))
-        return (
-            f"the org has no {objects}, or hides it from the user. Give the user read access, or "
-            "switch the feature on, if these KPIs are wanted."
-        )
 
     def cursor_of(self, name: str) -> str:
         described = self.api.describe(name)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from crmetrics.plugin import CheckResult, SourceError
-from crmetrics_salesforce.catalog import Catalog
+from crmetrics.plugin import CheckResult, ReadRequest, SourceError
+from crmetrics_salesforce.catalog import Catalog, Survey
 from crmetrics_salesforce.errors import TOO_HEAVY, ApiError
-from crmetrics_salesforce.reach import Reach, fields_in
+from crmetrics_salesforce.reach import Lack, Reach
+from crmetrics_salesforce.streams import Companion
 
 _SHOWN = 6
+_CORRECT = "Correct the entry under `columns:`."
 
 
 class SourceCheck:
@@ -17,6 +20,7 @@ class SourceCheck:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        self._counts: dict[tuple[str, str], str] = {}
 
     def results(self) -> Iterator[CheckResult]:
         api = self._catalog.api
@@ -35,7 +39,10 @@ class SourceCheck:
             yield CheckResult("objects", "error", str(exc), "See the message.")
             return
         for dataset in datasets:
-            yield from self._dataset(dataset)
+            try:
+                yield from self._dataset(dataset)
+            except SourceError as exc:
+                yield CheckResult(dataset, "error", str(exc), "See the message.")
 
     def _quota(self, limits: object) -> CheckResult:
         quota = self._catalog.api.quota
@@ -55,56 +62,153 @@ class SourceCheck:
         return CheckResult("quota", "ok", message)
 
     def _dataset(self, dataset: str) -> Iterator[CheckResult]:
-        catalog = self._catalog
-        own = catalog.dataset_options(dataset)
+        own = self._catalog.dataset_options(dataset)
         mapping = own.columns if own is not None else {}
-        mapped = {column: fields_in(text) or [text] for column, text in mapping.items()}
-        columns = list(dict.fromkeys([*mapped, *_columns(catalog, dataset)]))
-        try:
-            reaches = catalog.survey(dataset, columns, mapped)
-        except SourceError as exc:
-            yield CheckResult(dataset, "error", str(exc), "See the message.")
+        if not mapping:
+            yield from self._objects(dataset, self._survey(dataset, {}))
             return
-        if not reaches:
-            objects = ", ".join(catalog.objects_of(dataset))
-            yield CheckResult(
-                f"{dataset} ({objects})",
-                "warning",
-                "the org lacks the object, or hides it from the user.",
-                "Give the user read access to it, or switch the feature on, if its KPIs are "
-                "wanted.",
-                lacks={dataset: ()},
-            )
-            return
-        for reach in reaches:
-            yield self._object(dataset, reach, [r for r in reaches if r is not reach])
+        trial = self._catalog.context.trial
+        if trial is None:
+            raise SourceError("`columns:` cannot be looked at: the context has no trial request.")
+        with trial(dataset, mapping) as request:
+            wrong = yield from self._unusable(dataset, mapping, request)
+            mapped = {c: request.fields_of({}, [c]) for c in mapping if c not in wrong}
+            survey = self._survey(dataset, mapped)
+            yield from self._uncomputable(dataset, mapped, survey, request)
+            yield from self._objects(dataset, survey)
 
-    def _object(self, dataset: str, reach: Reach, others: Sequence[Reach]) -> CheckResult:
-        name = reach.stream.object
-        message = "too many rows to count in time"
-        try:
-            rows = self._catalog.api.count(name, reach.stream.where)
-        except ApiError as exc:
-            if exc.code not in TOO_HEAVY:
-                return CheckResult(
-                    f"{dataset} ({name})", "error", str(exc), "Give the user read access to it."
-                )
-        else:
-            message = f"about {rows:,} rows"
-        elsewhere = {column for other in others for column in other.entries}
-        lacking = tuple(c for c in reach.missing if c not in elsewhere)
-        if not reach.missing:
-            return CheckResult(f"{dataset} ({name})", "ok", message)
-        whys = list(dict.fromkeys(reach.missing.values()))
-        more = f" and {len(whys) - _SHOWN} more" if len(whys) > _SHOWN else ""
+    def _survey(self, dataset: str, mapped: Mapping[str, Sequence[str]]) -> Survey:
+        columns = dict.fromkeys([*mapped, *_columns(self._catalog, dataset)])
+        return self._catalog.survey(dataset, tuple(columns), mapped)
+
+    def _unusable(
+        self, dataset: str, mapping: Mapping[str, str], request: ReadRequest
+    ) -> Generator[CheckResult, None, set[str]]:
+        """Entries of `columns:` that are no expression over one record; they are left out then."""
+        wrong = set()
+        for column in mapping:
+            try:
+                request.fields_of({}, [column])
+            except SourceError as exc:
+                wrong.add(column)
+                yield CheckResult(f"{dataset} (columns)", "error", str(exc), _CORRECT)
+        return wrong
+
+    def _uncomputable(
+        self, dataset: str, mapped: Iterable[str], survey: Survey, request: ReadRequest
+    ) -> Iterator[CheckResult]:
+        """Entries whose fields are there, and that cannot be computed from them all the same."""
+        import pyarrow as pa
+
+        told = set()
+        for reach in survey.reaches:
+            empty = pa.RecordBatch.from_pylist([], pa.schema(list(reach.types.items())))
+            for column in mapped:
+                try:
+                    if column not in reach.missing:
+                        request.evaluate(empty, [column])
+                except SourceError as exc:
+                    if column not in told:
+                        yield CheckResult(f"{dataset} (columns)", "error", str(exc), _CORRECT)
+                    told.add(column)
+
+    # --- one line per object ---------------------------------------------------------------------
+
+    def _objects(self, dataset: str, survey: Survey) -> Iterator[CheckResult]:
+        if not survey.reaches:
+            yield self._absent(dataset, survey)
+            return
+        yield from self._rules(dataset, survey.reaches)
+        lines: dict[str, CheckResult] = {}
+        for reach in survey.reaches:
+            elsewhere = {c for other in survey.reaches if other is not reach for c in other.entries}
+            for line in self._lines(dataset, reach, elsewhere):
+                lines.setdefault(line.subject, line)
+        yield from lines.values()
+
+    def _absent(self, dataset: str, survey: Survey) -> CheckResult:
+        objects = ", ".join(dict.fromkeys(item.lack.object for item in survey.absent))
         return CheckResult(
-            f"{dataset} ({name})",
+            f"{dataset} ({objects})",
             "warning",
-            f"{message}; without {', '.join(reach.missing)}: {'; '.join(whys[:_SHOWN])}{more}.",
-            "Give the user field access, or map another field under `columns:`.",
-            lacks={dataset: lacking} if lacking else {},
+            f"{survey.why_absent.partition('. ')[0]}.",
+            f"Give the user read access to {objects}, or switch the feature on, if its KPIs are "
+            "wanted.",
+            lacks={dataset: ()},
         )
+
+    def _rules(self, dataset: str, reaches: Sequence[Reach]) -> Iterator[CheckResult]:
+        """The conditions of the project file, which only the org can look at."""
+        own = self._catalog.dataset_options(dataset)
+        for key in ("where", "is_test", "is_spam"):
+            rule = str(getattr(own, key, None) or "")
+            for reach in reaches if rule else ():
+                if key != "where" and reach.stream.relation:
+                    continue
+                subject, name = f"{dataset} ({key})", reach.stream.object
+                try:
+                    yield CheckResult(subject, "ok", f"{self._counted(name, rule)} of {name}")
+                except SourceError as exc:
+                    yield CheckResult(subject, "error", str(exc), f"Correct `{key}:`.")
+
+    def _lines(
+        self, dataset: str, reach: Reach, elsewhere: Collection[str]
+    ) -> Iterator[CheckResult]:
+        """The object itself, then those that its rows are put together with."""
+        companions = _companions(reach)
+        by_object: dict[str, dict[str, Lack]] = {}
+        for column, lack in reach.missing.items():
+            name = lack.object if lack.object in companions else reach.stream.object
+            by_object.setdefault(name, {})[column] = lack
+        for name in (reach.stream.object, *companions):
+            where = reach.stream.where if name == reach.stream.object else ""
+            lacks = by_object.get(name, {})
+            whys = list(dict.fromkeys(str(lack) for lack in lacks.values()))
+            if name in companions and not whys:
+                whys = [str(lack) for lack in self._catalog.companion_lacks(companions[name])]
+            lost = {dataset: tuple(c for c in lacks if c not in elsewhere)}
+            line = self._object(f"{dataset} ({name})", name, where, tuple(lacks), whys)
+            yield replace(line, lacks=lost) if lost[dataset] else line
+
+    def _object(
+        self, subject: str, name: str, where: str, without: Sequence[str], whys: Sequence[str]
+    ) -> CheckResult:
+        is_there = self._catalog.api.describe(name) is not None
+        try:
+            message = self._counted(name, where) if is_there else "not there"
+        except SourceError as exc:
+            return CheckResult(subject, "error", str(exc), f"Give the user read access to {name}.")
+        if not whys:
+            return CheckResult(subject, "ok", message)
+        shown = "; ".join(whys[:_SHOWN])
+        more = f" and {len(whys) - _SHOWN} more" if len(whys) > _SHOWN else ""
+        lost = f"without {', '.join(without)}" if without else "what it gives comes from elsewhere"
+        fix = f"Give the user read access to the fields of {name}, or map others under `columns:`."
+        if not is_there:
+            fix = f"Give the user read access to {name}, or switch the feature on."
+        return CheckResult(subject, "warning", f"{message}; {lost}: {shown}{more}.", fix)
+
+    def _counted(self, name: str, where: str) -> str:
+        if (name, where) not in self._counts:
+            try:
+                rows = self._catalog.api.count(name, where)
+                self._counts[name, where] = f"about {rows:,} rows"
+            except ApiError as exc:
+                if exc.code not in TOO_HEAVY:
+                    raise
+                self._counts[name, where] = "too many rows to count in time"
+        return self._counts[name, where]
 
 
 def _columns(catalog: Catalog, dataset: str) -> list[str]:
     return [column for stream in catalog.streams(dataset) for column in catalog.entries(stream)]
+
+
+def _companions(reach: Reach) -> dict[str, Companion]:
+    """The further objects that rows are put together with, by name."""
+    needed = [c for extra in reach.stream.extras.values() for c in extra.companions]
+    return {
+        companion.object: companion
+        for companion in (*reach.stream.companions, *needed)
+        if companion.object != reach.stream.object
+    }

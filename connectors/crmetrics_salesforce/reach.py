@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmetrics_salesforce.api import Api, is_soql_name
 from crmetrics_salesforce.describe import PERSONS, Field, SObject
+from crmetrics_salesforce.soql import is_about_now, words_of
 from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
 
 if TYPE_CHECKING:
@@ -19,13 +20,35 @@ _NAME = re.compile(r'"([^"]+)"|\b([A-Z]\w*(?:\.[A-Z]\w*)*)\b|\b(\w+__c)\b')
 
 
 @dataclass(frozen=True)
+class Lack:
+    """Why something cannot be given. object: the one that the user has to be let see. is_object:
+    all of it, not a field."""
+
+    object: str
+    why: str
+    is_object: bool = False
+
+    def __str__(self) -> str:
+        return self.why
+
+
+@dataclass(frozen=True)
+class Absence:
+    """A stream of which nothing can be read."""
+
+    stream: Stream
+    lack: Lack
+
+
+@dataclass(frozen=True)
 class Reach:
     """What can be read of one stream.
 
     entries: canonical column -> field or expression. types: field of the main object -> Arrow type.
     extras: the columns that are put together. companions: what they need, with types. missing:
     canonical column -> why it cannot be given. stale: fields that change without a trace: formulas,
-    roll-ups and fields of parents. formulas: the first two of them.
+    roll-ups and fields of parents. formulas: the first two of them. stale_conditions: what of that
+    the conditions of the project file look at.
     """
 
     stream: Stream
@@ -35,9 +58,10 @@ class Reach:
     types: Mapping[str, Any]
     extras: Mapping[str, Extra] = field(default_factory=dict)
     companions: Mapping[Companion, Mapping[str, Any]] = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, Lack] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
     formulas: tuple[str, ...] = ()
+    stale_conditions: tuple[str, ...] = ()
 
     @property
     def is_assembled(self) -> bool:
@@ -56,16 +80,17 @@ class Surveyor:
         columns: Sequence[str],
         mapped: Mapping[str, Sequence[str]],
         entries: Mapping[str, Entry],
-    ) -> Reach | None:
-        """What can be read of these columns; None when the org lacks the object or hides it.
+        condition: str = "",
+    ) -> Reach | Absence:
+        """What can be read of these columns.
 
         mapped: canonical column -> the fields that the user's entry for it reads. entries: those of
-        the stream, and those that come from options.
+        the stream, and those that come from options. condition: `where:` of the project file.
         """
         sobject = self._api.describe(stream.object)
         if sobject is None or not sobject.queryable:
-            return None
-        found = _Finding(self, stream, sobject)
+            return Absence(stream, _absent(stream.object))
+        found = _Finding(self, stream, sobject, condition)
         for column in columns:
             if column in mapped:
                 found.take_mapped(column, mapped[column])
@@ -90,9 +115,9 @@ class Surveyor:
         kind = None
         why = f"{sobject.name}.{name} is missing or hidden from the user"
         for described in self._targets(lookup):
-            parent = described.name
             if described.is_personal(rest):
-                return None, f"{parent}.{rest} is personal, and never read", False
+                return None, f"{described.name}.{rest} is personal, and never read", False
+        for described in self._readable(lookup):
             kind, why, _ = self.field_type(described, rest)
             if kind is not None:
                 break
@@ -108,7 +133,7 @@ class Surveyor:
         lookup = sobject.parent(first)
         if lookup is None:
             return name
-        for described in self._targets(lookup):
+        for described in self._readable(lookup):
             if self.field_type(described, rest)[0] is not None:
                 return f"{lookup.relationship}.{self.spelled(described, rest)}"
         return name
@@ -121,59 +146,97 @@ class Surveyor:
             if described is not None:
                 yield described
 
-    def companion_types(self, companion: Companion) -> tuple[Mapping[str, Any] | None, str]:
-        """Types of a companion's fields; None and why when it cannot be read."""
+    def _readable(self, lookup: Field) -> Iterator[SObject]:
+        """What the fields behind a lookup are fields of: when it may refer to several objects, a
+        query knows only those that the object Name stands for."""
+        if len(lookup.refers_to) > 1:
+            described = self._api.describe("Name")
+            if described is not None:
+                yield described
+            return
+        yield from self._targets(lookup)
+
+    def companion_types(self, companion: Companion) -> Mapping[str, Any] | Lack:
+        """Types of a companion's fields, or why it cannot be read."""
         described = self._api.describe(companion.object)
         if described is None:
-            return None, f"{companion.object} is missing or hidden from the user"
+            return _absent(companion.object)
         types: dict[str, Any] = {}
         for name in companion.fields:
             kind, why, _ = self.field_type(described, name)
             if kind is None:
-                return None, why
+                return Lack(companion.object, why)
             types[name] = kind
-        return types, ""
+        return types
+
+    def stale_in(self, name: str, condition: str) -> list[str]:
+        """What a SOQL condition over an object looks at that changes without the object's stamp."""
+        described = self._api.describe(name)
+        if described is None or not condition:
+            return []
+        found = []
+        for word in words_of(condition):
+            first, *rest = word.split(".")
+            if rest and first.lower() == name.lower():  # `Contact.Email` of a contact
+                first, *rest = rest
+            own = described.field(first)
+            if rest:
+                is_stale = described.parent(first) is not None
+            else:
+                is_stale = own.calculated if own is not None else is_about_now(first)
+            if is_stale:
+                found.append(word)
+        return list(dict.fromkeys(found))
+
+
+def _absent(name: str) -> Lack:
+    return Lack(name, f"{name} is missing or hidden from the user", is_object=True)
 
 
 class _Finding:
-    def __init__(self, surveyor: Surveyor, stream: Stream, sobject: SObject) -> None:
+    def __init__(
+        self, surveyor: Surveyor, stream: Stream, sobject: SObject, condition: str
+    ) -> None:
         self._surveyor = surveyor
         self._stream = stream
         self._sobject = sobject
+        self._condition = condition
         self._entries: dict[str, str] = {}
         self._types: dict[str, Any] = {}
         self._extras: dict[str, Extra] = {}
         self._companions: dict[Companion, Mapping[str, Any]] = {}
-        self._missing: dict[str, str] = {}
+        self._missing: dict[str, Lack] = {}
         self._stale: dict[str, None] = {}
         self.cursor = next((name for name in CURSORS if sobject.field(name)), "")
         self._take_fields(["Id", *([self.cursor] if self.cursor else [])])
 
     def take(self, column: str, entry: Entry) -> None:
         """The first of the entries whose fields are there."""
-        why = ""
+        lack: Lack | None = None
         for text in (entry,) if isinstance(entry, str) else entry:
             problem = self._take_fields(fields_in(text))
-            if not problem:
+            if problem is None:
                 self._entries[column] = text
                 return
-            why = why or problem
-        self._missing[column] = why
+            lack = lack or problem
+        if lack is not None:
+            self._missing[column] = lack
 
     def take_mapped(self, column: str, fields: Sequence[str]) -> None:
         """The fields that the user's entry for a column reads."""
         for name in fields:
             if self._sobject.is_personal(name):
-                self._missing[column] = (
+                self._missing[column] = Lack(
+                    self._sobject.name,
                     f"{self._sobject.name}.{name} holds names, addresses or texts of people, which "
-                    "are never read"
+                    "are never read",
                 )
                 return
         problem = self._take_fields(fields)
-        if problem:
+        if problem is not None:
             self._missing[column] = problem
 
-    def _take_fields(self, names: Sequence[str]) -> str:
+    def _take_fields(self, names: Sequence[str]) -> Lack | None:
         """Add the fields to what is read; why not, when one of them is not there."""
         types: dict[str, Any] = {}
         extras: dict[str, Extra] = {}
@@ -184,14 +247,14 @@ class _Finding:
             if extra is not None:
                 extras[name] = extra
                 for companion in extra.companions:
-                    found, why = self._surveyor.companion_types(companion)
-                    if found is None:
-                        return why
+                    found = self._surveyor.companion_types(companion)
+                    if isinstance(found, Lack):
+                        return found
                     companions[companion] = found
             for wanted in (name,) if extra is None else extra.needs:
                 kind, why, is_stale = self._surveyor.field_type(self._sobject, wanted)
                 if kind is None:
-                    return why
+                    return Lack(self._sobject.name, why)
                 spelled = self._surveyor.spelled(self._sobject, wanted)
                 types[spelled] = kind
                 if is_stale:
@@ -200,18 +263,18 @@ class _Finding:
         self._extras.update(extras)
         self._companions.update(companions)
         self._stale.update(dict.fromkeys(stale))
-        return ""
+        return None
 
-    def reach(self) -> Reach | None:
+    def reach(self) -> Reach | Absence:
         stream = self._stream
         base = self._take_fields([*stream.base, *([stream.group] if stream.group else [])])
-        if base:
-            return None
+        if base is not None:
+            return Absence(stream, base)
         for companion in stream.companions:
-            found, _ = self._surveyor.companion_types(companion)
-            if found is None and companion.link:
-                return None
-            self._companions[companion] = found or {}
+            found = self._surveyor.companion_types(companion)
+            if isinstance(found, Lack) and companion.link:
+                return Absence(stream, found)
+            self._companions[companion] = {} if isinstance(found, Lack) else found
         return Reach(
             stream,
             self._sobject,
@@ -223,7 +286,13 @@ class _Finding:
             self._missing,
             tuple(self._stale),
             tuple(name for name in self._stale if "." not in name),
+            tuple(self._stale_conditions()),
         )
+
+    def _stale_conditions(self) -> Iterator[str]:
+        yield from self._surveyor.stale_in(self._sobject.name, self._condition)
+        for companion in self._companions:
+            yield from self._surveyor.stale_in(companion.object, companion.where)
 
 
 def fields_in(text: str) -> list[str]:

@@ -41,7 +41,8 @@ class DatasetRead:
         self._catalog = catalog
         self._transport = transport
         self._request = request
-        self.reaches = catalog.reaches(request)
+        self._survey = catalog.surveyed(request)
+        self.reaches = self._survey.reaches
         self.span = self._span()
         self._left: dict[str, str | None] = {}
 
@@ -55,13 +56,43 @@ class DatasetRead:
         request = self._request
         if request.since is None or request.is_full:
             return Span(None, request.until)
-        if self._is_stale():
+        if self._is_stale() or self._gained():
             return Span(None, request.until, is_refresh=True)
         return Span(request.since, request.until)
 
     @property
     def _stale_fields(self) -> list[str]:
-        return sorted({f"{r.stream.object}.{name}" for r in self.reaches for name in r.stale})
+        return sorted(
+            {
+                f"{reach.stream.object}.{name}"
+                for reach in self.reaches
+                for name in (*reach.stale, *reach.stale_conditions)
+            }
+        )
+
+    def _given(self) -> dict[str, list[str]]:
+        """Object -> the columns that it gives."""
+        return {
+            reach.stream.object: sorted(
+                {*reach.entries, *(c for c in self._request.mapping if c not in reach.missing)}
+            )
+            for reach in self.reaches
+        }
+
+    @property
+    def _given_before(self) -> Mapping[str, Sequence[str]]:
+        found = self._request.state.get("given")
+        return found if isinstance(found, dict) else {}
+
+    def _gained(self) -> list[str]:
+        """Objects, and columns of them, that the last read could not see: their past has never
+        been read."""
+        before, found = self._given_before, []
+        for name, columns in self._given().items() if before else ():
+            if name not in before:
+                found.append(name)
+            found += [f"{c} of {name}" for c in columns if c not in before.get(name, columns)]
+        return found
 
     def _refreshed_at(self) -> datetime | None:
         text = self._request.state.get("refreshed_at")
@@ -95,16 +126,16 @@ class DatasetRead:
         whole or when a column that was read before has disappeared.
         """
         if not self.reaches:
-            raise UnavailableError(self._catalog.why_absent(self._request.dataset.name))
-        self._require_former_columns()
+            raise UnavailableError(self._survey.why_absent)
+        self._require_former()
         removals = Removals(self._catalog.api, self._transport, self._request)
         self._tell()
         for reach in self.reaches:
             yield from self._rows(reach)
         if self._request.since is None or self._request.is_full:
-            removals.skip(self.reaches)
+            removals.skip(list(self.reaches))
         else:
-            removals.tell(self.reaches)
+            removals.tell(list(self.reaches))
             self._tell_leavers()
         self._save(removals)
 
@@ -117,7 +148,10 @@ class DatasetRead:
             conditions = self._conditions(reach)
             if not conditions or not reach.cursor or reach.stream.relation:
                 continue
-            window = Window(reach.cursor, self._request.since, self._request.until)
+            since = self._request.since
+            if self.span.is_refresh and reach.stale_conditions:
+                since = None  # nothing else tells what became of records that did not change
+            window = Window(reach.cursor, since, self._request.until)
             left = f"(NOT ({' AND '.join(conditions)}))"
             query = Query(reach.stream.object, {"Id": pa.string()}, (left,), window)
             for batch in self._transport.batches(query, self._request.started):
@@ -227,10 +261,19 @@ class DatasetRead:
         for reach in self.reaches:
             for column, why in reach.missing.items():
                 self._request.notice(f"{column} cannot be read: {why}.")
+        if self._request.since is None:
+            return
+        if self.span.is_refresh and (gained := self._gained()):
+            shown = ", ".join(gained[:5])
+            self._request.notice(f"read whole, because {shown} could not be read before.")
         formulas = sorted(
-            {f"{r.stream.object}.{name}" for r in self.reaches for name in r.formulas}
+            {
+                f"{reach.stream.object}.{name}"
+                for reach in self.reaches
+                for name in (*reach.formulas, *reach.stale_conditions)
+            }
         )
-        if not formulas or self._request.since is None:
+        if not formulas:
             return
         shown = ", ".join(formulas[:5])
         if self.span.is_refresh:
@@ -243,25 +286,25 @@ class DatasetRead:
                 f"are read anew every {_shown(self._catalog.options.refresh_formulas)}."
             )
 
-    def _given_columns(self) -> list[str]:
-        found: set[str] = set()
-        for reach in self.reaches:
-            found |= set(reach.entries)
-            found |= {c for c in self._request.mapping if c not in reach.missing}
-        return sorted(found)
-
-    def _require_former_columns(self) -> None:
-        """A field that has disappeared would leave old values standing as if they were true."""
+    def _require_former(self) -> None:
+        """What has disappeared would leave old values standing as if they were true."""
         if self._request.is_full or self._request.since is None:
             return
-        before = set(self._request.state.get("columns") or ()) & set(self._request.columns)
-        gone = sorted(before - set(self._given_columns()))
+        now, gone, whys = self._given(), list[str](), dict[str, None]()
+        for name, columns in self._given_before.items():
+            if name not in now:
+                gone.append(name)
+                lacks = (str(a.lack) for a in self._survey.absent if a.stream.object == name)
+                whys[next(lacks, "another object takes its place")] = None
+                continue
+            missing = next(r.missing for r in self.reaches if r.stream.object == name)
+            for column in columns:
+                if column in self._request.columns and column not in now[name]:
+                    gone.append(column)
+                    whys[str(missing.get(column, "unknown"))] = None
         if gone:
-            why = "; ".join(
-                sorted({r.missing[c] for r in self.reaches for c in gone if c in r.missing})
-            )
             raise SourceError(
-                f"{', '.join(gone)} could be read before and cannot any more: {why or 'unknown'}. "
+                f"{', '.join(gone)} could be read before and cannot any more: {'; '.join(whys)}. "
                 "Give the user access again, or accept the loss with `crmetrics sync --full`."
             )
 
@@ -270,7 +313,7 @@ class DatasetRead:
         if self._request.dataset.name in WHOLE and not snapshots:
             return  # read whole each time: without a state, what is gone leaves the dataset
         state = dict(self._request.state)
-        state["columns"] = self._given_columns()
+        state["given"] = self._given()
         # Who is inactive, and since when; who is back is forgotten.
         left = {**dict(state.get("left") or {}), **self._left}
         state["left"] = {name: at for name, at in left.items() if at is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -79,3 +80,20 @@ def quoted(value: str) -> str:
 
 def any_of(field: str, values: Iterable[str]) -> str:
     return f"{field} IN ({','.join(quoted(value) for value in values)})"
+
+
+_TEXT = re.compile(r"'(?:[^'\\]|\\.)*'")
+_WORD = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_ABOUT_NOW = re.compile(
+    r"YESTERDAY|TODAY|TOMORROW|(?:LAST|THIS|NEXT)_[A-Z0-9_]+|N_[A-Z_]+_AGO|SELECT", re.IGNORECASE
+)
+
+
+def words_of(condition: str) -> list[str]:
+    """Names in a condition, those of fields, functions and clauses alike; texts are left out."""
+    return list(dict.fromkeys(_WORD.findall(_TEXT.sub("''", condition))))
+
+
+def is_about_now(word: str) -> bool:
+    """True for what another day or another record makes true: `LAST_N_DAYS:30`, a subquery."""
+    return _ABOUT_NOW.fullmatch(word) is not None

@@ -17,7 +17,8 @@ of a message a chat channel may see).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -161,6 +162,8 @@ class ConnectorContext:
     timezone: zone of instants that carry none. currency: reporting currency.
     project_dir: relative paths of the config are relative to it. storage: what must survive a run
     that is killed (tokens that rotate, jobs to resume); the state of a dataset belongs elsewhere.
+    trial: a dataset's name and its `columns:` -> a request that loads nothing, for `check`: what
+    the entries read (`fields_of`), and whether they can be computed (`evaluate`).
     """
 
     source: str
@@ -169,6 +172,7 @@ class ConnectorContext:
     currency: str = "USD"
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
     storage: SourceStorage = field(default_factory=SourceStorage)
+    trial: Callable[[str, Mapping[str, str]], AbstractContextManager[ReadRequest]] | None = None
 
 
 class ReadRequest(Protocol):

@@ -134,12 +134,22 @@ def test_rows_keep_their_order_in_a_large_batch(mapper: FieldMapper) -> None:
         ("a + (case when b then c end)", ("a", "b", "c")),
         ("current_date - created", ("created",)),
         ("'text'", ()),
+        ("upper(Owner.Role.Name)", ("Owner.Role.Name",)),
     ],
 )
 def test_the_fields_of_a_mapping_are_known(
     mapper: FieldMapper, text: str, fields: tuple[str, ...]
 ) -> None:
     assert mapper.parse("stage", text).fields == fields
+
+
+def test_fields_of_parents_need_no_quotes(mapper: FieldMapper) -> None:
+    batch = pa.RecordBatch.from_pydict(
+        {"id": ["a", "b"], "Owner.Name": ["Ann", None], "Owner.Role.Name": ["EMEA", "APAC"]}
+    )
+    expression = "coalesce(Owner.Name, '-') || ' ' || lower(owner.role.name)"
+    found = mapper.evaluate(batch, {"id": "id", "stage": expression})
+    assert found.column("stage").to_pylist() == ["Ann emea", "- apac"]
 
 
 # --- what is refused -------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crmetrics import extract
@@ -95,15 +97,25 @@ def connectors(project: Project, names: Sequence[str] = ()) -> Iterator[tuple[st
         if names and name not in names:
             continue
         kind = project.registry.require_connector(source.connector)
+        timezone = source.options.timezone or project.config.reporting.timezone
         context = ConnectorContext(
             source=name,
             project_dir=project.config.directory,
-            timezone=source.options.timezone or project.config.reporting.timezone,
+            timezone=timezone,
             currency=project.config.reporting.currency,
             datasets=project.registry.datasets,
             storage=SourceStorage(project.config.directory / ".crmetrics" / "sources" / name),
+            trial=partial(_trial, project, timezone),
         )
         yield name, kind(source.options, context)
+
+
+def _trial(
+    project: Project, timezone: str, dataset: str, mapping: Mapping[str, str]
+) -> AbstractContextManager[extract.Request]:
+    return extract.trial(
+        project.registry.datasets[dataset], mapping, timezone=timezone, now=project.now()
+    )
 
 
 def sync(

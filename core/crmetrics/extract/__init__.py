@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from crmetrics.extract.reading import Progress, sync
-from crmetrics.extract.request import Request
+from crmetrics.extract.request import Request, trial
 
-__all__ = ["Progress", "Request", "sync"]
+__all__ = ["Progress", "Request", "sync", "trial"]

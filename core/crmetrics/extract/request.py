@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -114,3 +115,17 @@ class Request:
 
     def notice(self, message: str) -> None:
         self.intake.notice(message)
+
+
+@contextmanager
+def trial(
+    dataset: Dataset, mapping: Mapping[str, str], *, timezone: str, now: datetime
+) -> Iterator[Request]:
+    """A request that loads nothing, to look at `columns:` before anything is read."""
+    names = tuple(name for name in dataset.column_names if name != "source")
+    mapper = FieldMapper(dataset, timezone)
+    try:
+        intake = Intake(columns=names, started=now, timezone=timezone)
+        yield Request(dataset, intake, mapper, mapping=mapping)
+    finally:
+        mapper.close()

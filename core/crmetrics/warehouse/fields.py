@@ -203,7 +203,7 @@ class FieldMapper:
         self._connection.register(_ROWS, batch)
         try:
             listed = ", ".join(f"{sql} as {quoted(name)}" for name, sql in computed.items())
-            table = self._connection.arrow(f"select {listed} from {_ROWS}")
+            table = self._connection.arrow(f"select {listed} from {_rows(batch.schema.names)}")
         finally:
             self._connection.unregister(_ROWS)
         if table.num_rows != batch.num_rows:
@@ -330,9 +330,9 @@ def _fields(tree: Any, bound: frozenset[str] = frozenset()) -> Iterator[str]:
             yield from _fields(value, bound)
     elif isinstance(tree, dict):
         if tree.get("class") == "COLUMN_REF":
-            name = tree["column_names"][0]
-            if name not in bound and name.lower() not in _KEYWORDS:
-                yield name
+            first, *rest = tree["column_names"]
+            if first not in bound and (rest or first.lower() not in _KEYWORDS):
+                yield ".".join((first, *rest))
             return
         if tree.get("class") == "LAMBDA":
             bound = bound | frozenset(_fields(tree.get("lhs")))
@@ -343,6 +343,34 @@ def _fields(tree: Any, bound: frozenset[str] = frozenset()) -> Iterator[str]:
 
 
 _KEYWORDS = frozenset({"current_date", "current_timestamp", "current_time", "localtimestamp"})
+
+
+def _rows(names: Sequence[str]) -> str:
+    """The relation that expressions read. Fields of parents (`Account.Segment`) are there as
+    `"Account.Segment"`, and as the member of a struct, so that they need no quotes."""
+    known = {name.lower() for name in names}
+    tree: dict[str, Any] = {}
+    for name in names:
+        first, *rest = name.split(".")
+        if not rest or first.lower() in known or not all((first, *rest)):
+            continue
+        branch = tree.setdefault(first, {})
+        for part in rest[:-1]:
+            branch = branch.setdefault(part, {}) if isinstance(branch, dict) else branch
+        if isinstance(branch, dict):
+            branch.setdefault(rest[-1], name)
+    if not tree:
+        return _ROWS
+    members = ", ".join(f"{_struct(branch)} as {quoted(name)}" for name, branch in tree.items())
+    return f"(select *, {members} from {_ROWS})"
+
+
+def _struct(branch: Any) -> str:
+    """A tree of names as SQL that packs them."""
+    if not isinstance(branch, dict):
+        return quoted(branch)
+    packed = ", ".join(f"{quoted(name)} := {_struct(inner)}" for name, inner in branch.items())
+    return f"struct_pack({packed})"
 
 
 def _index_of(batch: pa.RecordBatch, sql: str) -> int | None:

@@ -45,6 +45,7 @@ def connector_to(
         folder or Path(),
         datasets=canonical_datasets(),
         storage=storage or SourceStorage(),
+        trial=lambda name, mapping: CollectingRequest(name, mapping=mapping),
     )
     connector = Quick(config, context)
     connector.now_s = lambda: simulator.clock().timestamp()  # type: ignore[method-assign]

@@ -349,6 +349,118 @@ def test_a_formula_is_refreshed_although_no_stamp_moves(
     assert site.rows("accounts", "segment") == [("large",)]
 
 
+@pytest.mark.parametrize(
+    "rule",
+    ["Score__c > 1", "Parent.Industry = 'x'", "account.parent.Industry = 'x'",
+     "Id IN (SELECT ParentId FROM Account WHERE Industry = 'child')"],
+    ids=["a formula", "a parent", "a parent with its object", "a subquery"],
+)  # fmt: skip
+def test_rules_over_what_changes_without_a_stamp_are_evaluated_anew(
+    site: Site, salesforce: SalesforceSimulator, rule: str
+) -> None:
+    salesforce.org.add_fields("Account", "Score__c:double=")
+    parent, child, other = (salesforce.org.create("Account", Score__c=0) for _ in range(3))
+    salesforce.org.recalculate(child, ParentId=parent)
+    salesforce.clock.advance(3600)
+    site.datasets = {"accounts": {"is_test": rule}}
+    site.synced()
+    assert site.rows("accounts", "is_test") == [(False,)] * 3
+    site.later(hours=1)
+    for name in (parent, child, other):
+        salesforce.org.recalculate(name, Score__c=5)
+    salesforce.org.recalculate(parent, Industry="x")
+    salesforce.org.recalculate(child, Industry="child")
+    report = site.synced()
+    assert any("up to 1 h old" in notice for notice in load_of(report, "accounts").notices)
+    site.later(days=1)
+    report = site.synced()
+    assert any("change without a trace" in notice for notice in load_of(report, "accounts").notices)
+    met = {"S": {parent, child, other}, "P": {child}, "a": {child}, "I": {parent}}[rule[0]]
+    assert {name for name, is_test in site.rows("accounts", "id", "is_test") if is_test} == met
+
+
+@pytest.mark.parametrize("rule", ["Score__c = 0", "Parent.Industry = null"])
+def test_records_leave_a_condition_over_what_changes_without_a_stamp(
+    site: Site, salesforce: SalesforceSimulator, rule: str
+) -> None:
+    salesforce.org.add_fields("Account", "Score__c:double=")
+    first, second, third = (salesforce.org.create("Account", Score__c=0) for _ in range(3))
+    salesforce.org.recalculate(second, ParentId=first)
+    salesforce.clock.advance(3600)
+    site.datasets = {"accounts": {"where": rule}}
+    site.synced()
+    assert site.ids("accounts") == [first, second, third]
+    salesforce.org.recalculate(first, Industry="x")
+    salesforce.org.recalculate(second, Score__c=5)
+    site.later(days=1, hours=1)
+    site.synced()
+    assert site.ids("accounts") == [first, third]
+
+
+def test_a_rule_over_plain_fields_reads_nothing_anew(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    salesforce.org.add_fields("Account", "Last_Call__c:date Today__c")
+    accounts(salesforce, 5)
+    site.datasets = {
+        "accounts": {
+            "is_test": "Industry = 'Parent.x TODAY' AND Last_Call__c = null",
+            "where": "Today__c = null AND CreatedDate > 2020-01-01T00:00:00Z",
+        }
+    }
+    site.synced()
+    site.later(days=3)
+    assert load_of(site.synced(), "accounts").fetched == 0
+
+
+@pytest.mark.parametrize("what", ["field", "object"])
+def test_what_becomes_visible_is_read_with_its_past(
+    site: Site, salesforce: SalesforceSimulator, what: str
+) -> None:
+    site.only = ("activities",)
+    task = salesforce.org.create("Task", CallDisposition="Reached")
+    event = salesforce.org.create("Event", StartDateTime=salesforce.clock())
+    salesforce.clock.advance(3600)
+    salesforce.org.hide(*(("Event",) if what == "object" else ("Task", "CallDisposition")))
+    site.synced()
+    salesforce.org.show(*(("Event",) if what == "object" else ("Task", "CallDisposition")))
+    site.later(hours=2)
+    report = site.synced()
+    rows = site.rows("activities", "id", "outcome")
+    assert rows == [(task, "reached"), (event, None)]
+    told = "Event" if what == "object" else "outcome of Task"
+    notices = load_of(report, "activities").notices
+    assert any(f"read whole, because {told} could not be read before" in n for n in notices)
+    site.later(hours=2)
+    assert load_of(site.synced(), "activities").fetched == 0
+    salesforce.org.hide(*(("Event",) if what == "object" else ("Task", "CallDisposition")))
+    site.later(hours=2)
+    load = load_of(site.sync(), "activities")  # although another object gives such a column too
+    assert load.failed
+    assert "could be read before and cannot any more" in str(load.error)
+    assert site.rows("activities", "id", "outcome") == rows
+
+
+def test_a_second_choice_that_gives_way_to_the_first_is_told(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("opportunity_stage_history",)
+    [deal] = deals(salesforce, 1)
+    salesforce.org.create("OpportunityHistory", OpportunityId=deal, StageName="Proposal")
+    salesforce.clock.advance(3600)
+    salesforce.org.hide("OpportunityHistory", "StageName")
+    site.synced()
+    [before] = site.ids("opportunity_stage_history")
+    salesforce.org.show("OpportunityHistory", "StageName")
+    site.later(hours=2)
+    load = load_of(site.sync(), "opportunity_stage_history")
+    assert load.failed
+    assert "sync --full" in str(load.error)
+    site.synced(full=True)
+    [after] = site.ids("opportunity_stage_history")
+    assert before != after
+
+
 def test_rules_that_change_are_applied_to_what_was_read_before(
     site: Site, salesforce: SalesforceSimulator
 ) -> None:

@@ -168,12 +168,113 @@ def test_check_names_missing_objects_and_fields_with_the_kpis_out_of_reach(
     assert "about 1 rows; without amount" in deals.message
     assert "Out of reach: " in deals.message
     assert "won_amount" in deals.message
-    assert "field access" in deals.fix
+    assert "read access to the fields of Opportunity" in deals.fix
     quotas = found["source crm: quotas (ForecastingQuota)"]
-    assert "lacks the object, or hides it" in quotas.message
+    assert "has no ForecastingQuota, or hides it" in quotas.message
     assert "quota_attainment" in quotas.message
     assert found["source crm: accounts (Account)"].state == "ok"
     assert not [result for result in found.values() if result.state == "error"]
+
+
+CASES = {"CaseHistory": "escalated_at", "Group": "team"}
+
+
+@pytest.mark.parametrize("companion", CASES)
+def test_check_has_a_line_for_an_object_that_only_completes_another(
+    salesforce: SalesforceSimulator, tmp_path: Path, companion: str
+) -> None:
+    fill(salesforce.org)
+    found = {result.subject: result for result in project(salesforce, tmp_path).check()}
+    assert found[f"source crm: cases ({companion})"].state == "ok"
+    assert "rows" in found[f"source crm: cases ({companion})"].message
+    salesforce.org.hide(companion)
+    found = {result.subject: result for result in project(salesforce, tmp_path).check()}
+    line = found[f"source crm: cases ({companion})"]
+    assert line.state == "warning"
+    assert line.message.startswith(f"not there; without {CASES[companion]}: {companion} is missing")
+    assert line.fix == f"Give the user read access to {companion}, or switch the feature on."
+    assert found["source crm: cases (Case)"].state == "ok"
+
+
+def test_a_hidden_companion_is_not_told_as_a_missing_main_object(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    fill(salesforce.org)
+    salesforce.org.hide("CaseHistory")
+    with pytest.raises(UnavailableError) as failure:
+        rows_of(connect(), "case_status_history")
+    assert "CaseHistory is missing or hidden from the user, and case_status_history" in str(
+        failure.value
+    )
+    assert "no Case," not in str(failure.value)
+    found = {result.subject: result for result in connect().check()}
+    line = found["case_status_history (CaseHistory)"]
+    assert "read access to CaseHistory" in line.fix
+    assert line.lacks == {"case_status_history": ()}
+
+
+def test_an_object_whose_field_is_hidden_is_told_with_that_field(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    fill(salesforce.org)
+    salesforce.org.hide("LoginHistory", "LoginTime")
+    salesforce.org.hide("OpportunityHistory", "StageName")
+    salesforce.org.hide("OpportunityFieldHistory")
+    with pytest.raises(UnavailableError, match=r"OpportunityHistory.StageName is missing or hid"):
+        rows_of(connect(), "opportunity_stage_history")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPPER(Industry)", "Coalesce(Industry, 'NONE')", "CASE WHEN Industry = 'A' THEN 'B' END",
+        "upper(Parent.Industry)", 'UPPER("Parent.Industry")', "CAST(NumberOfEmployees AS VARCHAR)",
+        "'Fixed'",
+    ],
+)  # fmt: skip
+def test_check_and_read_agree_on_a_mapping_that_works(
+    salesforce: SalesforceSimulator, connect: Connect, text: str
+) -> None:
+    salesforce.org.create("Account", Industry="A", NumberOfEmployees=5)
+    connector = connect(datasets={"accounts": {"columns": {"segment": text}}})
+    lines = [result for result in connector.check() if result.subject.startswith("accounts ")]
+    assert [(line.subject, line.state) for line in lines] == [("accounts (Account)", "ok")]
+    with CollectingRequest("accounts", columns=["segment"], mapping={"segment": text}) as request:
+        request.collect(connector.read(request))
+        assert request.notices == []
+
+
+@pytest.mark.parametrize(
+    ("text", "state", "told"),
+    [
+        ("UPPER(Indstry)", "warning", "Account.Indstry is missing or hidden from the user"),
+        ("uper(Industry)", "error", "uper does not exist"),
+        ("max(Industry)", "error", "max is an aggregate over many records"),
+        ("Industry + ", "warning", "'Industry +' is no field"),
+        ("upper(Owner.Name)", "warning", "User.Name is personal, and never read"),
+    ],
+)
+def test_check_tells_what_a_read_would_meet_in_a_mapping(
+    salesforce: SalesforceSimulator, connect: Connect, text: str, state: str, told: str
+) -> None:
+    salesforce.org.create("Account", Industry="A")
+    connector = connect(datasets={"accounts": {"columns": {"segment": text}}})
+    lines = [result for result in connector.check() if result.subject.startswith("accounts ")]
+    worst = [line for line in lines if line.state == state]
+    assert len(worst) == 1
+    assert told in worst[0].message
+    assert len([line for line in lines if line.state != "ok"]) == 1
+
+
+def test_check_asks_the_org_whether_it_understands_the_rules(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.org.create("Contact", Email="ann@acme.example")
+    rules = {"is_test": "Email LIKE '%@acme.example'", "where": "Emial != null"}
+    found = {r.subject: r for r in connect(datasets={"contacts": rules}).check()}
+    assert found["contacts (is_test)"].message == "about 1 rows of Contact"
+    assert found["contacts (where)"].state == "error"
+    assert "No such column 'Emial'" in found["contacts (where)"].message
 
 
 def test_an_object_with_too_many_rows_to_count_is_in_order(
