@@ -5,16 +5,27 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from crmetrics.plugin import ConnectorContext, Secret, SourceError, http
+from crmetrics_salesforce.answers import (
+    Batch,
+    Counted,
+    Described,
+    Limits,
+    Version,
+    parsed,
+    part,
+    unexpected,
+)
 from crmetrics_salesforce.auth import Grant, Login
 from crmetrics_salesforce.describe import SObject, sobject_of
 from crmetrics_salesforce.errors import UNAVAILABLE, ApiError, judge, refusal
 from crmetrics_salesforce.options import AccessToken, SalesforceOptions
 from crmetrics_salesforce.quota import Quota
 
+T = TypeVar("T")
 _DESCRIBES = 25  # in one call
 # Describe of a large object takes minutes; everything else answers sooner or fails.
 _TIMEOUTS = http.Timeouts(connect_s=10, read_s=300)
@@ -92,26 +103,28 @@ class Api:
             self._require_version()
         raise error
 
+    def asked(self, kind: type[T], method: str, path: str, *, what: str, **options: Any) -> T:
+        """The answer to a call as this; see `call`. Raises SourceError for one of another shape."""
+        return parsed(kind, self.call(method, path, what=what, **options), what)
+
     def start(self) -> None:
         """Look at the allowance before anything is read. Raises QuotaError when it is used up."""
         with self._lock:
             if self._is_checked:
                 return
-            limits = self.limits().get("DailyApiRequests", {})
-            if "Max" in limits and "Remaining" in limits:
-                self.quota.learn(limits["Max"] - limits["Remaining"], limits["Max"])
+            daily = self.limits().daily_api_requests
+            if daily is not None:
+                self.quota.learn(daily.max - daily.remaining, daily.max)
             self._is_checked = True
 
-    def limits(self) -> Mapping[str, Any]:
-        found = self.call("GET", "limits", what="/limits").json()
-        return found if isinstance(found, dict) else {}
+    def limits(self) -> Limits:
+        return self.asked(Limits, "GET", "limits", what="/limits")
 
     def _require_version(self) -> None:
         """Raises SourceError when the org does not have the version that is asked for."""
         response = self.session.request("GET", "/services/data/", is_whole=True)
-        offered = [
-            str(entry.get("version")) for entry in response.json() if isinstance(entry, dict)
-        ]
+        found = parsed(tuple[Version, ...], response, "the list of versions (/services/data/)")
+        offered = [entry.version for entry in found]
         if self.options.api_version not in offered:
             newest = ", ".join(offered[-6:]) or "none"
             raise SourceError(
@@ -140,13 +153,17 @@ class Api:
             self._described[names[0]] = self._described_alone(names[0])
             return
         requests = [{"method": "GET", "url": f"{version}/sobjects/{n}/describe"} for n in names]
-        answer = self.call(
-            "POST", "composite/batch", what="describe", json={"batchRequests": requests}
-        ).json()
-        for name, result in zip(names, answer["results"], strict=True):
-            if result["statusCode"] == 200:
-                self._described[name] = sobject_of(result["result"])
-            elif result["statusCode"] == 404:
+        what = "describe of several objects (composite/batch)"
+        answer = self.asked(
+            Batch, "POST", "composite/batch", what=what, json={"batchRequests": requests}
+        )
+        if len(answer.results) != len(names):
+            raise unexpected(what, f"{len(answer.results)} results for {len(names)} objects")
+        for name, result in zip(names, answer.results, strict=True):
+            if result.status_code == 200:
+                described = part(Described, result.result, f"describe of {name}")
+                self._described[name] = sobject_of(described)
+            elif result.status_code == 404:
                 self._described[name] = None
             else:
                 # Alone, so that the refusal is judged and told like any other.
@@ -154,9 +171,8 @@ class Api:
 
     def _described_alone(self, name: str) -> SObject | None:
         try:
-            return sobject_of(
-                self.call("GET", f"sobjects/{name}/describe", what=f"describe of {name}").json()
-            )
+            what = f"describe of {name}"
+            return sobject_of(self.asked(Described, "GET", f"sobjects/{name}/describe", what=what))
         except ApiError as exc:
             if exc.code in UNAVAILABLE:
                 return None
@@ -170,8 +186,8 @@ class Api:
     def count(self, name: str, where: str = "") -> int:
         """Rows, those in the recycle bin excepted; one call."""
         soql = f"SELECT COUNT() FROM {name}" + (f" WHERE {where}" if where else "")
-        answer = self.call("GET", "query", what=f"COUNT() of {name}", params={"q": soql}).json()
-        return int(answer["totalSize"])
+        what = f"COUNT() of {name}"
+        return self.asked(Counted, "GET", "query", what=what, params={"q": soql}).total_size
 
     def close(self) -> None:
         self._login_session.close()

@@ -52,13 +52,17 @@ class Workbench:
         self.connection.unregister("fresh")
 
     def fill(self, table: str, batches: Iterable[pa.RecordBatch]) -> None:
-        """Add rows to a table. Raises SourceError when a value does not fit its column."""
+        """Add rows to a table; what comes as text makes its column text.
+
+        Raises SourceError when a value does not fit its column.
+        """
         import duckdb
 
         failure = ""
         for batch in batches:
             self.connection.register("arrived", batch)
             try:
+                self._widen(table, batch)
                 self.connection.execute(f"insert into {table} by name from arrived")
             except duckdb.Error as exc:
                 failure = str(exc).partition("\n")[0]
@@ -66,6 +70,14 @@ class Workbench:
                 self.connection.unregister("arrived")
             if failure:
                 raise SourceError(f"rows of {table} cannot be put together: {failure}.")
+
+    def _widen(self, table: str, batch: pa.RecordBatch) -> None:
+        import pyarrow as pa
+
+        texts = {field.name for field in batch.schema if pa.types.is_string(field.type)}
+        for name, kind, *_ in self.connection.execute(f"describe {table}").fetchall():
+            if name in texts and kind != "VARCHAR":
+                self.connection.execute(f'alter table {table} alter "{name}" type varchar')
 
     def given(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A small table of texts."""
@@ -96,8 +108,19 @@ class Workbench:
         return {str(name): text for name, text in self.connection.execute(sql).fetchall()}
 
     def rows_of(self, stream: Stream, extras: Mapping[str, Extra]) -> Iterator[pa.RecordBatch]:
-        """The rows of the stream with the extras that were asked for."""
-        yield from self.connection.sql(statement(stream, extras)).to_arrow_reader(_OUT_ROWS)
+        """The rows of the stream with the extras that were asked for.
+
+        Raises SourceError when they cannot be computed from the values that came.
+        """
+        import duckdb
+
+        failure = ""
+        try:
+            yield from self.connection.sql(statement(stream, extras)).to_arrow_reader(_OUT_ROWS)
+        except duckdb.Error as exc:
+            failure = str(exc).partition("\n")[0]
+        if failure:
+            raise SourceError(f"rows of {stream.object} cannot be put together: {failure}.")
 
     def close(self) -> None:
         if self._connection is not None:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from crmetrics.plugin import ConnectorContext, Secret, SourceError, http, redact
+from crmetrics_salesforce.answers import Granted, parsed
 from crmetrics_salesforce.options import (
     AccessToken,
     ClientCredentials,
@@ -91,11 +91,11 @@ class Login:
         if auth.client_secret is not None:
             form["client_secret"] = auth.client_secret.reveal()
         answer = self._ask(form)
-        renewed = answer.get("refresh_token")
+        renewed = answer.refresh_token
         if renewed and renewed != token.reveal():
-            Secret(str(renewed))  # known from now on, so that it is masked wherever it shows up
+            Secret(renewed)  # known from now on, so that it is masked wherever it shows up
             # Before anything is done with the answer: the old token is dead already.
-            storage.write(_STORED, {"replaces": configured, "token": str(renewed)})
+            storage.write(_STORED, {"replaces": configured, "token": renewed})
         return self._granted(answer)
 
     def _assertion(self, auth: JwtBearer) -> dict[str, str]:
@@ -142,22 +142,21 @@ class Login:
             reason = getattr(exc, "strerror", None) or "it is no text"
         raise SourceError(f"the private key file {file} cannot be read: {reason}.")
 
-    def _ask(self, form: dict[str, str]) -> dict[str, Any]:
+    def _ask(self, form: dict[str, str]) -> Granted:
         """The answer of the token endpoint. Raises SourceError for a refusal."""
         url = f"{self._options.host_url}/services/oauth2/token"
         with self._session.request(
             "POST", url, form=form, is_idempotent=True, is_whole=True
         ) as response:
             if response.is_ok:
-                answer = response.json()
-                if isinstance(answer, dict) and answer.get("access_token"):
-                    return answer
+                # Nothing of it may be shown: it holds what is secret, under whatever name.
+                return parsed(Granted, response, url, is_secret=True)
             raise _refusal(http.origin(url), response)
 
-    def _granted(self, answer: dict[str, Any]) -> Grant:
-        token = Secret(str(answer["access_token"]))
+    def _granted(self, answer: Granted) -> Grant:
+        token = Secret(answer.access_token)
         # A proxy or test server stands in for the instance as well.
-        instance = self._options.base_url or str(answer.get("instance_url") or "")
+        instance = self._options.base_url or answer.instance_url
         return Grant(token, http.require_safe(instance or self._options.host_url).rstrip("/"))
 
 

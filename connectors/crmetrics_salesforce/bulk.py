@@ -12,9 +12,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.plugin import ConnectorContext, SourceError, http
+from crmetrics_salesforce.answers import JobMade, JobState
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.csv_pages import table_of
 from crmetrics_salesforce.errors import ApiError
+from crmetrics_salesforce.misfits import Misfits
 from crmetrics_salesforce.soql import Query
 
 if TYPE_CHECKING:
@@ -44,8 +46,9 @@ class Job:
 class BulkReader:
     """Starts, resumes and reads jobs. What a killed run left running is found by its query."""
 
-    def __init__(self, api: Api, context: ConnectorContext) -> None:
+    def __init__(self, api: Api, context: ConnectorContext, misfits: Misfits) -> None:
         self._api = api
+        self._misfits = misfits
         self._storage = context.storage
         self._lock = threading.Lock()
         self._done: list[str] = []
@@ -80,7 +83,7 @@ class BulkReader:
         what = f"the bulk job of {query.object}"
         refused = ""
         try:
-            answer = self._api.call("POST", "jobs/query", what=what, json=body).json()
+            made = self._api.asked(JobMade, "POST", "jobs/query", what=what, json=body)
         except ApiError as exc:
             # Objects, clauses and rights that Bulk lacks, and its own daily limit.
             if exc.status != 400:
@@ -89,7 +92,7 @@ class BulkReader:
         if refused:
             raise Refused(refused)
         upper = query.window.upper if query.window else None
-        job = Job(str(answer["id"]), started, upper)
+        job = Job(made.id, started, upper)
         entry = {"id": job.id, "began": started.isoformat(), "object": query.object}
         if upper is not None:
             entry["upper"] = upper.isoformat()
@@ -110,7 +113,7 @@ class BulkReader:
             self._forget(entry["id"])
             return None
         try:
-            state = self._state(entry["id"])["state"]
+            state = self._state(entry["id"]).state
         except ApiError:
             state = "Failed"
         if state in ("Failed", "Aborted"):
@@ -127,8 +130,9 @@ class BulkReader:
             elif stored:
                 self._storage.delete(_STORED)
 
-    def _state(self, identity: str) -> Any:
-        return self._api.call("GET", f"jobs/query/{identity}", what="the bulk job").json()
+    def _state(self, identity: str) -> JobState:
+        path = f"jobs/query/{identity}"
+        return self._api.asked(JobState, "GET", path, what=f"the state of a bulk job ({path})")
 
     def close(self) -> None:
         """Delete the jobs that were read to their end.
@@ -141,7 +145,7 @@ class BulkReader:
 
     def _discard(self, identity: str) -> None:
         try:
-            if self._state(identity)["state"] not in _ENDED:
+            if self._state(identity).state not in _ENDED:
                 self._api.call(
                     "PATCH", f"jobs/query/{identity}", what="the end of a job",
                     json={"state": "Aborted"},
@@ -159,10 +163,16 @@ class BulkReader:
         Raises SourceError when the job failed, takes too long, or the counts differ.
         """
         expected = self._wait(job, query)
-        rows = 0
-        for table in self._pages(job, query):
-            rows += table.num_rows
+        rows, is_end_told = 0, False
+        for table, is_last in self._pages(job, query):
+            rows, is_end_told = rows + table.num_rows, is_last
             yield from table.to_batches(max_chunksize=_BATCH_ROWS)
+        if expected is None and not is_end_told:
+            raise SourceError(
+                f"{query.object}: neither the bulk job tells how many rows it found, nor a page "
+                "that it is the last (header Sforce-Locator: null), so that what came may be a "
+                "part. Let the proxy pass the headers Sforce-*, or set transport: rest."
+            )
         if expected is not None and rows != expected:
             raise SourceError(
                 f"{query.object}: the bulk job says it found {expected:,} rows, its pages hold "
@@ -174,16 +184,15 @@ class BulkReader:
         deadline = time.monotonic() + self._api.options.bulk_timeout.total_seconds()
         pause_s, waited_s = _FIRST_WAIT_S, 0.0
         while True:
-            state = self._state(job.id)
-            if state["state"] == "JobComplete":
-                processed = state.get("numberRecordsProcessed")
-                return None if processed is None else int(processed)
-            if state["state"] in ("Failed", "Aborted"):
+            told = self._state(job.id)
+            if told.state == "JobComplete":
+                return told.number_records_processed
+            if told.state in ("Failed", "Aborted"):
                 self._forget(job.id)
                 self._api.forget(query.object)
-                said = state.get("errorMessage") or "no reason given"
+                said = told.error_message or "no reason given"
                 raise SourceError(
-                    f"{query.object}: the bulk job ended as {state['state']}: {said}. "
+                    f"{query.object}: the bulk job ended as {told.state}: {said}. "
                     "Run again; set transport: rest if it fails again."
                 )
             limit_s = self._api.options.bulk_timeout.total_seconds()
@@ -197,7 +206,8 @@ class BulkReader:
             waited_s += pause_s
             pause_s = min(pause_s * 1.5, _LONGEST_WAIT_S)
 
-    def _pages(self, job: Job, query: Query) -> Iterator[pa.Table]:
+    def _pages(self, job: Job, query: Query) -> Iterator[tuple[pa.Table, bool]]:
+        """Each page, and whether it says in words that it is the last."""
         params = {"maxRecords": str(self._api.options.page_rows)}
         pager = http.LocatorPager("Sforce-Locator")
         step = pager.first()
@@ -211,9 +221,9 @@ class BulkReader:
             )
             if response.status == 204:
                 raise SourceError(f"{query.object}: the bulk job has no results yet; run again.")
-            table = table_of(response.body, query)
+            table = table_of(response.body, query, self._misfits)
             _require_count(table.num_rows, response, query, number)
-            yield table
+            yield table, response.headers.get("Sforce-Locator", "").strip() == "null"
             following = pager.after(http.Page(b"", response.headers, number), step)
             if following is None:
                 return

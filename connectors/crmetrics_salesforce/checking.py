@@ -6,6 +6,7 @@ from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, 
 from dataclasses import replace
 
 from crmetrics.plugin import CheckResult, ReadRequest, SourceError
+from crmetrics_salesforce.answers import Limits
 from crmetrics_salesforce.catalog import Catalog, Survey
 from crmetrics_salesforce.errors import TOO_HEAVY, ApiError
 from crmetrics_salesforce.reach import Lack, Reach
@@ -44,14 +45,14 @@ class SourceCheck:
             except SourceError as exc:
                 yield CheckResult(dataset, "error", str(exc), "See the message.")
 
-    def _quota(self, limits: object) -> CheckResult:
+    def _quota(self, limits: Limits) -> CheckResult:
         quota = self._catalog.api.quota
-        found = limits.get("DailyApiRequests") if isinstance(limits, dict) else None
-        if not isinstance(found, dict) or "Max" not in found:
+        daily = limits.daily_api_requests
+        if daily is None:
             return CheckResult("quota", "warning", "the org does not tell its allowance of calls")
-        used = found["Max"] - found["Remaining"]
-        quota.learn(used, found["Max"])
-        message = f"{used:,} of {found['Max']:,} daily calls used"
+        used = daily.max - daily.remaining
+        quota.learn(used, daily.max)
+        message = f"{used:,} of {daily.max:,} daily calls used"
         if quota.ceiling is not None and used >= quota.ceiling:
             return CheckResult(
                 "quota",

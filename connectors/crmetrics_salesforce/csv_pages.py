@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.plugin import SourceError
+from crmetrics_salesforce.misfits import Misfits
 from crmetrics_salesforce.soql import Query
 
 if TYPE_CHECKING:
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
 _BLOCK = 8 * 1024 * 1024  # a row may hold texts of 131,072 characters
 
 
-def table_of(body: bytes, query: Query) -> pa.Table:
+def table_of(body: bytes, query: Query, misfits: Misfits) -> pa.Table:
     """One page with a header row, as the query's fields with their types.
 
     The empty text is null: Bulk does not tell the two apart. A value that is not of its field's
-    type (custom fields are declared wrongly at times) turns the column into texts.
+    type turns the column into texts, see `misfits`.
     Raises SourceError when the page is no CSV of this query.
     """
     import pyarrow as pa
@@ -32,7 +33,7 @@ def table_of(body: bytes, query: Query) -> pa.Table:
         pass
     texts = {name: pa.string() for name in query.types}
     try:
-        return _settled(_parsed(body, texts, query), query)
+        return _settled(_parsed(body, texts, query), query, misfits)
     except pa.ArrowInvalid as exc:
         reason = str(exc).partition("\n")[0][:200]
     raise SourceError(f"{query.object}: a page of the bulk job cannot be read as CSV: {reason}.")
@@ -78,17 +79,13 @@ def _header(body: bytes) -> list[str]:
     return [name.strip().strip('"') for name in text.split(",")]
 
 
-def _settled(table: pa.Table, query: Query) -> pa.Table:
-    """Texts cast column by column; one that does not fit stays text."""
+def _settled(table: pa.Table, query: Query, misfits: Misfits) -> pa.Table:
+    """Texts as the types of their fields, column by column."""
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     for number, (name, kind) in enumerate(query.types.items()):
-        try:
-            column = table.column(name)
-            if pa.types.is_boolean(kind):
-                column = pc.utf8_lower(column)
-            table = table.set_column(number, name, column.cast(kind))
-        except pa.ArrowInvalid:
-            continue
+        if not pa.types.is_string(kind):
+            values = table.column(name).to_pylist()
+            settled = misfits.settled(query.object, name, values, kind)
+            table = table.set_column(number, name, settled)
     return table

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from crmetrics_salesforce.answers import Described
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -42,7 +44,6 @@ class Field:
     name: str
     type: str
     calculated: bool = False
-    filterable: bool = True
     relationship: str = ""
     refers_to: tuple[str, ...] = ()
     length: int = 0
@@ -96,22 +97,16 @@ class SObject:
         return wanted in _PERSONAL_ANYWHERE or (self.name in PERSONS and wanted in _PERSONAL)
 
 
-def sobject_of(described: Mapping[str, Any]) -> SObject:
+def sobject_of(described: Described) -> SObject:
     fields = {
-        str(entry["name"]).lower(): Field(
-            str(entry["name"]),
-            str(entry.get("type") or "string"),
-            bool(entry.get("calculated")),
-            entry.get("filterable") is not False,
-            str(entry.get("relationshipName") or ""),
-            tuple(entry.get("referenceTo") or ()),
-            int(entry.get("length") or 0),
+        entry.name.lower(): Field(
+            entry.name,
+            entry.type,
+            entry.calculated,
+            entry.relationship_name or "",
+            entry.reference_to,
+            entry.length,
         )
-        for entry in described.get("fields") or ()
+        for entry in described.fields
     }
-    return SObject(
-        str(described["name"]),
-        fields,
-        described.get("queryable") is not False,
-        bool(described.get("replicateable")),
-    )
+    return SObject(described.name, fields, described.queryable, described.replicateable)

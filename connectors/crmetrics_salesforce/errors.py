@@ -10,6 +10,7 @@ from crmetrics.plugin import SourceError, http, redact
 UNAVAILABLE = frozenset({"INVALID_TYPE", "NOT_FOUND", "INVALIDENTITY"})
 TOO_HEAVY = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE", "QUERY_TOO_COMPLICATED"})
 TOO_LONG = frozenset({414, 431})
+_LOOKED_AT = 1_024
 
 _HINTS = {
     "API_DISABLED_FOR_ORG": "The edition of the org has no API: ask Salesforce for API access.",
@@ -71,6 +72,13 @@ def judge(response: http.Response) -> http.Hitch | None:
         return "declined" if code == "REQUEST_LIMIT_EXCEEDED" and not is_daily else None
     if status == 400 and code_and_message(response.body)[0] == "UNABLE_TO_LOCK_ROW":
         return "busy"
-    if status == 200 and "text/html" in response.headers.get("Content-Type", ""):
+    if status == 200 and _is_page(response):
         return "busy"  # the edge's page about maintenance
     return http.by_status(response)
+
+
+def _is_page(response: http.Response) -> bool:
+    """True for HTML, whatever it is labelled: neither JSON nor CSV begins with `<`."""
+    if "text/html" in response.headers.get("Content-Type", ""):
+        return True
+    return response.body[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")

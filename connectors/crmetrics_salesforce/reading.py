@@ -70,6 +70,16 @@ class DatasetRead:
             }
         )
 
+    def _tell_misfits(self) -> None:
+        objects = {r.stream.object for r in self.reaches}
+        objects |= {c.object for r in self.reaches for c in r.companions}
+        for (name, field), (kind, example) in self._transport.misfits.fields.items():
+            if name in objects:
+                self._request.notice(
+                    f"{name}.{field} is declared as {kind} and holds other values, such as "
+                    f"{example!r}: they are read as texts. Correct the type of the field."
+                )
+
     def _given(self) -> dict[str, list[str]]:
         """Object -> the columns that it gives."""
         return {
@@ -132,6 +142,7 @@ class DatasetRead:
         self._tell()
         for reach in self.reaches:
             yield from self._rows(reach)
+        self._tell_misfits()
         if self._request.since is None or self._request.is_full:
             removals.skip(list(self.reaches))
         else:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from crmetrics.plugin import ReadRequest
+from crmetrics_salesforce.answers import Removed
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.errors import ApiError
 from crmetrics_salesforce.reach import Reach
@@ -79,28 +80,28 @@ class Removals:
             if exc.code in _GONE or exc.status in (400, 403, 404):
                 return False
             raise
-        begins = _instant(answer.get("earliestDateAvailable"))
+        begins = answer.earliest_date_available
         if begins is not None and begins > start:
             return False
         self._mark(answer)
-        covered = _instant(answer.get("latestDateCovered")) or start
+        covered = answer.latest_date_covered or start
         self.logged[name] = min(covered, end).isoformat()
         return True
 
-    def _deleted(self, name: str, start: datetime, end: datetime) -> Mapping[str, Any]:
-        found = self._api.call(
+    def _deleted(self, name: str, start: datetime, end: datetime) -> Removed:
+        return self._api.asked(
+            Removed,
             "GET",
             f"sobjects/{name}/deleted/",
             what=f"the log of deletions of {name}",
             # `requests` encodes the plus sign; bare it would arrive as a space.
             params={"start": _stamp(start), "end": _stamp(end)},
-        ).json()
-        return found if isinstance(found, dict) else {}
+        )
 
-    def _mark(self, answer: Mapping[str, Any]) -> None:
+    def _mark(self, answer: Removed) -> None:
         by_instant: dict[datetime | None, list[str]] = {}
-        for record in answer.get("deletedRecords") or ():
-            by_instant.setdefault(_instant(record.get("deletedDate")), []).append(record["id"])
+        for record in answer.deleted_records:
+            by_instant.setdefault(record.deleted_date, []).append(record.id)
         for at, ids in by_instant.items():
             self._request.delete(ids, at=at)
 
@@ -123,9 +124,3 @@ class Removals:
 
 def _stamp(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S+00:00")
-
-
-def _instant(text: Any) -> datetime | None:
-    if not text:
-        return None
-    return datetime.fromisoformat(str(text).replace("Z", "+00:00")).astimezone(UTC)

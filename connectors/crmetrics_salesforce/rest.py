@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from crmetrics.plugin import Secret, SourceError, http
+from crmetrics_salesforce.answers import unexpected
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.errors import TOO_HEAVY, TOO_LONG, ApiError, refusal
+from crmetrics_salesforce.misfits import Misfits, text_of
 from crmetrics_salesforce.soql import Query, quoted
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ class Opened:
     def __init__(self, query: Query, page: http.Response) -> None:
         self.query = query
         self.page = page
-        self.total = int(http.member(page.body, "totalSize") or 0)
+        self.total = _total(query, page)
 
 
 class RestReader:
@@ -40,8 +44,9 @@ class RestReader:
     come twice nor fall out.
     """
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, misfits: Misfits) -> None:
         self._api = api
+        self._misfits = misfits
 
     def open(self, query: Query) -> Opened:
         """Ask for the first page. Raises ApiError."""
@@ -69,14 +74,19 @@ class RestReader:
 
     def _walk(self, query: Query, opened: Opened | None = None) -> Iterator[pa.RecordBatch]:
         after, fruitless = "", 0
-        reader = http.JsonRecords("records", query.types)
+        reader = http.JsonRecords(
+            "records", query.types, misfit=partial(self._misfits.settled, query.object)
+        )
         page = opened.page if opened else self._first_page(query, after)
         while True:
             walk = _Pages(self._api, page)
             before = after
-            for batch in reader.batches(walk, joined_bytes=_JOINED_BYTES):
-                after = _last_id(batch) or after
-                yield batch
+            try:
+                for batch in reader.batches(walk, joined_bytes=_JOINED_BYTES):
+                    after = _last_id(batch) or after
+                    yield batch
+            except http.HttpError as exc:
+                raise SourceError(f"the query of {query.object}: {exc}") from None
             if not walk.is_lost:
                 return
             fruitless = fruitless + 1 if after == before else 0
@@ -129,11 +139,7 @@ class RestReader:
             yield from _joined(batch, parts, query)
 
     def _table(self, query: Query) -> pa.Table:
-        import pyarrow as pa
-
-        return pa.Table.from_batches(
-            list(self._walk(query)), schema=pa.schema(list(query.types.items()))
-        )
+        return _alike(list(self._walk(query)), query)
 
 
 class _Pages:
@@ -156,6 +162,8 @@ class _Pages:
                         "next one. Nothing of this read was kept; run again."
                     )
                 return
+            if not isinstance(link, str):
+                raise SourceError(f"nextRecordsUrl of a page is no address but {link!r:.80}.")
             if not str(link).startswith("/") or str(link).startswith("//"):
                 raise SourceError(
                     f"the next page of the query lies at {http.origin(str(link))}, expected a path "
@@ -180,6 +188,40 @@ class _Pages:
                 "the access token was refused in the middle of a read, and cannot be renewed. "
                 "Give a fresh one, or choose a flow that renews tokens."
             )
+
+
+def _total(query: Query, page: http.Response) -> int:
+    """How many rows the whole query has."""
+    found: Any = None
+    with suppress(http.HttpError):
+        found = http.member(page.body, "totalSize")
+    if isinstance(found, int) and found >= 0:
+        return found
+    raise unexpected(f"the query of {query.object}", "totalSize: a number is due", page.excerpt())
+
+
+def _alike(batches: Sequence[pa.RecordBatch], query: Query) -> pa.Table:
+    """Batches as one table; a field that some hold as texts is text in all."""
+    import pyarrow as pa
+
+    kinds = dict(query.types)
+    for batch in batches:
+        kinds |= {f.name: f.type for f in batch.schema if pa.types.is_string(f.type)}
+    schema = pa.schema(list(kinds.items()))
+    return pa.Table.from_batches([_as(schema, batch, query) for batch in batches], schema=schema)
+
+
+def _as(schema: pa.Schema, batch: pa.RecordBatch, query: Query) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    columns: list[Any] = []
+    for field in schema:
+        column = batch.column(field.name)
+        if column.type != field.type:
+            texts = [text_of(value, query.types[field.name]) for value in column.to_pylist()]
+            column = pa.array(texts, pa.string())
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _is_expired(response: http.Response) -> bool:

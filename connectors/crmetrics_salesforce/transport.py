@@ -13,6 +13,7 @@ from crmetrics.plugin import ConnectorContext, SourceError
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.bulk import BulkReader, Job, Refused
 from crmetrics_salesforce.errors import TOO_HEAVY, TOO_LONG, ApiError
+from crmetrics_salesforce.misfits import Misfits
 from crmetrics_salesforce.rest import Opened, RestReader, is_too_long
 from crmetrics_salesforce.soql import Query
 
@@ -34,8 +35,9 @@ class Transport:
 
     def __init__(self, api: Api, context: ConnectorContext) -> None:
         self._api = api
-        self._rest = RestReader(api)
-        self.bulk = BulkReader(api, context)
+        self.misfits = Misfits()
+        self._rest = RestReader(api, self.misfits)
+        self.bulk = BulkReader(api, context, self.misfits)
         self._lock = threading.Lock()
         self._refused: dict[str, str] = {}
         self._waiting: dict[str, Way] = {}

@@ -7,13 +7,15 @@ to some megabytes; types are given, so nothing is guessed from what a page happe
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.http.failures import HttpError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Misfit = Callable[[str, list[Any], "pa.DataType"], "pa.Array[Any]"]
 
 _JOINED_BYTES = 8 * 1024 * 1024
 _JOINED_PAGES = 1_000
@@ -27,12 +29,17 @@ class JsonRecords:
     dotted path in a record -> Arrow type; a field that a record lacks is null, others are ignored.
     A value of another JSON kind than its type is taken over when that loses nothing (23.0 as an
     integer, 5 as text); where it would, the record is reported by HttpError.
+    misfit: makes an array (of any type) of a field's values that are not all of its type, in place
+    of that error; called with the field, the values and the type.
     """
 
-    def __init__(self, path: str, fields: Mapping[str, pa.DataType]) -> None:
+    def __init__(
+        self, path: str, fields: Mapping[str, pa.DataType], *, misfit: Misfit | None = None
+    ) -> None:
         self._path = tuple(path.split(".")) if path else (_RECORDS,)
         self._is_bare = not path
         self._fields = dict(fields)
+        self._misfit = misfit or _refused
 
     def batches(
         self, bodies: Iterable[bytes], *, joined_bytes: int = _JOINED_BYTES
@@ -112,10 +119,19 @@ class JsonRecords:
 
         records = [record for line in lines for record in self._records(line)]
         columns = [
-            _typed(name, [_at(record, name.split(".")) for record in records], kind)
+            self._typed(name, [_at(record, name.split(".")) for record in records], kind)
             for name, kind in self._fields.items()
         ]
         return pa.RecordBatch.from_arrays(columns, names=list(self._fields))
+
+    def _typed(self, name: str, values: list[Any], kind: pa.DataType) -> pa.Array[Any]:
+        import pyarrow as pa
+
+        try:
+            return _array(values, kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            pass
+        return self._misfit(name, values, kind)
 
     def _records(self, line: bytes) -> list[Any]:
         try:
@@ -171,13 +187,7 @@ def _at(record: Any, path: list[str]) -> Any:
     return record
 
 
-def _typed(name: str, values: list[Any], kind: pa.DataType) -> pa.Array[Any]:
-    import pyarrow as pa
-
-    try:
-        return _array(values, kind)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        pass
+def _refused(name: str, values: list[Any], kind: pa.DataType) -> pa.Array[Any]:
     raise HttpError(
         f"the field {name!r} holds values that are no {kind}: {_odd(values, kind)}.",
         is_outcome_unknown=True,

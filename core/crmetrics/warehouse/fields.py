@@ -276,7 +276,7 @@ class FieldMapper:
                 for field in self.parse(column, text).fields
                 if field.lower() in lowered
             )
-        marks = [name for name in self.dataset.key if name in batch.schema.names]
+        marks = [name for name in batch.schema.names if name.lower() in self.dataset.key]
         shown = [*fields, *(name for name in marks if name not in fields)]
         values = (f"{name} = {_clipped(batch.column(name)[row].as_py())}" for name in shown)
         return ", ".join(values) or "a constant"

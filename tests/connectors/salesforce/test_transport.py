@@ -171,7 +171,7 @@ def test_results_that_are_not_ready_are_an_error_and_no_empty_result(
         read(connect(transport="bulk"))
 
 
-def test_values_of_the_wrong_kind_in_a_bulk_result_are_kept_when_nobody_computes_with_them(
+def test_bytes_that_no_text_holds_are_left_out_of_a_bulk_result(
     salesforce: SalesforceSimulator, connect: Connect
 ) -> None:
     salesforce.org.create("Account", Industry="Retail")
