@@ -121,6 +121,9 @@ class Surveyor:
             kind, why, _ = self.field_type(described, rest)
             if kind is not None:
                 break
+        if kind is None and len(lookup.refers_to) > 1:
+            kinds = " or ".join(lookup.refers_to)
+            why = f"{sobject.name}.{first} is a {kinds}, and no query gives {rest} of such"
         return kind, why, True
 
     def spelled(self, sobject: SObject, name: str) -> str:

@@ -132,6 +132,25 @@ def test_parents_are_nested_with_their_attributes(
         ("Inbound", "Queue"),
     ]
     assert client.refusal("SELECT Owner.Department FROM Lead")[1] == "INVALID_FIELD"
+    org.recalculate(ann, UserRoleId=org.create("UserRole", Name="EMEA"))
+    [role] = client.rows("SELECT Owner.UserRole.Name FROM Lead WHERE Owner.Type = 'User'")
+    assert role["Owner"]["UserRole"]["Name"] == "EMEA"
+    assert client.refusal("SELECT Id FROM Name")[1] == "INVALID_TYPE"
+
+
+@pytest.mark.parametrize(
+    ("name", "owners"),
+    [
+        ("Lead", ["Group", "User"]), ("Case", ["Group", "User"]), ("Task", ["Group", "User"]),
+        ("Event", ["Calendar", "Group", "User"]), ("VoiceCall", ["Group", "User"]),
+        ("Opportunity", ["User"]),
+    ],
+)  # fmt: skip
+def test_owners_are_people_and_queues(client: Client, name: str, owners: list[str]) -> None:
+    fields = client.send("GET", f"{V}/sobjects/{name}/describe").json()["fields"]
+    [owner] = [field for field in fields if field["name"] == "OwnerId"]
+    assert owner["referenceTo"] == owners
+    assert owner["polymorphicForeignKey"] == (len(owners) > 1)
 
 
 def test_pages_are_asked_for_by_locator_and_shorter_than_the_batch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -66,11 +65,29 @@ def test_an_owner_is_a_person_although_it_may_be_a_queue(
     salesforce: SalesforceSimulator, connect: Connect
 ) -> None:
     fill(salesforce.org)
-    leads = salesforce.org.objects["Lead"].fields
-    leads["OwnerId"] = replace(leads["OwnerId"], refers_to=("Group", "User"))
     rows = rows_of(connect(), "leads", ["status"], mapping={"status": "Owner.Name"})
     assert [row["status"] for row in rows] == [None]
-    assert ("User", "Name") not in salesforce.selected
+    assert not {(name, field) for name, field in salesforce.selected if field == "Name"}
+
+
+def test_behind_an_owner_of_several_kinds_lies_what_all_have(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    made = fill(salesforce.org)
+    role = salesforce.org.create("UserRole", Name="EMEA")
+    salesforce.org.recalculate(made["User"], UserRoleId=role, Department="Sales")
+    queue = salesforce.org.create("Group", Type="Queue")
+    salesforce.org.create("Lead", OwnerId=queue)
+    mapping = {"status": "Owner.UserRole.Name", "lead_source": "owner.type"}
+    rows = rows_of(connect(), "leads", list(mapping), mapping=mapping)
+    assert [(r["status"], r["lead_source"]) for r in rows] == [("EMEA", "User"), (None, "Queue")]
+    mapping = {"status": "Owner.Department"}  # which a query refuses, although users have it
+    with CollectingRequest("leads", columns=["status"], mapping=mapping) as request:
+        request.collect(connect().read(request))
+        assert any(
+            "Lead.Owner is a Group or User, and no query gives Department" in n
+            for n in request.notices
+        )
 
 
 def test_test_records_are_found_by_salesforce_itself(

@@ -8,7 +8,7 @@ from typing import Any
 
 from simulators.salesforce.errors import Refusal, pictured
 from simulators.salesforce.org import Org
-from simulators.salesforce.schema import NAME_FIELDS, Field, SObject
+from simulators.salesforce.schema import Field, SObject
 
 Record = Mapping[str, Any]
 _ENTITY = "entity type"
@@ -50,7 +50,7 @@ class BoundPath:
 
 def object_or_refusal(org: Org, name: str, text: str, at: int) -> SObject:
     found = org.object(name)
-    if found is None:
+    if found is None or not found.is_queryable:
         raise Refusal("INVALID_TYPE", pictured(text, at, _NO_OBJECT.format(name)))
     return found
 
@@ -65,44 +65,30 @@ class Binder:
         *relationships, last = path.split(".")
         if relationships and relationships[0].lower() == self.source.name.lower():
             relationships = relationships[1:]
-        current: SObject | None = self.source
+        current = self.source
         steps: list[Step] = []
         for name in relationships:
             current = self._follow(current, name, steps, at)
-        field = self._field(current, last, at, steps)
-        name = _ENTITY if current is None and field.name == "Type" else field.name
+        field = self.org.field(current.name, last)
+        if field is None:
+            message = _NO_COLUMN.format(last, current.name)
+            raise Refusal("INVALID_FIELD", pictured(self.text, at, message))
+        self.seen.add((current.name, field.name))
+        name = _ENTITY if current.name == "Name" and field.name == "Type" else field.name
         return BoundPath(path, tuple(steps), field, _reader(self.org, steps, name))
 
-    def _follow(
-        self, current: SObject | None, name: str, steps: list[Step], at: int
-    ) -> SObject | None:
-        """The parent object; None stands for the common fields of a polymorphic lookup."""
-        lookup = current.lookup(name) if current is not None else None
-        if current is None or lookup is None or lookup.name in self.org.hidden(current.name):
+    def _follow(self, current: SObject, name: str, steps: list[Step], at: int) -> SObject:
+        """The parent object; behind a lookup to several objects the one that is called Name."""
+        lookup = current.lookup(name)
+        parent: SObject | None = None
+        if lookup is not None and lookup.name not in self.org.hidden(current.name):
+            parent = self.org.object(lookup.refers_to[0] if len(lookup.refers_to) == 1 else "Name")
+        if lookup is None or parent is None:
             message = pictured(self.text, at, _NO_RELATIONSHIP.format(name))
             raise Refusal("INVALID_FIELD", message)
         self.seen.add((current.name, lookup.name))
         steps.append(Step(lookup.relationship, lookup.name))
-        if len(lookup.refers_to) > 1:
-            return None
-        parent = self.org.object(lookup.refers_to[0])
-        if parent is None:
-            message = pictured(self.text, at, _NO_RELATIONSHIP.format(name))
-            raise Refusal("INVALID_FIELD", message)
         return parent
-
-    def _field(self, current: SObject | None, last: str, at: int, steps: list[Step]) -> Field:
-        if current is None:
-            known = {name.lower(): name for name in NAME_FIELDS}
-            if last.lower() in known:
-                name = known[last.lower()]
-                self.seen.add(("Name", name))
-                return Field(name, NAME_FIELDS[name])
-        elif (field := self.org.field(current.name, last)) is not None:
-            self.seen.add((current.name, field.name))
-            return field
-        entity = "Name" if current is None else current.name
-        raise Refusal("INVALID_FIELD", pictured(self.text, at, _NO_COLUMN.format(last, entity)))
 
 
 def _reader(org: Org, steps: list[Step], name: str) -> Callable[[Record], Any]:

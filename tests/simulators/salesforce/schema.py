@@ -28,11 +28,6 @@ NUMBERS = frozenset({"int", "long", "double", "percent", "currency"})
 COMPOUND = frozenset({"address", "location"})
 _UNFILTERABLE = frozenset({"longtextarea", "base64", "anyType", *COMPOUND})
 
-NAME_FIELDS = {"Id": "id", "Name": "string", "Type": "picklist", "Alias": "string",
-               "Email": "email", "FirstName": "string", "LastName": "string", "Username": "string",
-               "IsActive": "boolean", "Title": "string", "Phone": "phone"}  # fmt: skip
-"""What a polymorphic lookup (`Owner`, `Who`, `What`) gives, whatever it points to."""
-
 
 @dataclass(frozen=True)
 class Field:
@@ -94,6 +89,8 @@ class SObject:
     """One object of the org with its records.
 
     parents: master fields; a record dies with its parent. is_bulk: Bulk API 2.0 serves it.
+    is_queryable: False for what is described only, such as Name, which stands for the fields behind
+    a lookup to several objects.
     records: by id; a record is replaced, never changed in place, so that a list of records is a
     snapshot.
     """
@@ -104,6 +101,7 @@ class SObject:
     parents: tuple[str, ...] = ()
     is_bulk: bool = True
     is_replicateable: bool = True
+    is_queryable: bool = True
     records: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _blank: dict[str, Any] = field(default_factory=dict)
 
@@ -146,7 +144,7 @@ class SObject:
         return {
             "name": self.name,
             "label": self.name,
-            "queryable": True,
+            "queryable": self.is_queryable,
             "retrieveable": True,
             "custom": self.name.endswith("__c"),
             "customSetting": False,

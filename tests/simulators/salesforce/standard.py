@@ -37,7 +37,7 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "Lead": (
         "00Q",
         AUDIT + _PERSON + "Company Status:picklist LeadSource:picklist Rating:picklist "
-        "Industry:picklist OwnerId>User,Group IsConverted:boolean ConvertedDate:date "
+        "Industry:picklist OwnerId>Group,User IsConverted:boolean ConvertedDate:date "
         "ConvertedAccountId>Account ConvertedContactId>Contact ConvertedOpportunityId>Opportunity "
         "HasOptedOutOfEmail:boolean EmailBouncedDate:datetime Address:address "
         "FirstCallDateTime:datetime FirstEmailDateTime:datetime Description:longtextarea "
@@ -110,7 +110,7 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "Task": (
         "00T",
         AUDIT + "WhoId>Contact,Lead WhatId>Account,Opportunity,Case,Campaign,Order "
-        "AccountId>Account OwnerId>User,Group Subject:combobox Status:picklist IsClosed:boolean "
+        "AccountId>Account OwnerId>Group,User Subject:combobox Status:picklist IsClosed:boolean "
         "Priority:picklist ActivityDate:date CallDurationInSeconds:int CallType:picklist "
         "CallDisposition CallObject TaskSubtype:picklist CompletedDateTime:datetime "
         "IsArchived:boolean Description:longtextarea",
@@ -119,7 +119,7 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "Event": (
         "00U",
         AUDIT + "WhoId>Contact,Lead WhatId>Account,Opportunity,Case,Campaign,Order "
-        "AccountId>Account OwnerId>User Subject:combobox ActivityDateTime:datetime "
+        "AccountId>Account OwnerId>Calendar,Group,User Subject:combobox ActivityDateTime:datetime "
         "StartDateTime:datetime EndDateTime:datetime DurationInMinutes:int EventSubtype:picklist "
         "IsArchived:boolean Location Description:longtextarea",
         (),
@@ -134,7 +134,7 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "VoiceCall": (
         "0LQ",
-        AUDIT + "OwnerId>User,Group UserId>User CallType:picklist "
+        AUDIT + "OwnerId>Group,User UserId>User CallType:picklist "
         "CallStartDateTime:datetime CallEndDateTime:datetime CallAcceptDateTime:datetime "
         "CallDurationInSeconds:int RelatedRecordId>Case,Account,Contact,Lead,Opportunity "
         "FromPhoneNumber:phone ToPhoneNumber:phone CallDisposition CallerHoldTime:int "
@@ -143,7 +143,7 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "Case": (
         "500",
-        AUDIT + "CaseNumber AccountId>Account ContactId>Contact OwnerId>User,Group "
+        AUDIT + "CaseNumber AccountId>Account ContactId>Contact OwnerId>Group,User "
         "Status:picklist Reason:picklist Origin:picklist Type:picklist Priority:picklist "
         "IsClosed:boolean ClosedDate:datetime IsEscalated:boolean IsClosedOnCreate:boolean "
         "ParentId>Case ProductId>Product2 MasterRecordId>Case RecordTypeId>RecordType Subject "
@@ -179,6 +179,13 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "Profile": ("00e", _STAMPED + "Name UserType:picklist UserLicenseId>UserLicense", ()),
     "UserLicense": ("100", _STAMPED + "Name MasterLabel LicenseDefinitionKey", ()),
     "Group": ("00G", _STAMPED + "Name DeveloperName Type:picklist Email:email", ()),
+    "Calendar": ("023", _STAMPED + "Name Type:picklist IsActive:boolean UserId>User", ()),
+    "Name": (
+        "00D",
+        "Id:id Name FirstName LastName Alias Username Email:email Phone:phone Title "
+        "Type:picklist IsActive:boolean UserRoleId>UserRole ProfileId>Profile",
+        (),
+    ),
     "RecordType": (
         "012",
         _STAMPED + "Name DeveloperName SobjectType:picklist IsActive:boolean",
@@ -302,6 +309,7 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
 }
 _NO_BULK = frozenset({"CaseStatus"})
+_NOT_QUERYABLE = frozenset({"Name"})
 _NOT_REPLICATEABLE = frozenset({"CaseStatus", "LeadStatus", "OpportunityStage", "Period",
                                 "CurrencyType", "DatedConversionRate", "LoginHistory",
                                 "ForecastingItem", "Organization", "UserLicense"})  # fmt: skip
@@ -327,6 +335,7 @@ def standard_objects(*, is_multi_currency: bool = False) -> dict[str, SObject]:
             fields,
             parents=parents,
             is_bulk=name not in _NO_BULK,
+            is_queryable=name not in _NOT_QUERYABLE,
             is_replicateable=name not in _NOT_REPLICATEABLE,
         )
     if not is_multi_currency:
