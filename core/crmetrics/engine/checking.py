@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from crmetrics import http
 from crmetrics.config import CONFIG_FILE
 from crmetrics.engine.answer import Question
 from crmetrics.engine.naming import Named
@@ -124,7 +125,8 @@ def _sinks(project: Project) -> Iterator[CheckResult]:
 
     for name, sink in sinks(project, project.config.sinks):
         try:
-            results = list(sink.check())
+            with http.recording.suspended():
+                results = list(sink.check())
         except Exception as exc:  # noqa: BLE001 - as above
             yield CheckResult(f"sink {name}", "error", f"check failed: {exc}")
             continue

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from crmetrics import log, state, stopping
+from crmetrics import http, log, state, stopping
 from crmetrics.config import JobConfig
 from crmetrics.deliver import Outcome
 from crmetrics.engine.checking import require_job
@@ -152,7 +152,8 @@ def _run(
         dry_run=asked.dry_run,
         is_resend=asked.is_resend,
     )
-    report = _delivered(project, job, mailing, is_dated=asked.is_dated)
+    with http.recording.suspended():
+        report = _delivered(project, job, mailing, is_dated=asked.is_dated)
     project.registry.notify(
         "crmetrics_run_finished",
         run_id=run_id,

@@ -2,6 +2,7 @@
 
     with recording.to(folder): ...       every session opened inside writes what it exchanges
     with recording.replay(folder): ...   every session opened inside is answered from the folder
+    with recording.suspended(): ...      sessions opened inside are neither
 
 A recording is a folder of pairs: `00001.json` holds request, status and headers, `00001.body` the
 answer's body. Known secrets, authorisation headers and what looks like a credential in a form or a
@@ -76,6 +77,18 @@ def replay(folder: Path) -> Iterator[None]:
     """
     global _active
     before, _active = _active, _Player(folder)
+    try:
+        yield
+    finally:
+        _active = before
+
+
+@contextlib.contextmanager
+def suspended() -> Iterator[None]:
+    """Sessions opened inside reach the network and are not recorded, whatever holds outside: what
+    is delivered is no matter of a recording of sources."""
+    global _active
+    before, _active = _active, None
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +14,7 @@ import click
 from crmetrics.cli.console import Console, redact_leaves
 from crmetrics.cli.options import command, json_option
 from crmetrics.cli.session import Session, pass_session
+from crmetrics.cli.tape import tape, tape_options
 from crmetrics.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -22,15 +24,17 @@ _COLORS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @command("check")
+@tape_options
 @json_option
 @pass_session
-def check(session: Session, as_json: bool) -> None:
+def check(session: Session, record: Path | None, replay: Path | None, as_json: bool) -> None:
     """Check the project file, plugins, definitions, sources (credentials, permissions, files) and
     sinks. Reports everything at once, each with its fix; changes and sends nothing.
 
     Exits with 2 when the configuration is wrong, with 3 when only sources have errors.
     """
-    results = session.project.check()
+    with tape(record, replay):
+        results = session.project.check()
     if as_json:
         rows = [redact_leaves(asdict(result)) for result in results]
         session.console.print_data(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from crmetrics.cli.options import command, json_option
 from crmetrics.cli.session import Session, pass_session
+from crmetrics.cli.tape import tape, tape_options
 from crmetrics.errors import CrmetricsError, ExitCode, UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ _MOST_URGENT_FIRST = (
     help="How long to wait while another process runs the same job, before leaving with 8.  "
     "[default: warehouse.lock_timeout]",
 )
+@tape_options
 @json_option
 @pass_session
 def run(
@@ -77,6 +80,8 @@ def run(
     fail_on: str | None,
     if_due: bool,
     wait_s: float | None,
+    record: Path | None,
+    replay: Path | None,
     as_json: bool,
 ) -> None:
     """Run each JOB, or all jobs of the project: load, compute, judge, deliver, record.
@@ -100,13 +105,16 @@ def run(
     done = []
     if if_due and day is not None:
         raise UsageError("--if-due asks the schedule, --date names a day; use one of them.")
+    if replay is not None and not dry_run:
+        raise UsageError("--replay needs --dry-run: what a recording gives is not delivered.")
     chosen = _chosen(session, jobs)
-    for name in _due(session, chosen, are_named=bool(jobs)) if if_due else chosen:
-        for job_run in _run_job(session, name, _Wanted(day, dry_run, resend, wait_s)):
-            done.append(job_run)
-            if not as_json:
-                print_run(job_run, session)
-            note_end(job_run, session.console)
+    with tape(record, replay):
+        for name in _due(session, chosen, are_named=bool(jobs)) if if_due else chosen:
+            for job_run in _run_job(session, name, _Wanted(day, dry_run, resend, wait_s)):
+                done.append(job_run)
+                if not as_json:
+                    print_run(job_run, session)
+                note_end(job_run, session.console)
     code = exit_code(done, fails_on_goals=fail_on == "goals")
     if as_json:
         document = summary(done, code, dry_run=dry_run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,8 @@ import click
 from crmetrics.cli.console import Console, redact_leaves
 from crmetrics.cli.options import command, json_option
 from crmetrics.cli.session import Session, pass_session
-from crmetrics.errors import ExitCode, UsageError
+from crmetrics.cli.tape import tape, tape_options
+from crmetrics.errors import ExitCode
 
 if TYPE_CHECKING:
     from crmetrics.engine.loading import SyncReport
@@ -37,18 +37,7 @@ _ALWAYS_SHOWN = ("fetched", "rejected", "rows")
 @click.option(
     "--full", is_flag=True, help="Read everything again, not only what changed since last time."
 )
-@click.option(
-    "--record",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="Write down what the services answer into DIR, secrets masked, the data as they are.",
-)
-@click.option(
-    "--replay",
-    metavar="DIR",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Let a recording answer in place of the services; nothing is sent.",
-)
+@tape_options
 @json_option
 @pass_session
 def sync(
@@ -71,9 +60,7 @@ def sync(
     """
     from crmetrics.cli.progress import reading_progress
 
-    if record is not None and replay is not None:
-        raise UsageError("--record and --replay exclude each other.")
-    with _tape(record, replay), reading_progress(session.console) as progress:
+    with tape(record, replay), reading_progress(session.console) as progress:
         report = session.project.sync(sources, full=full, progress=progress)
     if as_json:
         document = json.dumps(sync_summary(report), indent=2, ensure_ascii=False)
@@ -82,15 +69,6 @@ def sync(
         print_sync(report, session.console)
     if report.failures:
         click.get_current_context().exit(ExitCode.SOURCE)
-
-
-def _tape(record: Path | None, replay: Path | None) -> AbstractContextManager[None]:
-    """What stands between sessions and the network while the command runs."""
-    from crmetrics.http import recording
-
-    if record is not None:
-        return recording.to(record)
-    return nullcontext() if replay is None else recording.replay(replay)
 
 
 def print_sync(report: SyncReport, console: Console) -> None:
