@@ -32,7 +32,7 @@ def state_of(message: Message) -> str:
 def facts(line: KpiLine) -> list[tuple[str, str]]:
     """What is said of a KPI beside its value: (label, text); a label may be empty."""
     found = [("", line.status_text if line.status_text != line.value_text else "")]
-    found.append(("", line.change_text))
+    found += [("", line.change_text), ("", line.trend_text), ("Warning sign", line.alert_text)]
     goal = line.goal_text
     if goal and line.calls_owner and line.goal_words_before:
         goal = f"{goal} (was {line.goal_words_before})"
@@ -107,6 +107,8 @@ def _shortened(line: KpiLine) -> KpiLine:
         status_text=_cut(line.status_text, 200),
         change_text=_cut(line.change_text, 200),
         goal_text=_cut(line.goal_text, 200),
+        trend_text=_cut(line.trend_text, 200),
+        alert_text=_cut(line.alert_text, 200),
         guardrail_text=_cut(line.guardrail_text, 200),
         coverage_text=_cut(line.coverage_text, 200),
         breakdowns=(),

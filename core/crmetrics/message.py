@@ -79,7 +79,9 @@ class KpiLine:
 
     value: in the stored unit (percent as 0 to 1); None when there is none, then `status` says why,
     or when the KPI was computed for groups only, then `breakdowns` hold the values.
-    change_text: the change in words ("up 3.1 points on the week before").
+    change_text: the change in words ("up 3.1 points on the week before"). trend_text: where the
+    series is heading. alert_text: why the value is a warning sign; is_new_alert: the period before
+    was none.
     series: the values of the last periods, oldest first, this one last; None = no value.
     target: that of the goal. goal_owner: who answers for it. goal_before: its state in the report
     that was delivered before this one; None = not known, as in the first report.
@@ -94,6 +96,9 @@ class KpiLine:
     status: str = "ok"
     status_text: str = ""
     change_text: str = ""
+    trend_text: str = ""
+    alert_text: str = ""
+    is_new_alert: bool = False
     tone: Tone = "neutral"
     goal_text: str = ""
     guardrail_text: str = ""
@@ -191,6 +196,9 @@ def compose_headline(title: str, lines: Sequence[KpiLine], *, is_partial: bool =
         titles = [line.title for line in lines if line.goal_status == status]
         if titles:
             sentences.append(f"{words}: {', '.join(titles)}.")
+    unusual = [line.title for line in lines if line.is_new_alert]
+    if unusual:
+        sentences.append(f"Warning sign: {', '.join(unusual)}.")
     return " ".join(sentences) + warning
 
 
@@ -247,6 +255,9 @@ def _line_for_chat(line: KpiLine, allow_people: bool) -> KpiLine:
         value_text="not shown",
         status_text=f"not shown: fewer than {SMALLEST_GROUP} people",
         change_text="",
+        trend_text="",
+        alert_text="",
+        is_new_alert=False,
         goal_text="",
         guardrail_text="",
         coverage_text="",

@@ -276,6 +276,24 @@ def reported(
     return {(kpi, variant, segment): value for kpi, variant, segment, value in found}
 
 
+def flags_of(
+    session: Reader, *, job: str, start: date, grain: str
+) -> dict[tuple[str, str, str], tuple[str, ...]]:
+    """The flags that a job has recorded with one period: (KPI, variant, segment as JSON text) ->
+    flags; rows without flags are left out."""
+    if not has_table(session, "results"):
+        return {}
+    found = session.rows(
+        "select kpi, variant, segment, flags from meta.results "
+        "where valid_to is null and job = ? and period_start = ? and grain = ? "
+        "and flags not in ('', '[]')",
+        [job, start, grain],
+    )
+    return {
+        (kpi, variant, segment): tuple(json.loads(flags)) for kpi, variant, segment, flags in found
+    }
+
+
 def versions(
     session: Session, kpi: str, *, job: str = "", variant: str = "", limit: int = 500
 ) -> pa.Table | None:

@@ -31,6 +31,8 @@ def _overview(lines: Sequence[KpiLine]) -> str:
 
 def _section(line: KpiLine) -> list[str]:
     remarks = [
+        ("Warning sign", line.alert_text),
+        ("Trend", line.trend_text),
         ("Goal", line.goal_text),
         ("Guardrails", line.guardrail_text),
         ("State", line.status_text),

@@ -92,18 +92,29 @@ def _write_report(book: Any, delivery: Delivery, look: Mapping[str, Any]) -> Non
     message = delivery.message
     sheet = book.add_worksheet("Report")
     sheet.set_column(0, 0, 32)
-    sheet.set_column(1, 6, 24)
+    sheet.set_column(1, 8, 24)
     rows: list[tuple[str, ...]] = [(message.title,), (message.headline,)]
     rows += [(note,) for note in message.notes]
     for number, texts in enumerate(rows):
         sheet.write_string(number, 0, _fitting(texts[0]), look["head"] if not number else None)
     top = len(rows) + 1
-    head = ("KPI", "Value", "Change", "Goal", "Guardrails", "State", "Data")
+    head = (
+        "KPI",
+        "Value",
+        "Change",
+        "Trend",
+        "Warning sign",
+        "Goal",
+        "Guardrails",
+        "State",
+        "Data",
+    )
     for column, name in enumerate(head):
         sheet.write_string(top, column, name, look["head"])
     for number, line in enumerate(message.kpis, start=top + 1):
-        texts = (line.title, line.value_text, line.change_text, line.goal_text,
-                 line.guardrail_text, line.status_text, line.coverage_text)  # fmt: skip
+        texts = (line.title, line.value_text, line.change_text, line.trend_text, line.alert_text,
+                 line.goal_text, line.guardrail_text, line.status_text,
+                 line.coverage_text)  # fmt: skip
         for column, text in enumerate(texts):
             sheet.write_string(number, column, _fitting(text))
     foot = top + len(message.kpis) + 2

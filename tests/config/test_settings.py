@@ -53,15 +53,17 @@ CATALOGUE: dict[str, Any] = {
 }
 """Rule Q8 of the KPI catalogue, business_hours aside."""
 
+ALERTS = {"alerts": True, "alert_below": None, "alert_above": None, "alert_change": 0.5}
+"""What rule A2 leaves to the team."""
+
 
 def settings_of(folder: ProjectFolder, written: str) -> Any:
     return folder.load(f"metrics: {{settings: {{{written}}}}}\n").metrics.settings
 
 
 def test_every_setting_of_the_catalogue_has_its_default() -> None:
-    assert {name: it.default for name, it in SETTINGS.items() if name != "business_hours"} == (
-        CATALOGUE
-    )
+    defaults = {name: it.default for name, it in SETTINGS.items() if name != "business_hours"}
+    assert defaults == CATALOGUE | ALERTS
     assert SETTINGS["business_hours"].default["default"]["hours"] == ("09:00", "17:00")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
 from crmetrics.deliver.sensitivity import detail_of
 from crmetrics.deliver.wording import (
+    alert_words,
     change_words,
     compared_with,
     coverage_share,
@@ -17,9 +18,10 @@ from crmetrics.deliver.wording import (
     guardrail_words,
     is_contradicted,
     status_words,
+    trend_words,
     value_text,
 )
-from crmetrics.goals import GoalVerdict, KpiTraits
+from crmetrics.goals import Alert, GoalVerdict, KpiTraits, Trend
 from crmetrics.message import Breakdown, KpiLine, SegmentLine, Tone
 from crmetrics.periods import Calendar, Period
 
@@ -59,12 +61,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Everything known of one KPI or variant of the report."""
+    """Everything known of one KPI or variant of the report. alerts: by segment as JSON text."""
 
     rows: Sequence[Row]
     traits: KpiTraits
     verdicts: Sequence[GoalVerdict] = ()
     series: Series = ()
+    trend: Trend | None = None
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
 
     @property
     def total(self) -> Row | None:
@@ -100,6 +104,8 @@ def _with_total(line: KpiLine, row: Row, entry: Entry, facts: Facts) -> KpiLine:
     past = [(day, value) for day, value in entry.series if day < first]
     values = [*past, (first, row["value"])][-_PERIODS_SHOWN:]
     calendar = facts.calendar
+    alert = entry.alerts.get(row["place"])
+    tone = _tone(row, line.unit, entry.traits, facts.min_coverage)
     return replace(
         line,
         value=row["value"],
@@ -107,7 +113,10 @@ def _with_total(line: KpiLine, row: Row, entry: Entry, facts: Facts) -> KpiLine:
         status=row["status"],
         status_text=status_words(row["status"], row["flags"], row["n"]),
         change_text=_comparisons(row, line.unit, grain),
-        tone=_tone(row, line.unit, entry.traits, facts.min_coverage),
+        tone=_alert_tone(alert, entry.traits, tone),
+        trend_text=trend_words(entry.trend, grain, line.unit, facts.currency),
+        alert_text=alert_words(alert, grain, line.unit, facts.currency),
+        is_new_alert=alert is not None and alert.is_new,
         coverage_text=coverage_words(row["coverage"], facts.min_coverage),
         flags=row["flags"],
         n=row["n"],
@@ -166,6 +175,14 @@ def _tone(row: Row, unit: str, traits: KpiTraits, min_coverage: float) -> Tone:
     return "good" if words.startswith("up") == (traits.better == "higher") else "bad"
 
 
+def _alert_tone(alert: Alert | None, traits: KpiTraits, tone: Tone) -> Tone:
+    """A warning sign needs attention, unless the value is unusually good."""
+    if alert is None:
+        return tone
+    good_side = {"higher": "high", "lower": "low"}.get(traits.better)
+    return tone if alert.side == good_side else "warning"
+
+
 # --- groups ----------------------------------------------------------------------------------
 
 
@@ -205,12 +222,14 @@ def _segment_line(row: Row, unit: str, entry: Entry, facts: Facts) -> SegmentLin
     text = value_text(row["value"], unit, facts.currency)
     if row["value"] is None:
         text = status_words(row["status"], (), None) or text
-    tone = _tone(row, unit, entry.traits, facts.min_coverage)
+    alert = entry.alerts.get(row["place"])
+    unusual = alert_words(alert, facts.period.grain, unit, facts.currency)
+    tone = _alert_tone(alert, entry.traits, _tone(row, unit, entry.traits, facts.min_coverage))
     return SegmentLine(
         segment=row["segment"],
         value=row["value"],
         value_text=text,
-        change_text=_change(row, unit),
+        change_text="; ".join(text for text in (_change(row, unit), unusual) if text),
         tone=_goal_tone(verdicts[0], tone) if verdicts else tone,
         n=row["n"],
         goal_text="; ".join(goal_words(one, unit, facts.currency) for one in verdicts),

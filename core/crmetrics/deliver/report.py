@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from crmetrics import export
 from crmetrics.deliver.lines import Entry, Facts, Row, Series, kpi_line
-from crmetrics.goals import GoalVerdict, KpiTraits, kpi_name
+from crmetrics.goals import Alert, GoalVerdict, KpiTraits, Trend, kpi_name
 from crmetrics.message import KpiLine, Message, Tone, compose_headline
 from crmetrics.periods import Period
 
@@ -24,13 +25,16 @@ def build_message(
     *,
     verdicts: Sequence[GoalVerdict] = (),
     history: Mapping[str, Series] | None = None,
+    trends: Mapping[str, Trend] | None = None,
+    alerts: Mapping[tuple[str, str], Alert] | None = None,
 ) -> Message:
     """The report of a job: one line per KPI and variant, in the order of the results.
 
     results: `results.result_schema()`. A KPI is shown for the reported period; one without a row
     in it (a goal has a span of its own) with all its rows. The value of a line is the total's, so
-    the results should hold totals beside the groups. traits, history: by `ID` or `ID.VARIANT`;
-    what history holds of the reported period is overruled by the results.
+    the results should hold totals beside the groups. traits, history, trends: by `ID` or
+    `ID.VARIANT`; what history holds of the reported period is overruled by the results. alerts: by
+    KPI and segment as JSON text.
     """
     lines = []
     for name, rows in _rows_by_kpi(results, facts.period).items():
@@ -39,6 +43,8 @@ def build_message(
             traits=traits.get(name) or KpiTraits(name),
             verdicts=[verdict for verdict in verdicts if verdict.goal.kpi == name],
             series=(history or {}).get(name, ()),
+            trend=(trends or {}).get(name),
+            alerts={place[1]: alert for place, alert in (alerts or {}).items() if place[0] == name},
         )
         lines.append(kpi_line(entry, facts, traits))
     label = facts.calendar.label(facts.period)
@@ -61,7 +67,9 @@ def build_message(
 
 def _rows_by_kpi(results: pa.Table, period: Period) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {}
-    for row in results.to_pylist():
+    places = export.flat(results.select(["segment"])).column("segment").to_pylist()
+    for row, place in zip(results.to_pylist(), places, strict=True):
+        row["place"] = place
         row["segment"] = {key: value or "(none)" for key, value in row["segment"] or ()}
         row["coverage"] = dict(row["coverage"] or ())
         row["flags"] = tuple(row["flags"] or ())

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from itertools import pairwise
 
-from crmetrics.goals import GoalVerdict, KpiTraits
+from crmetrics.goals import Alert, GoalVerdict, KpiTraits, Trend
 from crmetrics.message import GOAL_WORDS
 
 _WIDE = Context(prec=400)  # any float has fewer digits
@@ -36,6 +36,8 @@ _LEFT_OUT_WORDS: Mapping[str, str] = {
     "out_of_scale": "out of scale",
     "invalid_duration": "with an invalid duration",
 }
+
+_WORTH_TELLING = 3  # periods in a row that moved the same way
 
 
 # --- values ----------------------------------------------------------------------------------
@@ -114,6 +116,40 @@ def change_words(value: float, previous: float, change: float, unit: str) -> str
 def compared_with(words: str, base: str) -> str:
     """`up 3.1 points` + `the week before` -> `up 3.1 points on the week before`."""
     return f"{words} {'from' if words.endswith('unchanged') else 'on'} {base}"
+
+
+# --- series ----------------------------------------------------------------------------------
+
+
+def trend_words(trend: Trend | None, grain: str, unit: str, currency: str) -> str:
+    """`rising over 13 months, by 1.2 points a month, the last 4 in a row` (rule A1); empty where no
+    trend can be told."""
+    if trend is None or trend.heading == "none":
+        return ""
+    step = value_text(abs(trend.slope), unit, currency)
+    if unit == "percent":
+        step = f"{_rounded(abs(Decimal(repr(trend.slope))) * 100, 1)} points"
+    words = [f"{trend.heading} over {trend.periods} {grain}s", f"by {step} a {grain}"]
+    same_way = trend.run * (1 if trend.heading == "rising" else -1)
+    if same_way >= _WORTH_TELLING:
+        words.append(f"the last {same_way} in a row")
+    if not trend.is_tested:
+        words.append("too few to be sure")
+    return ", ".join(words)
+
+
+def alert_words(alert: Alert | None, grain: str, unit: str, currency: str) -> str:
+    """`unusually low: 55.0 % is typical of the 12 months before` (rule A2), with `still` when the
+    period before was it too; empty without an alert."""
+    if alert is None:
+        return ""
+    again = "" if alert.is_new else "still "
+    if alert.typical is None:
+        side = "below" if alert.side == "low" else "above"
+        return f"{again}{side} the limit of {value_text(alert.limit, unit, currency)}"
+    typical = value_text(alert.typical, unit, currency)
+    compared = f"{alert.periods} {'same weekdays' if grain == 'day' else f'{grain}s'} before"
+    return f"{again}unusually {alert.side}: {typical} is typical of the {compared}"
 
 
 # --- states ----------------------------------------------------------------------------------

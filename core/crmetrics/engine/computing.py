@@ -4,18 +4,38 @@ earlier periods have changed since they were reported."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from crmetrics import export, state
+from crmetrics.compiler.rowset import Grouping
 from crmetrics.config import JobConfig
 from crmetrics.config.settings import setting_value
-from crmetrics.deliver import Series, Threshold, has_changed
+from crmetrics.deliver import Series, Threshold, detail_of, has_changed
 from crmetrics.engine.answer import Answerer, Question, groupings_of
 from crmetrics.engine.goal_rows import measured_goals
 from crmetrics.engine.identities import Checked, answered
-from crmetrics.goals import Goal, GoalVerdict, Judgement, KpiTraits, judge, kpi_name, kpi_traits
+from crmetrics.engine.signalling import (
+    SERIES_PERIODS,
+    Place,
+    Signals,
+    alerts_in,
+    compared_with,
+    flagged,
+    place_of,
+    signals,
+)
+from crmetrics.goals import (
+    Alert,
+    Goal,
+    GoalVerdict,
+    Judgement,
+    KpiTraits,
+    judge,
+    kpi_name,
+    kpi_traits,
+)
 from crmetrics.periods import Calendar, Period
 
 if TYPE_CHECKING:
@@ -23,27 +43,26 @@ if TYPE_CHECKING:
 
     from crmetrics.engine.project import Project
 
-SERIES_PERIODS = 13
-"""Periods of a trend in reports (rule A1 looks at 8 to 13)."""
-
 
 @dataclass(frozen=True)
 class Earlier:
     """A period that the job reported before, computed again (rule P6).
 
-    has_changed: a figure moved by `restate_threshold` or more, or came or went.
+    has_changed: a figure moved by `restate_threshold` or more, or came or went. alerts: the warning
+    signs among its rows.
     """
 
     period: Period
     results: pa.Table
     verdicts: tuple[GoalVerdict, ...]
     has_changed: bool
+    alerts: Mapping[Place, Alert] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Computed:
     """What a run of a job found out. results: rows of the reported period, judged. checked: what
-    was computed, and the identities looked at."""
+    was computed, and the identities looked at. signals: trends and warning signs."""
 
     results: pa.Table
     series: Mapping[str, Series]
@@ -51,31 +70,40 @@ class Computed:
     traits: Mapping[str, KpiTraits]
     as_of: datetime
     checked: Checked
+    signals: Signals
     earlier: tuple[Earlier, ...] = ()
 
 
 def compute(project: Project, job: JobConfig, period: Period, run_id: str) -> Computed:
     """Everything that a run of the job reports on the period."""
-    past = _periods_before(project.calendar, period, SERIES_PERIODS - 1)
+    count = int(setting_value(project.config.metrics.settings, "restate_periods"))
+    needed = compared_with(project.calendar, period, count)
+    past = _periods_before(project.calendar, period, max(count, SERIES_PERIODS - 1))
     asked = Question(
         job.kpis, (period,), groupings_of(job.by, job.totals), job.where or "", job.compare
     )
     goals = [goal for goal in project.config.goals if goal.kpi in job.kpis]
-    with project.answerer([*past, period]) as answerer:
+    with project.answerer(needed) as answerer:
         checked = answered(answerer, asked, run_id=run_id, with_companions=True)
-        trend = answerer.answer(Question(job.kpis, (*past, period), ((),), job.where or ""))
+        series = answerer.answer(
+            Question(job.kpis, tuple(needed), _groups_of_series(asked.groupings), job.where or "")
+        )
+        walked = [*past[len(past) - count :], period]
+        found = _signals(project, job, answerer, series, walked)
         measured = measured_goals(answerer, goals, job.grain, job.where or "")
         traits = kpi_traits(project.catalog.kpis.values())
         as_of = answerer.clock.as_of
         judgement = _judged(project, checked.results, goals, traits, as_of, measured)
+        earlier = _earlier(project, job, asked, answerer, walked[:-1], goals, traits, run_id)
         return Computed(
-            judgement.results,
-            _series(trend),
+            flagged(judgement.results, found.alerts[period.start]),
+            _series(series, past[-SERIES_PERIODS:]),
             judgement.verdicts,
             traits,
             as_of,
             checked,
-            tuple(_earlier(project, job, asked, answerer, past, goals, traits, run_id)),
+            found,
+            tuple(_with_alerts(one, found) for one in earlier),
         )
 
 
@@ -112,10 +140,36 @@ def _periods_before(calendar: Calendar, period: Period, count: int) -> list[Peri
     return found[:0:-1]
 
 
-def _series(trend: pa.Table) -> Mapping[str, Series]:
+def _groups_of_series(groupings: Sequence[Grouping]) -> tuple[Grouping, ...]:
+    """The total, and groups that are no persons or records: those raise no alerts."""
+    return ((), *(one for one in groupings if one and detail_of(one) == "group"))
+
+
+def _signals(
+    project: Project,
+    job: JobConfig,
+    answerer: Answerer,
+    series: pa.Table,
+    periods: Sequence[Period],
+) -> Signals:
+    before = project.calendar.previous(periods[0])
+    known = state.flags_of(answerer.session, job=job.name, start=before.start, grain=job.grain)
+    recorded = alerts_in({place_of(*key): flags for key, flags in known.items()})
+    settings = project.config.metrics.settings
+    return signals(series, periods, settings, recorded, project.calendar)
+
+
+def _with_alerts(earlier: Earlier, found: Signals) -> Earlier:
+    alerts = found.alerts[earlier.period.start]
+    return replace(earlier, results=flagged(earlier.results, alerts), alerts=alerts)
+
+
+def _series(series: pa.Table, periods: Sequence[Period]) -> Mapping[str, Series]:
+    """The totals in these periods, by KPI."""
+    starts = {period.start for period in periods}
     found: dict[str, list[tuple[date, float | None]]] = {}
-    for row in trend.select(["kpi", "variant", "period_start", "segment", "value"]).to_pylist():
-        if not row["segment"]:
+    for row in series.select(["kpi", "variant", "period_start", "segment", "value"]).to_pylist():
+        if not row["segment"] and row["period_start"] in starts:
             name = kpi_name(row["kpi"], row["variant"])
             found.setdefault(name, []).append((row["period_start"], row["value"]))
     return found
@@ -134,16 +188,14 @@ def _earlier(
     traits: Mapping[str, KpiTraits],
     run_id: str,
 ) -> list[Earlier]:
-    """The last `restate_periods` that this job has reported, computed again with what is known now.
+    """Those of `past` that this job has reported, computed again with what is known now.
 
     Their goals are judged by the period's own values: the span of a goal is only known to now.
     """
-    count = int(setting_value(project.config.metrics.settings, "restate_periods"))
     reported = {
         period: known
-        for period in past[-count:]
-        if count
-        and (
+        for period in past
+        if (
             known := state.reported(
                 answerer.session, job=job.name, start=period.start, grain=job.grain
             )

@@ -138,7 +138,13 @@ def _record(project: Project, job: JobConfig, mailing: Mailing, session: LoadSes
 def _letters(project: Project, job: JobConfig, mailing: Mailing) -> Iterator[Delivery]:
     """The report of the period, then those of earlier periods whose figures have changed."""
     computed = mailing.computed
-    current = Earlier(mailing.period, computed.results, computed.verdicts, has_changed=True)
+    current = Earlier(
+        mailing.period,
+        computed.results,
+        computed.verdicts,
+        has_changed=True,
+        alerts=computed.signals.alerts[mailing.period.start],
+    )
     for part in (current, *(one for one in computed.earlier if one.has_changed)):
         is_partial = mailing.is_partial if part is current else is_incomplete(part.results)
         yield Delivery(
@@ -177,6 +183,9 @@ def _message(
         mailing.computed.traits,
         verdicts=part.verdicts,
         history=mailing.computed.series,
+        alerts=part.alerts,
+        # What the series is heading for is known of its end only.
+        trends=mailing.computed.signals.trends if part.period == mailing.period else {},
     )
 
 

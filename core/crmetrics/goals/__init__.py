@@ -1,4 +1,5 @@
-"""Judge results against goals and guardrails (rules T1 to G2 and `goal_attainment`).
+"""Judge results against goals and guardrails (rules T1 to G2 and `goal_attainment`), and series by
+their trend and warning signs (A1, A2).
 
 Pure functions over Arrow tables of `results.result_schema()`. A goal is judged by the value of its
 KPI over the goal's own span so far (`measured`). Without that, the reported period's value stands
@@ -18,6 +19,7 @@ from crmetrics.goals.model import (
     KpiTraits,
     Limits,
 )
+from crmetrics.goals.signals import Alert, Rules, Side, Trend, trend, unusual
 from crmetrics.goals.traits import kpi_traits
 from crmetrics.goals.verdicts import (
     attainment,
@@ -30,6 +32,7 @@ from crmetrics.goals.verdicts import (
 )
 
 __all__ = [
+    "Alert",
     "Goal",
     "GoalFault",
     "GoalStatus",
@@ -38,6 +41,9 @@ __all__ = [
     "Judgement",
     "KpiTraits",
     "Limits",
+    "Rules",
+    "Side",
+    "Trend",
     "attainment",
     "elapsed_share",
     "expected_progress",
@@ -48,4 +54,6 @@ __all__ = [
     "kpi_traits",
     "lint_goal",
     "lint_goals",
+    "trend",
+    "unusual",
 ]
