@@ -17,8 +17,11 @@ SERVERS: Mapping[str, str] = {
     "mysql": "mysql",
     "mariadb": "mysql",
     "mssql": "mssql",
+    "snowflake": "snowflake",
 }
 """Scheme of a URL -> the kind of database."""
+
+_SECRET_OPTIONS = ("password", "passcode", "token", "privateKey")
 
 _KNOWN = (*FILES, *SERVERS)
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
@@ -28,11 +31,13 @@ _TABLE = re.compile(rf"(?:(?P<schema>{_IDENTIFIER})\.)?(?P<table>{_IDENTIFIER})"
 @dataclass(frozen=True, slots=True)
 class Address:
     """A database. path: of a file, as written; relative ones are relative to the project. shown:
-    of a server, its host and database without credentials."""
+    of a server, its host and database without credentials. needs_schema: it has no default one, and
+    the URL names none."""
 
     engine: str
     path: Path = Path()
     shown: str = ""
+    needs_schema: bool = False
 
     @property
     def is_file(self) -> bool:
@@ -91,14 +96,17 @@ def _server(scheme: str, url: str) -> Address:
     except ValueError:
         raise ValueError(f"expected a URL like {scheme}://user:password@host/database") from None
     options = parse_qs(parts.query)
-    for secret in (password, *options.get("password", ())):
+    hidden = (value for name in _SECRET_OPTIONS for value in options.get(name, ()))
+    for secret in (password, *hidden):
         if secret:
             # Remembered, so that `redact` takes them out of a driver's message.
             Secret(secret)
             Secret(unquote(secret))
     where = host or next(iter(options.get("host", ())), "") or "localhost"
     shown = f"{where}:{port}" if port else where
-    return Address(SERVERS[scheme], shown=f"{SERVERS[scheme]} {shown}{parts.path.rstrip('/')}")
+    engine, path = SERVERS[scheme], parts.path.rstrip("/")
+    needs_schema = engine == "snowflake" and path.count("/") < 2
+    return Address(engine, shown=f"{engine} {shown}{path}", needs_schema=needs_schema)
 
 
 def parse_table(text: str, engine: str) -> TableName:

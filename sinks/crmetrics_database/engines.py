@@ -48,7 +48,8 @@ class Database(ABC):
 
     types: the type of each kind of column in a table made by us. accepted: types of an existing
     column that hold the kind without loss; a kind that is not there is held by all. source: the
-    relation that holds the incoming rows, or their scopes.
+    relation that holds the incoming rows, or their scopes. commits_before_read_back: one statement
+    changes the rows and is a transaction of its own.
     """
 
     types: ClassVar[Mapping[Kind, str]]
@@ -56,6 +57,7 @@ class Database(ABC):
     upkeep: Upkeep
     staged: Mapping[str, Kind]
     source: ClassVar[str] = INCOMING
+    commits_before_read_back: ClassVar[bool] = False
 
     @abstractmethod
     def qualified(self, name: TableName) -> str:

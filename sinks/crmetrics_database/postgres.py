@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
+from crmetrics_database.adbc import AdbcDatabase, literal
 from crmetrics_database.address import TableName
-from crmetrics_database.engines import Database, DatabaseError
 from crmetrics_database.statements import (
     INCOMING,
     Kind,
@@ -24,19 +24,20 @@ if TYPE_CHECKING:
 _SCOPES = "crmetrics_scopes"
 _CONNECT_S = 10
 _SORT_MEMORY = "256MB"  # a million keys are then sorted without a file
-_LOST = re.compile(
-    r"connection|server closed|terminat|starting up|shutting down|could not (?:send|receive)"
-    r"|no COPY in progress|SSL|timeout",
-    re.IGNORECASE,
-)
 
 
-class PostgresDatabase(Database):
+class PostgresDatabase(AdbcDatabase):
     """A PostgreSQL server; everything of one delivery is one transaction.
 
     The key is a unique index over hashes of it.
     """
 
+    label, extra, module = "PostgreSQL", "postgres", "adbc_driver_postgresql"
+    lost = re.compile(
+        r"connection|server closed|terminat|starting up|shutting down|could not (?:send|receive)"
+        r"|no COPY in progress|SSL|timeout",
+        re.IGNORECASE,
+    )
     types: ClassVar[Mapping[Kind, str]] = {
         "text": "text",
         "float": "double precision",
@@ -60,11 +61,7 @@ class PostgresDatabase(Database):
     def __init__(self, url: str) -> None:
         self._rows: pa.Table | None = None
         self._is_new = False
-        with _errors():
-            import adbc_driver_postgresql.dbapi as driver
-
-            self._connection = driver.connect(_with_time_limit(url))
-            self._cursor = self._connection.cursor()
+        self.connect(_with_time_limit(url))
 
     def qualified(self, name: TableName) -> str:
         return f"{quoted(name.schema or self._schema)}.{quoted(name.table)}"
@@ -75,11 +72,11 @@ class PostgresDatabase(Database):
         return str(found[0]) if found and found[0] else "public"
 
     def columns(self, name: TableName) -> dict[str, str]:
-        with _errors():
+        with self.errors():
             self._cursor.execute(
                 "select column_name, data_type from information_schema.columns "
-                f"where table_schema = {_literal(name.schema or self._schema)} "
-                f"and table_name = {_literal(name.table)} order by ordinal_position"
+                f"where table_schema = {literal(name.schema or self._schema)} "
+                f"and table_name = {literal(name.table)} order by ordinal_position"
             )
             rows = self._cursor.fetchall()
         return {str(column).lower(): str(kind).upper() for column, kind in rows}
@@ -130,7 +127,7 @@ class PostgresDatabase(Database):
         """About how many rows the table has; None when it lacks the index."""
         found = self.first(
             "select c.reltuples from pg_class c join pg_index i on i.indrelid = c.oid "
-            f"where i.indexrelid = to_regclass({_literal(self._index(name))})"
+            f"where i.indexrelid = to_regclass({literal(self._index(name))})"
         )
         return None if found is None else float(found[0])
 
@@ -170,7 +167,7 @@ class PostgresDatabase(Database):
             self._ingest_temporary(INCOMING, self._rows)
             self.execute(f"analyze {INCOMING}")
             return None
-        with _errors():
+        with self.errors():
             self._cursor.adbc_ingest(
                 name.table,
                 self._rows,
@@ -180,20 +177,9 @@ class PostgresDatabase(Database):
         return int(self._rows.num_rows)
 
     def _ingest_temporary(self, name: str, table: pa.Table) -> None:
-        with _errors():
+        with self.errors():
             self._cursor.execute(f"drop table if exists pg_temp.{name}")
             self._cursor.adbc_ingest(name, table, mode="create", temporary=True)
-
-    def execute(self, sql: str) -> int:
-        with _errors():
-            self._cursor.execute(sql)
-            return max(int(self._cursor.rowcount), 0)
-
-    def first(self, sql: str) -> tuple[Any, ...] | None:
-        with _errors():
-            self._cursor.execute(sql)
-            row: tuple[Any, ...] | None = self._cursor.fetchone()
-        return row
 
     # --- transactions ------------------------------------------------------------------------
 
@@ -202,26 +188,11 @@ class PostgresDatabase(Database):
         """The driver has begun one with the connection; it ends here."""
         try:
             yield
-            with _errors():
+            with self.errors():
                 self._connection.commit()
         except BaseException:
             self.roll_back()
             raise
-
-    def roll_back(self) -> None:
-        import adbc_driver_manager
-
-        with suppress(adbc_driver_manager.Error):
-            self._connection.rollback()
-
-    def close(self) -> None:
-        import adbc_driver_manager
-
-        # A connection that broke cannot be closed in order; the server has ended it.
-        with suppress(adbc_driver_manager.Error, RuntimeError):
-            self._cursor.close()
-        with suppress(adbc_driver_manager.Error, RuntimeError):
-            self._connection.close()
 
 
 def _index_name(name: TableName) -> str:
@@ -233,24 +204,3 @@ def _with_time_limit(url: str) -> str:
     if "connect_timeout=" in url:
         return url
     return f"{url}{'&' if urlsplit(url).query else '?'}connect_timeout={_CONNECT_S}"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        import adbc_driver_manager
-        import adbc_driver_postgresql
-    except ImportError:
-        raise DatabaseError(
-            "PostgreSQL needs the extra 'postgres': pip install 'crmetrics[postgres]'"
-        ) from None
-    del adbc_driver_postgresql
-    try:
-        yield
-    except adbc_driver_manager.Error as exc:
-        text = " ".join(str(exc).split())
-        raise DatabaseError(text, is_lost=bool(_LOST.search(text))) from None

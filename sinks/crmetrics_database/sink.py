@@ -40,7 +40,8 @@ class DatabaseOptions(Options):
     url: Secret = Field(
         description="duckdb:///FILE or sqlite:///FILE, relative to the project file; four slashes "
         "for an absolute path. postgresql://USER:PASSWORD@HOST/DATABASE, and the like for mysql, "
-        "mariadb and mssql (extras of these names)"
+        "mariadb and mssql; snowflake://USER:PASSWORD@ACCOUNT/DATABASE/SCHEMA?warehouse=NAME "
+        "(extras of these names)"
     )
     table: str = Field(default="kpis", description="TABLE, or SCHEMA.TABLE where there are schemas")
     mode: Mode = Field(
@@ -57,7 +58,13 @@ class DatabaseOptions(Options):
 
     @model_validator(mode="after")
     def _known_table(self) -> DatabaseOptions:
-        parse_table(self.table, self.address.engine)
+        address = self.address
+        name = parse_table(self.table, address.engine)
+        if address.needs_schema and not name.schema:
+            raise ValueError(
+                f"the url names no schema: expected {address.engine}://USER:PASSWORD@ACCOUNT/"
+                "DATABASE/SCHEMA, or SCHEMA.TABLE under `table`"
+            )
         return self
 
     @property
@@ -167,10 +174,15 @@ class DatabaseSink(Sink):
         found = database.totals(self.config.table_name)
         expected = _totals(rows)
         if found is None or not _agree(tuple(found), expected):
-            raise self._error(
-                f"the table holds {_totals_text(found)} where {_totals_text(expected)} were "
-                "written; look for triggers and rules on it"
+            reason = (
+                f"the table holds {_totals_text(found)} where {_totals_text(expected)} were written"
             )
+            if database.commits_before_read_back:
+                raise self._error(
+                    f"{reason}; look for rows of one key that another program added",
+                    "The rows of this run are there.",
+                )
+            raise self._error(f"{reason}; look for triggers and rules on it")
 
     def _refuse_duplicates(self, rows: pa.Table) -> None:
         key = list(UPKEEP[self.config.mode].key)
@@ -234,6 +246,10 @@ class DatabaseSink(Sink):
             from crmetrics_database.postgres import PostgresDatabase
 
             return PostgresDatabase(self.config.url.reveal())
+        if address.engine == "snowflake":
+            from crmetrics_database.snowflake import SnowflakeDatabase
+
+            return SnowflakeDatabase(self.config.url.reveal())
         from crmetrics_database.alchemy import AlchemyDatabase
 
         return AlchemyDatabase(address.engine, self.config.url.reveal())
@@ -244,13 +260,12 @@ class DatabaseSink(Sink):
         except DatabaseError as exc:
             raise self._error(str(exc)) from exc
 
-    def _error(self, reason: str) -> SinkError:
+    def _error(self, reason: str, left: str = "Nothing was changed.") -> SinkError:
         hint = ""
         if "lock" in reason.lower() and self.config.address.is_file:
             hint = " Another program holds the file: close it, then run again."
         return SinkError(
-            f"sink {self.context.name}: {self._shown}: {redact(reason).rstrip('.')}. "
-            f"Nothing was changed.{hint}"
+            f"sink {self.context.name}: {self._shown}: {redact(reason).rstrip('.')}. {left}{hint}"
         )
 
 

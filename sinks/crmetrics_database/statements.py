@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -72,23 +72,33 @@ def kinds(table: pa.Table) -> dict[str, Kind]:
 
 
 def create_table(
-    name: str, columns: Mapping[str, Kind], types: Mapping[Kind, str], key: Sequence[str]
+    name: str,
+    columns: Mapping[str, Kind],
+    types: Mapping[Kind, str],
+    key: Sequence[str],
+    quote: Callable[[str], str] | None = None,
 ) -> str:
     """key: empty for a table that gets an index of its own."""
+    write = quote or quoted
     lines = [
-        f"{quoted(column)} {types[kind]}" + (" not null" if column in KEY else "")
+        f"{write(column)} {types[kind]}" + (" not null" if column in KEY else "")
         for column, kind in columns.items()
     ]
     if key:
-        lines.append(f"primary key ({', '.join(quoted(column) for column in key)})")
+        lines.append(f"primary key ({', '.join(write(column) for column in key)})")
     return f"create table {name} (\n  " + ",\n  ".join(lines) + "\n)"
 
 
 def add_column(
-    name: str, column: str, kind: Kind, types: Mapping[Kind, str], default: str | None
+    name: str,
+    column: str,
+    kind: Kind,
+    types: Mapping[Kind, str],
+    default: str | None,
+    quote: Callable[[str], str] | None = None,
 ) -> str:
     suffix = f" default '{default}'" if default is not None else ""
-    return f"alter table {name} add column {quoted(column)} {types[kind]}{suffix}"
+    return f"alter table {name} add column {(quote or quoted)(column)} {types[kind]}{suffix}"
 
 
 def delete_gone_groups(name: str, upkeep: Upkeep) -> str:
@@ -118,6 +128,45 @@ def insert_new(name: str, columns: Sequence[str], upkeep: Upkeep) -> str:
     )
 
 
+def merge(
+    name: str,
+    source: str,
+    columns: Sequence[str],
+    upkeep: Upkeep,
+    quote: Callable[[str], str] | None = None,
+) -> str:
+    """All of the upkeep as one statement, for engines where a transaction outlives its client.
+
+    source: the relation of the incoming rows. Rows of the scope that are not among them come in
+    with the mark `crmetrics_gone`, so that one join decides on all.
+    """
+    write = quote or quoted
+    key, mark = upkeep.key, write("crmetrics_gone")
+    others = [column for column in columns if column not in key]
+    listed = ", ".join(write(column) for column in columns)
+    gone = ", ".join(f"old.{write(one)}" if one in key else "null" for one in columns)
+    scope = ", ".join(write(column) for column in upkeep.scope)
+    settings = ", ".join(f"{write(column)} = incoming.{write(column)}" for column in others)
+    values = ", ".join(f"incoming.{write(column)}" for column in columns)
+    return f"""merge into {name} as kept
+using (
+  select false as {mark}, {listed} from {source}
+  union all
+  select true, {gone}
+  from {name} as old
+  inner join (select distinct {scope} from {source}) as scopes
+    on {_agreeing("old", "scopes", upkeep.scope, write)}
+  left join {source} as known
+    on {_agreeing("old", "known", key, write)}
+  where known.{write("kpi")} is null
+) as incoming
+on {_agreeing("kept", "incoming", key, write)}
+when matched and incoming.{mark} then delete
+when matched then update set {settings}
+when not matched then insert ({listed})
+  values ({values})"""
+
+
 def any_in_scope(name: str, source: str, upkeep: Upkeep) -> str:
     """A row when the table holds one of the scope; source: a relation with the scopes."""
     return (
@@ -126,11 +175,16 @@ def any_in_scope(name: str, source: str, upkeep: Upkeep) -> str:
     )
 
 
-def read_back(name: str, source: str, upkeep: Upkeep) -> str:
+def read_back(
+    name: str, source: str, upkeep: Upkeep, quote: Callable[[str], str] | None = None
+) -> str:
     """Rows and values that the table holds of the scope: count, count of values, least, largest."""
+    write = quote or quoted
+    value = f"kept.{write('value')}"
     return (
-        f"select count(*), count(kept.value), min(kept.value), max(kept.value) from {name} as kept "
-        f"where exists (select 1 from {source} as incoming where {_equal(upkeep.scope)})"
+        f"select count(*), count({value}), min({value}), max({value}) from {name} as kept "
+        f"where exists (select 1 from {source} as incoming "
+        f"where {_agreeing('kept', 'incoming', upkeep.scope, write)})"
     )
 
 
@@ -139,4 +193,8 @@ def quoted(identifier: str) -> str:
 
 
 def _equal(columns: Sequence[str]) -> str:
-    return " and ".join(f"kept.{quoted(name)} = incoming.{quoted(name)}" for name in columns)
+    return _agreeing("kept", "incoming", columns, quoted)
+
+
+def _agreeing(one: str, other: str, columns: Sequence[str], write: Callable[[str], str]) -> str:
+    return " and ".join(f"{one}.{write(name)} = {other}.{write(name)}" for name in columns)

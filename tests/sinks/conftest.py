@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from simulators.mariadb import VARIABLE, MariaDbServer, find_mariadbd
+from simulators import mariadb as mariadb_server
+from simulators import snowflake as snowflake_server
+from simulators.mariadb import MariaDbServer
 from simulators.postgres import PostgresServer
+from simulators.snowflake import SnowflakeServer
 
 
 @pytest.fixture(scope="session")
@@ -25,11 +28,23 @@ def postgres() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDbServer]:
     """One server for all tests of the process; each test takes a database of its own."""
-    program = find_mariadbd()
+    program = mariadb_server.find_mariadbd()
     if program is None:
-        pytest.skip(f"no MariaDB here: run .ci/mariadb, or name a mariadbd in {VARIABLE}")
+        variable = mariadb_server.VARIABLE
+        pytest.skip(f"no MariaDB here: run .ci/mariadb, or name a mariadbd in {variable}")
     with (
         tempfile.TemporaryDirectory(prefix="my") as folder,
         MariaDbServer(program, Path(folder)) as server,
     ):
+        yield server
+
+
+@pytest.fixture(scope="session")
+def snowflake() -> Iterator[SnowflakeServer]:
+    """One server for all tests of the process; each test takes a schema of its own."""
+    python = snowflake_server.find_fakesnow()
+    if python is None:
+        variable = snowflake_server.VARIABLE
+        pytest.skip(f"no fakesnow here: run .ci/fakesnow, or name its Python in {variable}")
+    with SnowflakeServer(python) as server:
         yield server

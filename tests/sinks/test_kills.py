@@ -27,6 +27,7 @@ from simulators.service import Clock, Service
 from simulators.slack import SlackSimulator
 from simulators.slack_workspace import SlackWorkspace
 from simulators.smtp import MailServer
+from simulators.snowflake import SnowflakeServer
 from simulators.webhooks import GoogleChatSpace, Receiver, TeamsWorkflow
 
 HERE = Path(__file__).parent
@@ -176,6 +177,26 @@ def test_a_postgresql_table_has_one_row_per_key(
     look(f"create schema kill_{moment}")
     options = {"url": postgres.url(f"kill_{moment}")}
     scene = Scene("database", tmp_path, options, look, during="_read_back")
+    scene.killed(moment)
+    assert scene.again().status == "delivered"
+    assert look() == sorted(ROWS)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_snowflake_table_has_one_row_per_key(
+    snowflake: SnowflakeServer, tmp_path: Path, moment: str
+) -> None:
+    import adbc_driver_snowflake.dbapi as driver
+
+    url = snowflake.url("acme", f"kill_{moment}")
+
+    def look() -> list[tuple[Any, ...]]:
+        address = url.partition("://")[2]
+        with driver.connect(address, autocommit=True) as found, found.cursor() as cursor:
+            cursor.execute(BY_SEGMENT)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    scene = Scene("database", tmp_path, {"url": url}, look, during="maintain")
     scene.killed(moment)
     assert scene.again().status == "delivered"
     assert look() == sorted(ROWS)

@@ -1,0 +1,80 @@
+"""What databases share that are reached through ADBC: one connection, one cursor, errors."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, ClassVar
+
+from crmetrics_database.engines import Database, DatabaseError
+
+
+class AdbcDatabase(Database):
+    """A server with an ADBC driver.
+
+    label, extra, module: how it is called, the extra that brings the driver, the driver's package.
+    lost: what the driver's text says when there is no connection, or another writer was quicker.
+    """
+
+    label: ClassVar[str]
+    extra: ClassVar[str]
+    module: ClassVar[str]
+    lost: ClassVar[re.Pattern[str]]
+
+    def connect(self, *words: str, **options: Any) -> None:
+        """Open the connection; the words and options are the driver's."""
+        with self.errors():
+            driver = importlib.import_module(f"{self.module}.dbapi")
+            self._connection = driver.connect(*words, **options)
+            self._cursor = self._connection.cursor()
+
+    def execute(self, sql: str) -> int:
+        with self.errors():
+            self._cursor.execute(sql)
+            return max(int(self._cursor.rowcount), 0)
+
+    def first(self, sql: str) -> tuple[Any, ...] | None:
+        with self.errors():
+            self._cursor.execute(sql)
+            row: tuple[Any, ...] | None = self._cursor.fetchone()
+        return row
+
+    def roll_back(self) -> None:
+        import adbc_driver_manager
+
+        with suppress(adbc_driver_manager.Error):
+            self._connection.rollback()
+
+    def close(self) -> None:
+        import adbc_driver_manager
+
+        # A connection that broke cannot be closed in order; the server has ended it.
+        with suppress(adbc_driver_manager.Error, RuntimeError):
+            self._cursor.close()
+        with suppress(adbc_driver_manager.Error, RuntimeError):
+            self._connection.close()
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """The driver's errors as DatabaseError, without their trace: it may hold the address."""
+        try:
+            import adbc_driver_manager
+
+            importlib.import_module(self.module)
+        except ImportError:
+            raise DatabaseError(
+                f"{self.label} needs the extra {self.extra!r}: pip install "
+                f"'crmetrics[{self.extra}]'"
+            ) from None
+        try:
+            yield
+        except adbc_driver_manager.Error as exc:
+            text = " ".join(str(exc).split())
+            raise DatabaseError(text, is_lost=bool(self.lost.search(text))) from None
+
+
+def literal(text: str) -> str:
+    """A text as SQL of a database that knows no escapes in it."""
+    return "'" + text.replace("'", "''") + "'"
