@@ -23,6 +23,9 @@ STATUSES = (
 """Statuses from the strongest to the weakest (rule N6); one is the row's status, further ones that
 hold stand in its flags."""
 
+STATUSES_OF_WANT = ("missing_dataset", "missing_column")
+"""Statuses of what the loaded data cannot tell at all."""
+
 UNITS = (
     "percent",
     "ratio",

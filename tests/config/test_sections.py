@@ -277,6 +277,15 @@ def test_two_goals_of_one_title_are_refused_even_when_one_is_wrong(folder: Proje
     assert len(messages) == 2
 
 
+def test_a_job_with_more_kpis_than_a_reader_takes_in_gets_a_hint(folder: ProjectFolder) -> None:
+    many = ", ".join(f"kpi_{number}" for number in range(13))
+    few = ", ".join(f"kpi_{number}" for number in range(12))
+    config = folder.load(f"jobs:\n  few: {{kpis: [{few}]}}\n  many: {{kpis: [{many}]}}\n")
+    (note,) = config.notes
+    assert "jobs.many.kpis: 13 KPIs in one report" in str(note)
+    assert note.line == 3
+
+
 def test_a_target_that_equals_the_baseline_is_a_note_and_no_error(folder: ProjectFolder) -> None:
     config = folder.load(goals({"title": "a"}, {"title": "b", "target": "0.3"}))
     (note,) = config.notes

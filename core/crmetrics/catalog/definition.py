@@ -195,7 +195,10 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Kpi:
-    """One entry of a pack or of the project's own definitions."""
+    """One entry of a pack or of the project's own definitions.
+
+    reported_by: the dimensions that a report shows it by when the job names none (rule S5).
+    """
 
     id: str
     pack: str
@@ -207,6 +210,7 @@ class Kpi:
     kind: str = ""
     grains: tuple[str, ...] = ("month",)
     dimensions: tuple[str, ...] = ()
+    reported_by: tuple[str, ...] = ()
     guardrails: tuple[str, ...] = ()
     about: str = ""
     treatment: str = ""

@@ -45,7 +45,7 @@ _MEASURE_KEYS = (
 )  # fmt: skip
 _KPI_KEYS = (
     "title", "question", "unit", "better", "kind", "grain", "dimensions", "variants",
-    "guardrails", "about", "treatment", "mistakes", "source", "overrides", "owners",
+    "reported_by", "guardrails", "about", "treatment", "mistakes", "source", "overrides", "owners",
     "effective_from", "min_sample",
 )  # fmt: skip
 _VECTOR_KEYS = (
@@ -146,6 +146,7 @@ def _kpi(name: str, pack: str, fields: Fields, faulty: set[str]) -> Kpi:
         kind=fields.text("kind"),
         grains=grains,
         dimensions=fields.texts("dimensions"),
+        reported_by=_reported_by(fields),
         guardrails=fields.texts("guardrails"),
         about=fields.text("about"),
         treatment=fields.text("treatment"),
@@ -157,6 +158,18 @@ def _kpi(name: str, pack: str, fields: Fields, faulty: set[str]) -> Kpi:
         min_sample=fields.number("min_sample"),
         place=fields.place(""),
     )
+
+
+def _reported_by(fields: Fields) -> tuple[str, ...]:
+    found, known = fields.texts("reported_by"), fields.texts("dimensions")
+    for name in found:
+        if name not in known:
+            fields.refuse(
+                fields.section.node("reported_by") or fields.section,
+                f"{fields.path}.reported_by: {name!r} is none of its dimensions.",
+                did_you_mean(name, known),
+            )
+    return found
 
 
 def _variants(fields: Fields, unit: str) -> dict[str, Variant]:

@@ -57,6 +57,9 @@ class ReadProject:
     is_readable: bool = True
 
 
+_READABLE_KPIS = 12
+
+
 def read_project(
     directory: str | Path, environ: Mapping[str, str], plugins: Plugins
 ) -> ReadProject:
@@ -110,7 +113,7 @@ class _Reading:
                 {name: SinkConfig(name, it.plugin, it.options) for name, it in sinks.items()}
             ),
             jobs=MappingProxyType({name: _job(name, it) for name, it in section.jobs.items()}),
-            notes=(*self.notes, *self.notes_on(section.goals)),
+            notes=(*self.notes, *self.notes_on(section.goals), *self.crowded(section.jobs)),
             _tree=self.root,
         )
 
@@ -176,6 +179,19 @@ class _Reading:
             if goal.target == goal.baseline
         ]
 
+    def crowded(self, jobs: Mapping[str, JobSection]) -> list[Finding]:
+        """Rule T3: too many metrics confuse."""
+        return [
+            place_of(self.root, ("jobs", name, "kpis")).finding(
+                f"jobs.{name}.kpis: {len(job.kpis)} KPIs in one report; more than "
+                f"{_READABLE_KPIS} are hard to take in.",
+                "Keep those that answer the reader's question (`crmetrics list kpis --search`), "
+                "or make several jobs.",
+            )
+            for name, job in jobs.items()
+            if len(job.kpis) > _READABLE_KPIS
+        ]
+
 
 def _keys(root: Section, title: str) -> tuple[str, ...]:
     node = root.node(title)
@@ -196,4 +212,5 @@ def _warehouse(section: WarehouseSection, directory: Path) -> WarehouseConfig:
 
 def _job(name: str, section: JobSection) -> JobConfig:
     values: dict[str, Any] = {key: getattr(section, key) for key in JobSection.model_fields}
-    return JobConfig(name=name, **{**values, "by": section.groupings})
+    values |= {"by": section.groupings, "is_by_given": "by" in section.model_fields_set}
+    return JobConfig(name=name, **values)

@@ -67,7 +67,8 @@ class MetricsConfig:
 
 @dataclass(frozen=True, slots=True)
 class JobConfig:
-    """One job. by: sets of dimensions, each a grouping of its own; empty = totals only.
+    """One job. by: sets of dimensions, each a grouping of its own; empty = totals only, and the
+    groups that a KPI is reported by unless is_by_given.
 
     catch_up: missed periods that a run without a day reports as well. The last five are for the
     scheduler: random delay of a start, how late a start may be, repeats of a failed run, the pause
@@ -91,6 +92,7 @@ class JobConfig:
     retries: int = 2
     retry_after: timedelta = timedelta(minutes=10)
     time_limit: timedelta | None = None
+    is_by_given: bool = False
 
 
 @dataclass(frozen=True)

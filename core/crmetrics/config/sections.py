@@ -211,7 +211,8 @@ class JobSection(Options):
     )
     by: tuple[Text | Grouping, ...] = Field(
         default=(),
-        description="dimensions of one grouping: [a, b]; of several groupings: [[a], [b]]",
+        description="dimensions of one grouping: [a, b]; of several groupings: [[a], [b]]; by "
+        "default what a KPI is reported by (churn and lifetime value: segment); none at all: []",
     )
     totals: bool = Field(default=True, description="give the total beside the groups")
     compare: Annotated[tuple[Literal["previous", "year_ago"], ...], Unique] = ()

@@ -13,9 +13,10 @@ from crmetrics.compiler.rowset import Grouping
 from crmetrics.config import JobConfig
 from crmetrics.config.settings import setting_value
 from crmetrics.deliver import Series, Threshold, detail_of, has_changed
-from crmetrics.engine.answer import Answerer, Question, groupings_of
+from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.goal_rows import measured_goals
 from crmetrics.engine.identities import Checked, answered
+from crmetrics.engine.report_questions import questions_of, with_further
 from crmetrics.engine.signalling import (
     SERIES_PERIODS,
     Place,
@@ -79,22 +80,23 @@ def compute(project: Project, job: JobConfig, period: Period, run_id: str) -> Co
     count = int(setting_value(project.config.metrics.settings, "restate_periods"))
     needed = compared_with(project.calendar, period, count)
     past = _periods_before(project.calendar, period, max(count, SERIES_PERIODS - 1))
-    asked = Question(
-        job.kpis, (period,), groupings_of(job.by, job.totals), job.where or "", job.compare
-    )
+    asked, *further = questions_of(project.catalog, job, (period,))
     goals = [goal for goal in project.config.goals if goal.kpi in job.kpis]
     with project.answerer(needed) as answerer:
         checked = answered(answerer, asked, run_id=run_id, with_companions=True)
-        series = answerer.answer(
-            Question(job.kpis, tuple(needed), _groups_of_series(asked.groupings), job.where or "")
+        checked = replace(
+            checked, results=with_further(answerer, checked.results, further, run_id=run_id)
         )
+        series = _answered_series(answerer, needed, asked, further)
         walked = [*past[len(past) - count :], period]
         found = _signals(project, job, answerer, series, walked)
         measured = measured_goals(answerer, goals, job.grain, job.where or "")
         traits = kpi_traits(project.catalog.kpis.values())
         as_of = answerer.clock.as_of
         judgement = _judged(project, checked.results, goals, traits, as_of, measured)
-        earlier = _earlier(project, job, asked, answerer, walked[:-1], goals, traits, run_id)
+        earlier = _earlier(
+            project, job, (asked, *further), answerer, walked[:-1], goals, traits, run_id
+        )
         return Computed(
             flagged(judgement.results, found.alerts[period.start]),
             _series(series, past[-SERIES_PERIODS:]),
@@ -140,9 +142,20 @@ def _periods_before(calendar: Calendar, period: Period, count: int) -> list[Peri
     return found[:0:-1]
 
 
-def _groups_of_series(groupings: Sequence[Grouping]) -> tuple[Grouping, ...]:
-    """The total, and groups that are no persons or records: those raise no alerts."""
-    return ((), *(one for one in groupings if one and detail_of(one) == "group"))
+def _answered_series(
+    answerer: Answerer, periods: Sequence[Period], asked: Question, further: Sequence[Question]
+) -> pa.Table:
+    """The totals and groups of these periods; persons and records raise no alerts."""
+
+    def groups(question: Question) -> tuple[Grouping, ...]:
+        return tuple(one for one in question.groupings if one and detail_of(one) == "group")
+
+    first, *others = (
+        replace(one, periods=tuple(periods), groupings=groups(one), compare=())
+        for one in (asked, *further)
+    )
+    series = answerer.answer(replace(first, groupings=((), *first.groupings)))
+    return with_further(answerer, series, [one for one in others if one.groupings])
 
 
 def _signals(
@@ -181,7 +194,7 @@ def _series(series: pa.Table, periods: Sequence[Period]) -> Mapping[str, Series]
 def _earlier(
     project: Project,
     job: JobConfig,
-    asked: Question,
+    asked: Sequence[Question],
     answerer: Answerer,
     past: Sequence[Period],
     goals: Sequence[Goal],
@@ -203,8 +216,8 @@ def _earlier(
     }
     if not reported:
         return []
-    again = Question(asked.kpis, tuple(reported), asked.groupings, asked.where, asked.compare)
-    results = answerer.answer(again, run_id=run_id)
+    first, *further = (replace(one, periods=tuple(reported)) for one in asked)
+    results = with_further(answerer, answerer.answer(first, run_id=run_id), further, run_id=run_id)
     found = []
     for period, known in reported.items():
         judgement = _judged(

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from crmetrics.compiler.needs import Supplied
+from crmetrics.config import JobConfig
 from crmetrics.engine.answer import Answerer, Question, groupings_of
 from crmetrics.engine.given import GivenRelation, periods_of
+from crmetrics.engine.report_questions import questions_of
 from crmetrics.errors import UsageError, did_you_mean
 from crmetrics.planner import Plan, plan_reads
 from crmetrics.plugin import Estimate, Supply
@@ -52,9 +54,14 @@ class JobPlan:
 
 def plan_job(project: Project, job: str | None) -> JobPlan:
     """Raises UsageError for an unknown job; without one, everything enabled is planned for."""
-    kpis, groupings = _asked(project, job)
     supplies = supplies_of(project)
-    needs, gaps = needs_of(project, kpis, groupings, supplies)
+    if job is None:
+        kpis = tuple(project.catalog.kpis)
+        needs, gaps = needs_of(project, kpis, (), supplies)
+    else:
+        found = _known_job(project, job)
+        kpis = found.kpis
+        needs, gaps = needs_of_job(project, found, supplies)
     plan = plan_reads(needs, supplies, project.registry.datasets)
     connectors = {name: source.connector for name, source in project.config.sources.items()}
     estimates = _estimates(project, plan, supplies)
@@ -96,14 +103,12 @@ def _estimates(
     return found
 
 
-def _asked(project: Project, job: str | None) -> tuple[Sequence[str], Iterable[tuple[str, ...]]]:
-    if job is None:
-        return tuple(project.catalog.kpis), ()
+def _known_job(project: Project, job: str) -> JobConfig:
     found = project.config.jobs.get(job)
     if found is None:
         hint = did_you_mean(job, project.config.jobs)
         raise UsageError(f"there is no job {job!r} in {project.config.file.name}. {hint}")
-    return found.kpis, found.by
+    return found
 
 
 def supplies_of(project: Project) -> dict[str, list[Supply]]:
@@ -117,6 +122,17 @@ def supplies_of(project: Project) -> dict[str, list[Supply]]:
         finally:
             connector.close()
     return found
+
+
+def needs_of_job(
+    project: Project, job: JobConfig, supplies: Mapping[str, Sequence[Supply]]
+) -> tuple[dict[str, set[str]], list[OutOfReach]]:
+    """What a job reads, as `needs_of`. Groups that only its KPIs' definitions ask for put none of
+    them out of reach."""
+    needs, gaps = needs_of(project, job.kpis, job.by, supplies)
+    for question in questions_of(project.catalog, job, ())[1:]:
+        _add(needs, needs_of(project, question.kpis, question.groupings, supplies)[0])
+    return needs, gaps
 
 
 def needs_of(

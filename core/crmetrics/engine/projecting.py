@@ -16,7 +16,7 @@ from crmetrics.catalog import Catalog
 from crmetrics.compiler.slices import Clock
 from crmetrics.engine.forecast_methods import Projection, project
 from crmetrics.periods import Grain, Period
-from crmetrics.results import result_schema
+from crmetrics.results import STATUSES_OF_WANT, result_schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,7 +133,7 @@ def _row(template: Row, period: Period, reached: Projection | None, size: int) -
         "denominator": None,
     }
     if reached is None:
-        if template["status"] not in ("missing_dataset", "missing_column"):
+        if template["status"] not in STATUSES_OF_WANT:
             row["status"] = "no_data"
         return {**row, "flags": flags}
     return {

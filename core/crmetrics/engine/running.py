@@ -16,7 +16,7 @@ from crmetrics.engine.computing import compute
 from crmetrics.engine.delivering import Mailing, deliver_all
 from crmetrics.engine.identities import Breach
 from crmetrics.engine.loading import SyncReport, sync
-from crmetrics.engine.planning import needs_of, supplies_of
+from crmetrics.engine.planning import needs_of_job, supplies_of
 from crmetrics.errors import CrmetricsError, ExitCode, UsageError, did_you_mean
 from crmetrics.goals import GoalVerdict
 from crmetrics.message import Message
@@ -171,7 +171,7 @@ def _needs(project: Project, job: JobConfig) -> Mapping[str, set[str]] | None:
     }
     if all(kind.is_local for kind in kinds):
         return None
-    needs, _ = needs_of(project, job.kpis, job.by, supplies_of(project))
+    needs, _ = needs_of_job(project, job, supplies_of(project))
     return needs
 
 
