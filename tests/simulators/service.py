@@ -143,6 +143,11 @@ class Service:
     def count(self, on: str = "") -> int:
         return len(self.seen(on))
 
+    def wait_until_left(self) -> None:
+        """Return when every client has closed its connections, a killed one too: what it still
+        asked for has been answered then."""
+        self._server.wait_until_left()
+
     # --- answering ---------------------------------------------------------------------------
 
     def handle(self, call: Call) -> Answer:
@@ -192,7 +197,11 @@ class _Handler(BaseHTTPRequestHandler):
         raise AttributeError(name)
 
     def _exchange(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client died while it asked
+            self.close_connection = True
+            return
         headers = {name.lower(): value for name, value in self.headers.items()}
         call = Call(self.command, self.path, headers, body)
         try:
@@ -256,7 +265,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.service = service
         self._open: set[socket.socket] = set()
-        self._guard = threading.Lock()
+        self._guard = threading.Condition()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._guard:
@@ -264,9 +273,14 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
+        super().shutdown_request(request)
         with self._guard:
             self._open.discard(request)
-        super().shutdown_request(request)
+            self._guard.notify_all()
+
+    def wait_until_left(self) -> None:
+        with self._guard:
+            assert self._guard.wait_for(lambda: not self._open, timeout=30)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that left is none of our business; a fault of the simulator fails the test."""
