@@ -80,6 +80,11 @@ kpis:
         where: closing_paying is null
         value: sum(opening_mrr)
       big: {from: account_sums, shape: period, value: sum(closing_big), unit: count}
+      counted:
+        from: account_sums
+        shape: period
+        value: sum(closing_mrr)
+        coverage: {big_before: sum(opening_big)}
       largest: {from: account_sums, shape: period, value: max(closing_mrr)}
 """
 SUMS = ("closing_sum", "opening_sum", "stayed", "lost", "big")
@@ -254,6 +259,25 @@ def test_periods_inside_of_others_have_no_runs_and_the_same_values(
         assert len(rows) == len(periods) * len(names)
         for row in rows:
             expected = sums_of(project, case, row)[row["variant"]]
+            assert (row["value"] or 0) == expected, (row["variant"], row["period_start"])
+
+
+def test_a_layer_with_runs_goes_to_one_without(project: Project, case: Case) -> None:
+    # April begins with its quarter, so that it stands in a layer of its own, which has runs; the
+    # other one has none, as February opens after its quarter and closes before it.
+    quarters = project.calendar.periods(date(2025, 1, 1), date(2025, 7, 1), "quarter")
+    months = project.calendar.periods(date(2025, 2, 1), date(2025, 5, 1), "month")
+    names = ("recurring.counted", "recurring.stayed")
+    for periods in ([*quarters, *months], [*reversed(months), *quarters]):
+        with project.answerer(periods) as answerer:
+            question = Question(names, tuple(periods))
+            scans = answerer.program(question).scans()
+            assert len({"over readings" in sql for sql in scans}) == 2
+            rows = answerer.answer(question).to_pylist()
+        assert len(rows) == len(periods) * len(names)
+        for row in rows:
+            variant = row["variant"].replace("counted", "closing_sum")
+            expected = sums_of(project, case, row)[variant]
             assert (row["value"] or 0) == expected, (row["variant"], row["period_start"])
 
 

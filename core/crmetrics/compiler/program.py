@@ -154,10 +154,7 @@ class Compiler:
         for first, *others in layered:
             for rowset in (first, *others):
                 statements += self._statements(rowset, made)
-            statements += [
-                Statement("setup", f"insert into {first.name}\nselect * from {other.name}")
-                for other in others
-            ]
+            statements += [Statement("setup", first.insertion(other)) for other in others]
             statements += self._excluded_of_layers(first, others)
             compiled |= {item.operand.number: item for item in first.compiled}
             program.rowsets += [first, *others]

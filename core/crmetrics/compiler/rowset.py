@@ -240,6 +240,14 @@ class RowSet:
         count = self._alias(f"count(*) filter (where {condition})")
         return replace(item, coverage={**item.coverage, "orphan": count})
 
+    def insertion(self, other: RowSet) -> str:
+        """The statement that adds the rows of a further layer; by name, as a layer with runs has
+        counts beside its sums that one without them does not have."""
+        own, theirs = ({*item._aggregates.values()} for item in (self, other))
+        columns = ["window_id", *(quoted(f"by {name}") for name in self.dimensions)]
+        columns += sorted(own & theirs)
+        return f"insert into {self.name} by name\nselect {', '.join(columns)} from {other.name}"
+
     def rows_sql(self, extra: Sequence[tuple[str, str]]) -> str:
         """The rows of the fact that count, with further columns (SQL, name)."""
         assert self.fact is not None
