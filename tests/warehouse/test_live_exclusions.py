@@ -53,6 +53,21 @@ def test_every_row_is_live_or_excluded_and_never_both(tmp_path: Path) -> None:
         ]
 
 
+@pytest.mark.parametrize(("gone", "kind"), [(1, "table"), (9, "view")])
+def test_few_excluded_rows_are_kept_and_many_are_read_where_they_are(
+    tmp_path: Path, gone: int, kind: str
+) -> None:
+    deals = "\n".join(f"{n},{str(n < gone).lower()}" for n in range(30))
+    items = "\n".join(f"i{n},{n % 3}" for n in range(30))
+    text = f"@opportunities\nid,is_deleted\n{deals}\n@opportunity_items\nid,opportunity_id\n{items}"
+    with open_crm(tmp_path, text) as crm:
+        for name in ("opportunities", "opportunity_items"):
+            assert f"create or replace temp {kind} " in crm.text(f"excluded_{name}")
+        assert ask(crm, "select count(*) from excluded_opportunities") == [(gone,)]
+        left = sum(n % 3 < gone for n in range(30))
+        assert ask(crm, "select count(*) from excluded_opportunity_items") == [(left,)]
+
+
 def test_spam_cases_leave_with_their_history_and_messages(tmp_path: Path) -> None:
     with open_crm(
         tmp_path,

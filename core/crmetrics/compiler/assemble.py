@@ -29,11 +29,13 @@ class Assembler:
     """Writes the CTEs of parts.
 
     compiled: operand number -> where its parts stand. excluded: operand number -> the table of
-    excluded rows and its columns by coverage key.
+    excluded rows and its columns by coverage key. windows: operand number -> that of the operand
+    under which its windows stand in `slice_windows`.
     """
 
     compiled: Mapping[int, Compiled]
     excluded: Mapping[int, tuple[str, Mapping[str, str]]]
+    windows: Mapping[int, int]
 
     def ctes(self, part: Part) -> list[str]:
         """The CTEs of a part and of what it reads, in order; the last is `p{number}`."""
@@ -83,7 +85,7 @@ class Assembler:
             + ",\n    ".join(columns_sql)
             + f"\n  from {at.rowset} r{join}\n"
             f"  join slice_windows sw on sw.window_id = {window}"
-            f" and sw.operand = {part.operand.number}\n)"
+            f" and sw.operand = {self.windows[part.operand.number]}\n)"
         )
 
     # --- formulas --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from crmetrics.compiler import expressions
 from crmetrics.compiler.assemble import Assembler, Labelled, final_select, result_select
 from crmetrics.compiler.excluded import excluded_counts
 from crmetrics.compiler.fact import Surroundings
+from crmetrics.compiler.frames import listed
 from crmetrics.compiler.hashing import definition_hash, named_segments
 from crmetrics.compiler.needs import Needs, Supplied
 from crmetrics.compiler.plan import Part, Planner
@@ -24,6 +25,16 @@ from crmetrics.compiler.union import found
 from crmetrics.compiler.vectors import Conversion, VectorViews
 
 _RATE_MIN_SAMPLE = 20
+_SLICES = {
+    "slice": "integer",
+    "period_start": "date",
+    "period_end": "date",
+    "grain": "varchar",
+    "is_reported": "boolean",
+    "previous": "integer",
+    "year_ago": "integer",
+    "is_partial": "boolean",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,7 @@ class Compiler:
     min_base: float | None = None
     _rowsets: list[RowSet] = field(default_factory=list)
     _excluded: dict[int, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
+    _windows: dict[int, int] = field(default_factory=dict)
 
     def compile(self, requests: Sequence[Requested]) -> Program:
         program = Program()
@@ -253,17 +265,12 @@ class Compiler:
 
     def _slices_sql(self) -> str:
         clock = self.book.clock
-        rows = ",\n".join(
-            f"  ({s.index}, date '{s.start}', date '{s.end}', '{s.grain}',"
-            f" {str(s.is_reported).lower()}, {_number(s.previous)}, {_number(s.year_ago)},"
-            f" {str(not clock.is_over(s.end)).lower()})"
+        rows = [
+            (s.index, s.start, s.end, s.grain, s.is_reported, s.previous, s.year_ago,
+             not clock.is_over(s.end))
             for s in self.book.slices
-        )
-        return (
-            "create or replace temp table slices as\n"
-            f"select * from (values\n{rows}\n) as s(slice, period_start, period_end, grain,"
-            " is_reported, previous, year_ago, is_partial)"
-        )
+        ]  # fmt: skip
+        return f"create or replace temp table slices as\n{listed(_SLICES, rows)}"
 
     # --- the answer ------------------------------------------------------------------------------
 
@@ -273,7 +280,7 @@ class Compiler:
         parts: Sequence[tuple[int, Requested, Part]],
         compiled: Mapping[int, Compiled],
     ) -> None:
-        assembler = Assembler(compiled, self._excluded)
+        assembler = Assembler(compiled, self._excluded, self._windows)
         operands = [operand for _, _, part in parts for operand in part.leaves()]
         if operands:
             program.statements.append(Statement("setup", self._slice_windows_sql(operands)))
@@ -299,20 +306,16 @@ class Compiler:
         program.statements.append(Statement("answer", result_select(self.min_base, compared)))
 
     def _slice_windows_sql(self, operands: Sequence[Operand]) -> str:
-        numbers = {o.number: rowset.frame for rowset in self._rowsets for o in rowset.operands}
-        rows = ",\n".join(
-            "  "
-            + ", ".join(
-                f"({operand.number}, {index}, {numbers[operand.number].number(window)})"
-                for index, window in operand.windows.items()
-            )
-            for operand in operands
-            if operand.windows
-        )
-        return (
-            "create or replace temp table slice_windows as\n"
-            f"select * from (values\n{rows}\n) as m(operand, slice, window_id)"
-        )
+        """Which window an operand reads for a slice: once for all operands that read the same."""
+        frames = {o.number: rowset.frame for rowset in self._rowsets for o in rowset.operands}
+        numbers: dict[tuple[tuple[int, int], ...], int] = {}
+        for operand in operands:
+            frame = frames[operand.number]
+            pairs = tuple((i, frame.number(window)) for i, window in operand.windows.items())
+            self._windows[operand.number] = numbers.setdefault(pairs, operand.number)
+        rows = [(number, *pair) for pairs, number in numbers.items() for pair in pairs]
+        types = dict.fromkeys(("operand", "slice", "window_id"), "integer")
+        return f"create or replace temp table slice_windows as\n{listed(types, rows)}"
 
     def _label(
         self,
@@ -455,7 +458,3 @@ def _is_rate(part: Part, unit: str) -> bool:
         expressions.text(sql).lower().startswith("count(")
         for sql in (measure.numerator, measure.denominator)
     )
-
-
-def _number(value: int | None) -> str:
-    return "null" if value is None else str(value)

@@ -24,6 +24,7 @@ from crmetrics.engine.identities import checkable
 from crmetrics.engine.mirrors import Mirrors
 from crmetrics.engine.projecting import with_projections
 from crmetrics.engine.relations import Relations
+from crmetrics.engine.standing import Standing
 from crmetrics.errors import ConfigError, Finding, QueryError, UsageError
 from crmetrics.periods import Period
 from crmetrics.results import result_schema
@@ -72,6 +73,7 @@ class Answerer:
     given: Mapping[str, GivenRelation] = field(default_factory=dict)
     relations: Relations = field(init=False)
     schema: Schema = field(init=False)
+    standing: Standing = field(init=False)
     additive: dict[tuple[str, str], bool] = field(default_factory=dict)
     _first_days: dict[tuple[str, str], date | None] = field(default_factory=dict)
     _any_rows: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -83,6 +85,11 @@ class Answerer:
         empty = {name: given.empty for name, given in self.given.items()}
         self.relations = Relations(self.catalog, self.session, self.datasets, defaults, empty)
         self.schema = Schema(self.datasets, self.relations.describe, self.catalog.dimensions)
+        self.standing = Standing(self.session, self._unsteady)
+
+    def _unsteady(self) -> set[str]:
+        """The names of relations that another question may find changed."""
+        return {*self.relations.made, *self.given, *self.catalog.vectors}
 
     # --- compiling -------------------------------------------------------------------------------
 
@@ -272,8 +279,7 @@ class Answerer:
     def run(self, program: Program, *, run_id: str = "") -> pa.Table:
         for statement in program.statements[:-1]:
             try:
-                self.session.prepare(statement.sql)
-                self.session.execute(statement.sql)
+                self.standing.run(statement)
             except QueryError as exc:
                 raise self._explained(exc, program, statement.sql) from exc
         for item in program.labelled:

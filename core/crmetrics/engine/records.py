@@ -91,8 +91,7 @@ def leaves(answerer: Answerer, program: Program) -> Iterator[tuple[str, Operand,
     rowsets = {f" {rowset.name} as": rowset for rowset in program.rowsets}
     for statement in program.statements:
         if statement.kind == "setup" and not statement.sql.startswith("insert into rowset_"):
-            answerer.session.prepare(statement.sql)
-            answerer.session.execute(statement.sql)
+            answerer.standing.run(statement)
         if statement.kind != "rowset":
             continue
         rowset = next(rowset for name, rowset in rowsets.items() if name in statement.sql)

@@ -14,7 +14,7 @@ from crmetrics.warehouse.inventory import Inventory, inventory
 from crmetrics.warehouse.live import LiveRelations, ring_query
 from crmetrics.warehouse.placeholders import words
 from crmetrics.warehouse.references import References, reference_condition
-from crmetrics.warehouse.schema import stored_columns
+from crmetrics.warehouse.schema import stored_columns, table_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -121,7 +121,9 @@ class ComputeSession:
 
     def _stored_columns(self, dataset: str) -> Collection[str]:
         if dataset not in self._columns:
-            self._columns[dataset] = frozenset(stored_columns(self._connection, dataset))
+            # What was synced has a table; to ask for it costs more than its columns.
+            read = table_columns if self.inventory[dataset].exists else stored_columns
+            self._columns[dataset] = frozenset(read(self._connection, dataset))
         return self._columns[dataset]
 
     def _has_ring(self, dataset: str) -> bool:

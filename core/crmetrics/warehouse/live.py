@@ -1,8 +1,9 @@
 """`live_{dataset}`: a dataset as KPIs see it, and `excluded_{dataset}`: what was left out and why.
 
-Both are views over `crm.{dataset}`, so a query reads only the columns it asks for. What the rules
-need beyond the row itself stands in small temp tables, made only where the warehouse holds merged,
-deleted, test or spam records:
+The first is a view over `crm.{dataset}`, so a query reads only the columns it asks for. What was
+left out is kept in a temp table where it is little, as several statements of a question count it;
+else it is a view as well. What the rules need beyond the row itself stands in small temp tables,
+made only where the warehouse holds merged, deleted, test or spam records:
 
     merged_{dataset}     (source, id, survivor_id)  where a merged record has gone
     earliest_{dataset}   (source, id, created_at)   earliest creation in a survivor's merge group
@@ -29,6 +30,9 @@ REASONS = ("merged", "deleted", "test", "spam", "parent")
 
 _UNMOVED = frozenset({"cases"})
 """Datasets whose merged records keep their children and their own creation (rule E8)."""
+
+_FEW = 0.1
+"""Share of the rows of a dataset, and of its parents, up to which excluded rows are kept."""
 
 _TOLD_BY = {("orders", "refunded_amount"): "refunded_at"}
 """Amounts that become known with an event: without it a later refund would be booked as if it had
@@ -224,7 +228,8 @@ class LiveRelations:
         return head + _computed(dataset, text)
 
     def _excluded(self, dataset: Dataset) -> str:
-        head = f"create or replace temp view excluded_{dataset.name} as\n"
+        kind = "table" if self._excluded_share(dataset) <= _FEW else "view"
+        head = f"create or replace temp {kind} excluded_{dataset.name} as\n"
         reasons = [(reason, f"stored.{flag}") for reason, flag in self._flags(dataset)]
         joins = self._joins(dataset)
         if self._has_merged(dataset.name):
@@ -243,6 +248,15 @@ class LiveRelations:
         columns += f",\n    case\n        {cases}\n    end as _reason"
         inner = _select(dataset, columns, joins, self._visible(dataset))
         return head + _computed(dataset, f"select * from (\n{inner}\n)\nwhere _reason is not null")
+
+    def _excluded_share(self, dataset: Dataset) -> float:
+        """About which part of the rows is excluded, those with a parent that is gone included."""
+        held = self.inventory[dataset.name]
+        own = (held.deleted + held.test + held.merged + held.spam) / max(1, held.rows)
+        parent = self._parent(dataset)
+        if parent is None or parent.references is None:
+            return own
+        return own + self._excluded_share(self.datasets[parent.references])
 
     # --- temp tables -------------------------------------------------------------------------
 

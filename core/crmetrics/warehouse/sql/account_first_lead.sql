@@ -1,7 +1,7 @@
 -- One row per account with a lead: (source, account_id, lead_id, lead_source, campaign_id) of its
 -- earliest lead, of two at the same instant the one with the smaller id. source is that of the
 -- account.
-create or replace temp view account_first_lead as
+create or replace temp table account_first_lead as
 with found as (
     select
         source_of_accounts(source, account_id) as source,

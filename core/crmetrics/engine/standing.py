@@ -1,0 +1,59 @@
+"""What the questions of one session have set up, and what of it still stands.
+
+Windows, days, slices and materialized models are made by statements of a program. The next question
+often asks for the same: a statement is not run again while its text is the same and nothing that it
+reads has been made anew.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from crmetrics.compiler.program import Statement
+from crmetrics.warehouse.compute import ComputeSession
+from crmetrics.warehouse.placeholders import words
+
+_MADE = re.compile(r"create or replace temp (?:table|view) (\w+) as\n")
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    sql: str
+    number: int
+
+
+@dataclass
+class Standing:
+    """Runs the statements of programs in one session.
+
+    unsteady: the names of relations whose rows or texts others may change meanwhile, such as
+    models; a statement that reads one of them always runs.
+    """
+
+    session: ComputeSession
+    unsteady: Callable[[], Collection[str]]
+    _made: dict[str, _Made] = field(default_factory=dict)
+    _count: int = 0
+
+    def run(self, statement: Statement) -> None:
+        sql = statement.sql
+        found = _MADE.match(sql)
+        named = words(sql)
+        if found and statement.kind == "setup" and self._stands(found[1], sql, named):
+            return
+        self.session.prepare(sql)
+        self.session.execute(sql)
+        if found:
+            self._count += 1
+            self._made[found[1]] = _Made(sql, self._count)
+
+    def _stands(self, name: str, sql: str, named: frozenset[str]) -> bool:
+        known = self._made.get(name)
+        if known is None or known.sql != sql:
+            return False
+        named -= {name}
+        read = (self._made[other] for other in named if other in self._made)
+        is_current = all(other.number < known.number for other in read)
+        return is_current and named.isdisjoint(self.unsteady())
