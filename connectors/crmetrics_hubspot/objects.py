@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from crmetrics_hubspot.api import HubSpotApi
 PAGE, PAGE_WITH_HISTORY = 100, 50
 SEARCH_PAGE = 200
 _NEIGHBOURS = 5
+"""How far from its place in the order a result may stand at the end of a page."""
 LONGEST_PROPERTIES = 2_000
 """Characters of property names in an address; longer lists are refused somewhere on the way."""
 
@@ -26,6 +27,35 @@ _MILLISECOND = timedelta(milliseconds=1)
 def cursor_of(kind: str) -> str:
     """The property that tells when a record last changed."""
     return "lastmodifieddate" if kind == "contacts" else "hs_lastmodifieddate"
+
+
+Filter = dict[str, str]
+Short = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of a search: (id, change) of each record; total: how many there are in all."""
+
+    found: list[tuple[str, datetime]]
+    has_more: bool
+    total: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a search counted at its start, and how many records it gave until its end.
+
+    outside: those that it gave although they were not asked for; they are in its count.
+    """
+
+    total: int = 0
+    inside: int = 0
+    outside: set[str] = field(default_factory=set)
+
+    @property
+    def found(self) -> int:
+        return self.inside + len(self.outside)
 
 
 @dataclass(frozen=True)
@@ -92,70 +122,88 @@ class Objects:
 
     # --- changed ones ----------------------------------------------------------------------------
 
-    def changed(self, since: datetime, until: datetime | None) -> Iterator[bytes]:
+    def changed(
+        self, since: datetime, until: datetime | None, fell_short: Short | None = None
+    ) -> Iterator[bytes]:
         """The records that changed in [since, until), read by id.
 
-        Search only finds them: what it says of their properties can be null or old.
+        Search only finds them: what it says of their properties can be null or old. fell_short:
+        called with what was found and counted when search counts more than it gives.
         """
-        for ids in _chunks(self.changed_ids(since, until), self.page):
+        for ids in _chunks(self.changed_ids(since, until, fell_short), self.page):
             yield self.of(ids)
 
-    def changed_ids(self, since: datetime, until: datetime | None) -> Iterator[str]:
+    def changed_ids(
+        self, since: datetime, until: datetime | None, fell_short: Short | None = None
+    ) -> Iterator[str]:
         """The ids of the records that changed in [since, until), each at least once.
 
-        Each search begins where the last one ended, by the time of the change and not by an offset:
-        a record that is edited meanwhile leaves its place, and what stands behind it moves up.
+        In the order of their ids, each search behind the last of the one before. Neither an offset
+        nor the time of change would hold still: a record that is edited meanwhile leaves its place
+        in both, and thousands may share one millisecond. What search counts and did not give is
+        looked for once more, from the other end.
         """
         start = max(_floored(since), _EARLIEST)
-        seen: set[str] = set()
-        while until is None or start < until:
-            found, has_more = self._search(*_between(self.kind, start, until))
-            # Results can be newer than the window: those are for the next read.
-            inside = [(n, s) for n, s in found if until is None or s < until]
-            yield from (name for name, _ in inside if name not in seen)
-            seen = {name for name, _ in inside}
-            if not has_more:
+        if until is not None and start >= until:
+            return
+        window, tally = _window(self.kind, start, until), Tally()
+        for is_rising in (True, False):
+            tally = Tally()
+            yield from self._by_id(window, until, tally, is_rising=is_rising)
+            # Records that were edited meanwhile have left the window: they are counted no longer.
+            if tally.found >= tally.total or tally.found >= self._search(window, limit=1).total:
                 return
-            # Neighbours can come in the wrong order: the last of a page are seen twice.
-            following = min((stamp for _, stamp in found[-_NEIGHBOURS:]), default=start)
-            if following > start:
-                start = following
-                continue
-            # More in one millisecond than a page shows: through them by id, then past them.
-            yield from (name for name in self._at(start) if name not in seen)
-            start += _MILLISECOND
+        if fell_short is not None:
+            fell_short(tally.found, tally.total)
 
-    def _at(self, stamp: datetime) -> Iterator[str]:
-        """The ids of all records that changed in this millisecond."""
-        cursor, last, has_more = cursor_of(self.kind), "0", True
-        while has_more:
-            filters = [
-                {"propertyName": cursor, "operator": "EQ", "value": _ms(stamp)},
-                {"propertyName": "hs_object_id", "operator": "GT", "value": last},
-            ]
-            found, has_more = self._search(filters, "hs_object_id")
-            yield from (name for name, _ in found)
-            last = max((name for name, _ in found), key=int, default=last)
+    def _by_id(
+        self, window: list[Filter], until: datetime | None, tally: Tally, *, is_rising: bool
+    ) -> Iterator[str]:
+        operator, nearest = ("GT", min) if is_rising else ("LT", max)
+        last: int | None = None
+        seen: set[str] = set()
+        while True:
+            beyond = [] if last is None else [_id_filter(operator, last)]
+            page = self._search([*window, *beyond], is_rising=is_rising)
+            # Results can be newer than the window: those are for the next read.
+            inside = [name for name, stamp in page.found if until is None or stamp < until]
+            fresh = [name for name in inside if name not in seen]
+            tally.total = tally.total if beyond else page.total
+            tally.inside += len(fresh)
+            tally.outside |= {name for name, _ in page.found} - set(inside)
+            yield from fresh
+            if not page.has_more:
+                return
+            seen = set(inside)
+            # Neighbours can come in the wrong order: the last of a page are seen twice.
+            following = nearest((int(name) for name in inside[-_NEIGHBOURS:]), default=last)
+            if following == last:
+                raise SourceError(
+                    f"HubSpot's search for changed {self.kind} gives the same page again and again."
+                )
+            last = following
 
     def _search(
-        self, filters: list[dict[str, str]], order: str
-    ) -> tuple[list[tuple[str, datetime]], bool]:
-        """(id, change) of the first that a search finds, and whether it has more."""
+        self, filters: list[Filter], *, is_rising: bool = True, limit: int = SEARCH_PAGE
+    ) -> Found:
+        """What a search finds first, by id."""
         cursor = cursor_of(self.kind)
+        direction = "ASCENDING" if is_rising else "DESCENDING"
         body = self.api.post(
             "objects",
             self.kind,
             "search",
             body={
                 "filterGroups": [{"filters": filters}],
-                "sorts": [{"propertyName": order, "direction": "ASCENDING"}],
+                "sorts": [{"propertyName": "hs_object_id", "direction": direction}],
                 "properties": [cursor],
-                "limit": SEARCH_PAGE,
+                "limit": limit,
             },
         )
         answer = json.loads(body)
         found = [(str(record["id"]), _stamp(record, cursor)) for record in answer["results"]]
-        return found, bool(((answer.get("paging") or {}).get("next") or {}).get("after"))
+        has_more = bool(((answer.get("paging") or {}).get("next") or {}).get("after"))
+        return Found(found, has_more, int(answer.get("total") or 0))
 
     def count(self) -> int:
         """How many records there are, by the total of a search."""
@@ -163,14 +211,16 @@ class Objects:
         return int(json.loads(body)["total"])
 
 
-def _between(
-    kind: str, start: datetime, until: datetime | None
-) -> tuple[list[dict[str, str]], str]:
+def _window(kind: str, start: datetime, until: datetime | None) -> list[Filter]:
     cursor = cursor_of(kind)
     filters = [{"propertyName": cursor, "operator": "GTE", "value": _ms(start)}]
     if until is not None:
         filters.append({"propertyName": cursor, "operator": "LT", "value": _ms(_ceiled(until))})
-    return filters, cursor
+    return filters
+
+
+def _id_filter(operator: str, record: int) -> Filter:
+    return {"propertyName": "hs_object_id", "operator": operator, "value": str(record)}
 
 
 def _stamp(record: dict[str, Any], cursor: str) -> datetime:

@@ -144,10 +144,10 @@ class DatasetRead:
                 self._request.retain(ids)
         self._there_now.clear()
 
-    def _fell_short(self, kind: str, found: int, total: int) -> None:
+    def _fell_short(self, kind: str, what: str, found: int, total: int) -> None:
         self.is_whole, self._is_short = False, True
         self._request.notice(
-            f"{kind}: the list gave {found} records, HubSpot's search counts {total}. Nothing is "
+            f"{kind}: the {what} gave {found} records, HubSpot's search counts {total}. Nothing is "
             "taken for removed; the next run walks through all of them again."
         )
 
@@ -156,14 +156,16 @@ class DatasetRead:
         yield from self._left(objects, reader)
 
     def _bodies(self, objects: Objects) -> Iterator[bytes]:
+        of_list = partial(self._fell_short, objects.kind, "list")
+        of_search = partial(self._fell_short, objects.kind, "search for changes")
         if self.is_refresh or self.since is None:
             loaded = self._before.walks.get(objects.kind)
             walk = Walk(self._storage, self._request, objects, loaded)
             self._walks[objects.kind] = walk
-            return whole(walk.bodies(), objects, partial(self._fell_short, objects.kind))
+            return whole(walk.bodies(of_search), objects, of_list)
         # A run that was killed behind this dataset may have left its pages.
         self._left_over.append(Walk(self._storage, self._request, objects))
-        return objects.changed(self.since, self._request.until)
+        return objects.changed(self.since, self._request.until, of_search)
 
     def _left(self, objects: Objects, reader: RecordReader) -> Iterator[pa.RecordBatch]:
         """The recycle bin: what is new in it, and what came back out of it."""
@@ -200,8 +202,9 @@ class DatasetRead:
             yield objects.of(back[start : start + objects.page])
 
     def _save(self) -> None:
-        is_refreshed = self.is_refresh and not self._is_short
-        refreshed = self._started if is_refreshed else self._before.refreshed
+        refreshed = self._started if self.is_refresh else self._before.refreshed
+        if self._is_short:
+            refreshed = None  # the next run walks through all
         walks = self._before.walks | {
             kind: walk.began.isoformat() for kind, walk in self._walks.items()
         }

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from crmetrics.plugin import ReadRequest, SourceError, SourceStorage
-from crmetrics_hubspot.objects import Objects
+from crmetrics_hubspot.objects import Objects, Short
 
 _SHORT = 10
 """Pages that are read again rather than kept."""
@@ -52,8 +52,11 @@ class Walk:
         self._unasked = _texts_of(unasked) if unasked else None
         self._log = storage.pages(f"{request.dataset.name}-{objects.kind}")
 
-    def bodies(self) -> Iterator[bytes]:
-        """The pages of all records; those that an earlier run kept come first."""
+    def bodies(self, fell_short: Short) -> Iterator[bytes]:
+        """The pages of all records; those that an earlier run kept come first.
+
+        fell_short: called when a search for what changed since then gave less than it counts.
+        """
         began = self._kept_since()
         if began is None:
             yield from self._walked("")
@@ -69,7 +72,7 @@ class Walk:
         )
         if after:
             yield from self._walked(after)
-        yield from self._objects.changed(began - _LAG, self._request.until)
+        yield from self._objects.changed(began - _LAG, self._request.until, fell_short)
 
     def done(self) -> None:
         """The dataset is loaded: the pages are no longer needed."""
@@ -123,9 +126,7 @@ _ALLOWED_SHARE = 0.02
 _ALLOWED = 20
 
 
-def whole(
-    bodies: Iterator[bytes], objects: Objects, fell_short: Callable[[int, int], None]
-) -> Iterator[bytes]:
+def whole(bodies: Iterator[bytes], objects: Objects, fell_short: Short) -> Iterator[bytes]:
     """The pages themselves. Raises SourceError at their end when HubSpot's own count says that many
     are missing: a list that ended too early must not pass for the whole.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +15,7 @@ from crmetrics.errors import SourceError
 from crmetrics.testing import CollectingRequest
 from crmetrics.testing.request import STARTED
 from simulators.hubspot import HubSpotSimulator, own_properties
+from simulators.messages import Answer
 
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
@@ -146,12 +149,15 @@ def test_results_outside_the_window_or_out_of_order_do_no_harm(
     assert sorted(found) == ids[:20]
 
 
+def incremental_request(**options: Any) -> CollectingRequest:
+    """Of a read that is no refresh."""
+    state = {"until": None, "refreshed": STARTED.isoformat(), "archived": {}}
+    return CollectingRequest("opportunities", columns=("id",), state=state, **options)
+
+
 def incremental(connector: Any, since: datetime, **options: Any) -> list[str]:
     """Ids of an incremental read that is no refresh."""
-    state = {"until": None, "refreshed": STARTED.isoformat(), "archived": {}}
-    with CollectingRequest(
-        "opportunities", columns=("id",), since=since, state=state, **options
-    ) as request:
+    with incremental_request(since=since, **options) as request:
         return [str(row["id"]) for row in collect(request, connector).to_pylist()]
 
 
@@ -174,6 +180,76 @@ def test_25000_records_of_one_day_come_exactly_once(
     unlimited.index.swaps_neighbours = True
     found = incremental(connect(unlimited), STARTED)
     assert len(found) == len(set(found)) == 25_000 and set(found) == set(ids)
+
+
+def test_ties_in_another_order_at_each_search_hide_no_record(
+    unlimited: HubSpotSimulator, connect: Connect
+) -> None:
+    """5,000 in each of three milliseconds; what is equal to a sort comes in any order."""
+    ids = []
+    for number in range(3):
+        at = STARTED + timedelta(milliseconds=number)
+        ids += deals(unlimited, 5_000, at, timedelta(0))
+    unlimited.index.swaps_neighbours = unlimited.index.leaks_newer = True
+    newer = deals(unlimited, 1, STARTED + DAY)
+    found = incremental(connect(unlimited), STARTED, until=STARTED + MINUTE)
+    assert len(found) == len(set(found)) and set(found) == set(ids)
+    assert not set(newer) & set(found)
+
+
+def test_records_that_leave_the_window_while_it_is_paged_hide_no_others(
+    unlimited: HubSpotSimulator, connect: Connect
+) -> None:
+    """The total shrinks under way: those are for the next read, and nothing is missing."""
+    ids = deals(unlimited, 1_000, STARTED, timedelta(milliseconds=1))
+
+    def edit() -> None:
+        for name in ids[::3]:
+            unlimited.account.update("deals", name, STARTED + DAY)
+
+    unlimited.faults.before(edit, on="/deals/search", skip=2)
+    request = incremental_request(since=STARTED, until=STARTED + MINUTE)
+    with request:
+        table = collect(request, connect(unlimited, refresh_every="P7D"))
+        assert set(table.column("id").to_pylist()) >= set(ids) - set(ids[::3])
+        assert not request.notices
+
+
+def test_what_search_counts_and_does_not_give_is_looked_for_from_the_other_end(
+    unlimited: HubSpotSimulator, connect: Connect
+) -> None:
+    ids = deals(unlimited, 700, STARTED, timedelta(seconds=1))
+    lost = ids[195:201]
+
+    def lose(answer: Answer) -> Answer:
+        body = json.loads(answer.body)
+        body["results"] = [r for r in body["results"] if r["id"] not in lost]
+        return replace(answer, body=json.dumps(body).encode())
+
+    unlimited.faults.spoil(lose, on="/deals/search", times=3)
+    found = incremental(connect(unlimited), STARTED)
+    assert set(found) == set(ids)
+
+
+def test_a_search_that_never_gives_what_it_counts_is_told_and_all_is_walked_next(
+    unlimited: HubSpotSimulator, connect: Connect
+) -> None:
+    ids = deals(unlimited, 30, STARTED, timedelta(seconds=1))
+
+    def lose(answer: Answer) -> Answer:
+        body = json.loads(answer.body)
+        body["results"] = [r for r in body["results"] if r["id"] != ids[4]]
+        return replace(answer, body=json.dumps(body).encode())
+
+    unlimited.faults.spoil(lose, on="/deals/search", times=10)
+    with incremental_request(since=STARTED) as request:
+        table = collect(request, connect(unlimited))
+        assert table.num_rows >= 29
+        (told,) = request.notices
+        assert "the search for changes gave 29 records, HubSpot's search counts 30" in told
+        assert request.saved_state is not None and request.saved_state["refreshed"] is None
+    with request.following(since=STARTED + DAY) as later:
+        assert ids[4] in collect(later, connect(unlimited)).column("id").to_pylist()
 
 
 def test_a_read_from_1970_on_does_not_meet_the_error_of_zero(

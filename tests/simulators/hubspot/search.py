@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,8 @@ class SearchIndex:
     """The index behind search.
 
     lag: how long a change takes to be found. leaks_newer: results hold one record that is newer
-    than the window asked for, and swaps_neighbours: two records in the wrong order.
+    than the window asked for. swaps_neighbours: records stand in the wrong order, those on either
+    side of the end of a page among them. Those that are equal to a sort come in any order.
     """
 
     lag: timedelta = timedelta(0)
@@ -31,12 +33,13 @@ class SearchIndex:
 
     def __post_init__(self) -> None:
         self._remembered: dict[str, tuple[int, list[Record]]] = {}
+        self._dice = random.Random(2)
 
     def answer(self, store: ObjectStore, asked: Any, now: datetime) -> dict[str, Any]:
         """The body of the answer. Raises Refusal."""
         limit, offset = _page(asked)
         found = self._found(store, asked, now)
-        page = found[offset : offset + limit]
+        page = self._disordered(found, limit)[offset : offset + limit]
         names = asked.get("properties") or ()
         body: dict[str, Any] = {
             "total": len(found),
@@ -56,13 +59,26 @@ class SearchIndex:
         return body
 
     def _found(self, store: ObjectStore, asked: Any, now: datetime) -> list[Record]:
+        """What a search finds. What it finds but for conditions on the id is remembered, so that a
+        walk by id looks through the records once."""
+        groups = asked.get("filterGroups") or []
+        all_tests = _groups(store, groups)
+        rest, by_id = groups, list[Test]()
+        if len(groups) == 1:
+            filters = groups[0].get("filters", [])
+            rest = [{"filters": [f for f in filters if f.get("propertyName") != "hs_object_id"]}]
+            by_id = [
+                test
+                for item, test in zip(filters, all_tests[0], strict=True)
+                if item.get("propertyName") == "hs_object_id"
+            ]
         moment = now if self.lag else ""
-        key = f"{store.name} {json.dumps(asked.get('filterGroups'))} {asked.get('sorts')} {moment}"
+        key = f"{store.name} {json.dumps(rest)} {asked.get('sorts')} {moment}"
         version, found = self._remembered.get(key, (-1, []))
         if version != store.version:
-            found = self._look(store, asked, now)
+            found = self._look(store, {**asked, "filterGroups": rest}, now)
             self._remembered = {key: (store.version, found)}
-        return found
+        return [record for record in found if all(test(record) for test in by_id)]
 
     def _look(self, store: ObjectStore, asked: Any, now: datetime) -> list[Record]:
         groups = _groups(store, asked.get("filterGroups") or [])
@@ -72,11 +88,21 @@ class SearchIndex:
             if record.archived_at is None and record.updated_at <= now - self.lag
         ]
         found = [r for r in known if not groups or any(all(f(r) for f in g) for g in groups)]
+        self._dice.shuffle(found)  # what is equal to the sort comes in any order
         _sort(store, found, asked.get("sorts") or [])
-        if self.leaks_newer and (rest := [record for record in known if record not in found]):
-            found.append(max(rest, key=lambda record: record.updated_at))
-        if self.swaps_neighbours and len(found) > 1:
-            found[0], found[1] = found[1], found[0]
+        if self.leaks_newer:
+            there = {record.id for record in found}
+            rest = [record for record in known if record.id not in there]
+            found += [max(rest, key=lambda record: record.updated_at)] if rest else []
+        return found
+
+    def _disordered(self, found: list[Record], limit: int) -> list[Record]:
+        if not self.swaps_neighbours or len(found) < 2:
+            return found
+        found = list(found)
+        for place in (1, limit, 2 * limit):
+            if place < len(found):
+                found[place - 1], found[place] = found[place], found[place - 1]
         return found
 
 
