@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crmetrics_hubspot.api import HubSpotApi, MissingScopeError, UnavailableError
 from crmetrics_hubspot.options import HubSpotOptions
@@ -48,6 +49,14 @@ class Account:
     def currency(self) -> str:
         """The company currency."""
         return str(self.details.get("companyCurrency") or "")
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The account's time zone."""
+        try:
+            return ZoneInfo(str(self.details.get("timeZone") or "UTC"))
+        except (ZoneInfoNotFoundError, ValueError):
+            return ZoneInfo("UTC")
 
     def pipelines(self, kind: str) -> Pipelines:
         if kind not in self._pipelines:

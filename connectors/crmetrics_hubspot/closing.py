@@ -6,8 +6,6 @@ Nobody promised that day, but a forecast by close date counts the deal there.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import cached_property
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
 
@@ -21,13 +19,6 @@ class DefaultCloseDates:
         self._account = account
         self.count = 0
         self.open = 0
-
-    @cached_property
-    def _zone(self) -> ZoneInfo:
-        try:
-            return ZoneInfo(str(self._account.details.get("timeZone") or "UTC"))
-        except (ZoneInfoNotFoundError, ValueError):
-            return ZoneInfo("UTC")
 
     def look(self, batch: pa.RecordBatch) -> None:
         """Count those of a batch that says when deals were made and whether they are closed."""
@@ -44,7 +35,8 @@ class DefaultCloseDates:
                 self.count += self._is_default(made, closing)
 
     def _is_default(self, made: datetime, closing: datetime) -> bool:
-        first, day = made.astimezone(self._zone), closing.astimezone(self._zone)
+        zone = self._account.zone
+        first, day = made.astimezone(zone), closing.astimezone(zone)
         is_last = (day + timedelta(days=1)).day == 1
         return is_last and (first.year, first.month) == (day.year, day.month)
 

@@ -11,6 +11,8 @@ import pyarrow as pa
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.associations import FIELDS as ASSOCIATED
 from crmetrics_hubspot.associations import chosen, read_ties
+from crmetrics_hubspot.goals import FIELDS as GOAL_FIELDS
+from crmetrics_hubspot.goals import Goals
 from crmetrics_hubspot.objects import PAGE, Objects
 from crmetrics_hubspot.pipelines import PROPERTIES, STAGE_FIELDS
 from crmetrics_hubspot.values import INSTANT, Misfits, typed
@@ -19,13 +21,12 @@ ENVELOPE_FIELDS = ("id", "archived", "changed_at")
 
 _BEHIND: Mapping[str, str] = {
     "team_label": "hubspot_team_id",
-    "owner_of_assignee": "hs_assignee_user_id",
     "owner_of_creator": "hs_created_by_user_id",
     "unqualified_at": "hs_lead_status",
 }
 """Fields made from a property."""
 
-_OF_OWNERS = frozenset({"team_label", "owner_of_assignee", "owner_of_creator"})
+_OF_OWNERS = frozenset({"team_label", "owner_of_creator"})
 _UNQUALIFIED = "UNQUALIFIED"
 
 _PLAIN = ("company_currency", "company_of_deal", "deal_is_won", "owner_of_ticket")
@@ -35,6 +36,8 @@ def is_added(name: str, kind: str) -> bool:
     """True for a field that the connector can add to records of this type."""
     if name in STAGE_FIELDS:
         return kind in PROPERTIES
+    if name in GOAL_FIELDS:
+        return kind == "goal_targets"
     return name in ENVELOPE_FIELDS or name in ASSOCIATED or name in _BEHIND or name in _PLAIN
 
 
@@ -52,6 +55,7 @@ def is_reached(name: str, account: Account) -> bool:
 def properties_behind(names: Sequence[str], kind: str) -> list[str]:
     """The properties that these added fields are made from."""
     found = [_BEHIND[name] for name in names if name in _BEHIND]
+    found += [behind for name in names for behind in GOAL_FIELDS.get(name, ())]
     if STAGE_FIELDS & set(names):
         found += PROPERTIES[kind]
     return found
@@ -68,6 +72,11 @@ class AddedFields:
     ) -> None:
         self._account, self._kind, self._labels = account, kind, labels
         self._names = [name for name in names if name not in ENVELOPE_FIELDS]
+        self._goals: Goals | None = None
+
+    def notices(self) -> list[str]:
+        """What to tell the user of the records so far."""
+        return self._goals.notices() if self._goals else []
 
     def of(self, ids: Sequence[str], texts: Callable[[str], Any]) -> dict[str, Any]:
         """Name -> column. texts: gives a property as it came."""
@@ -81,6 +90,8 @@ class AddedFields:
             if name in ASSOCIATED:
                 tied[name] = self._tied(ids, ASSOCIATED[name])
                 found[name] = _column(tied[name])
+            elif name in GOAL_FIELDS:
+                found[name] = self._of_goals().of(name, len(ids), texts)
             elif name == "unqualified_at":
                 found[name] = self._unqualified(ids, texts("hs_lead_status").to_pylist())
             elif name in _BEHIND:
@@ -91,6 +102,11 @@ class AddedFields:
             elif name == "company_currency":
                 found[name] = pa.repeat(pa.scalar(self._account.currency), len(ids))
         return found | self._further(ids, tied)
+
+    def _of_goals(self) -> Goals:
+        if self._goals is None:
+            self._goals = Goals(self._account, frozenset(self._account.properties.of(self._kind)))
+        return self._goals
 
     def _tied(self, ids: Sequence[str], other: str) -> list[str | None]:
         ties = read_ties(self._account.api, self._kind, other, ids)

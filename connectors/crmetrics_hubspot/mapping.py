@@ -42,9 +42,12 @@ _LIFECYCLE = (
 
 
 def _first_entry(stage: str) -> tuple[str, ...]:
-    """The entry into a default lifecycle stage, newer properties first."""
+    """The first entry into a default lifecycle stage.
+
+    The newer property moves when a stage is entered again, the older one is not always filled.
+    """
     new, old = f"hs_v2_date_entered_{stage}", f"hs_lifecyclestage_{stage}_date"
-    return (f"coalesce({old}, {new})", new, old)
+    return (f"least({new}, {old})", new, old)
 
 
 COMPANIES: Entries = {
@@ -342,12 +345,15 @@ SURVEY_TYPES: Mapping[str, tuple[str, float, float]] = {
 """HubSpot's survey types with their scales; custom surveys are described in the project file."""
 
 GOALS: Entries = {
-    "owner_id": "owner_of_assignee",
-    "kpi_id": "'won_amount'",
-    "period_start": "hs_start_datetime",
-    "period_end": "hs_end_datetime::date + 1",
+    "owner_id": "goal_owner",
+    "kpi_id": "goal_kpi",
+    "period_start": "goal_first_day",
+    "period_end": "goal_end_day",
     "target_amount": "hs_target_amount",
-    "currency": "company_currency",
+    "currency": (
+        "coalesce(hs_goal_target_currency_code, company_currency)",
+        "company_currency",
+    ),
 }
 
 FORECASTS: Entries = {

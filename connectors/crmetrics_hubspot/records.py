@@ -216,7 +216,8 @@ class RecordReader:
                 f"{self._request.dataset.name}.{column} is not supplied: {self._why(name)} Map "
                 "another property under `columns:` if one holds it."
             )
-        for notice in self._misfits.notices():
+        of_goals = self._adding.notices() if "goal_kpi" in self._requires else ()
+        for notice in (*self._misfits.notices(), *of_goals):
             self._request.notice(notice)
         if self._close_dates is not None and self._close_dates.count:
             self._request.notice(self._close_dates.notice())

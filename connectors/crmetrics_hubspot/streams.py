@@ -82,7 +82,9 @@ STREAMS: Mapping[str, tuple[Stream, ...]] = {
     "survey_responses": (
         Stream("feedback_submissions", "crm.objects.feedback_submissions.read", mapping.SURVEYS),
     ),
-    "quotas": (Stream("goal_targets", "crm.objects.goals.read", mapping.GOALS),),
+    "quotas": (
+        Stream("goal_targets", "crm.objects.goals.read", mapping.GOALS, requires=("goal_kpi",)),
+    ),
     "forecasts": (Stream("forecasts", "crm.objects.forecasts.read", mapping.FORECASTS),),
 }
 """The datasets that consist of records of objects; the others have readers of their own."""
@@ -160,6 +162,12 @@ def _messages(stream: Stream, config: HubSpotOptions) -> Stream:
     return _with_entries(stream, {"author_type": f"{author}{bot}else 'agent' end"})
 
 
+def _quotas(stream: Stream, config: HubSpotOptions) -> Stream:
+    """Which goals are quotas the project file may say itself."""
+    says_itself = "kpi_id" in config.own("quotas").columns
+    return replace(stream, requires=()) if says_itself else stream
+
+
 def _surveys(stream: Stream, config: HubSpotOptions) -> Stream:
     """Type and scale by survey, as the project file says, else by HubSpot's own survey type."""
     rules = list(config.surveys.items())
@@ -191,6 +199,7 @@ _CHANGES: Mapping[str, Callable[[Stream, HubSpotOptions], Stream]] = {
     "opportunities": _deals,
     "activities": _engagements,
     "case_messages": _messages,
+    "quotas": _quotas,
     "survey_responses": _surveys,
 }
 

@@ -13,6 +13,7 @@ from connectors.hubspot.connecting import rows
 from crmetrics.errors import SourceError
 from crmetrics.testing import CollectingRequest
 from simulators.hubspot import Campaign, HubSpotSimulator, Owner, Pipeline, Stage, property_of
+from simulators.hubspot.sample.selling import SALES_QUOTA
 
 MADE = datetime(2025, 11, 3, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -466,6 +467,19 @@ def test_contacts_with_a_lead_date_are_leads(selling: HubSpotSimulator, connect:
     assert len(rows(connect(selling), "contacts", columns=("id",))) == 2
 
 
+@pytest.mark.parametrize("new, old", [(5, 7), (7, 5), (5, None), (None, 5)])
+def test_a_lifecycle_stage_begins_with_its_first_entry(
+    selling: HubSpotSimulator, connect: Connect, new: int | None, old: int | None
+) -> None:
+    account = selling.account
+    stage = "marketingqualifiedlead"
+    names = {f"hs_v2_date_entered_{stage}": new, f"hs_lifecyclestage_{stage}_date": old}
+    account.objects["contacts"].define(property_of(f"hs_lifecyclestage_{stage}_date", "datetime"))
+    values = {name: f"2025-11-0{day}T12:00:00Z" if day else None for name, day in names.items()}
+    account.create("contacts", values, at=MADE)
+    assert one(connect(selling), "leads", "mql_at") == {"mql_at": at(5)}
+
+
 def test_lead_stages_are_found_by_their_date_properties(
     selling: HubSpotSimulator, connect: Connect
 ) -> None:
@@ -565,7 +579,7 @@ def test_survey_answers_have_their_scale(selling: HubSpotSimulator, connect: Con
 
 def test_goals_become_quotas_of_owners(selling: HubSpotSimulator, connect: Connect) -> None:
     selling.account.owners["7"] = Owner("7", 70)
-    values = {"hs_assignee_user_id": "70", "hs_target_amount": "5000",
+    values = {**SALES_QUOTA, "hs_assignee_user_id": "70", "hs_target_amount": "5000",
               "hs_start_datetime": "2025-11-01T00:00:00Z",
               "hs_end_datetime": "2025-11-30T23:59:59.999Z"}  # fmt: skip
     selling.account.create("goal_targets", values, at=MADE)

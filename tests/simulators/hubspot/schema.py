@@ -118,7 +118,11 @@ _OBJECTS: dict[str, tuple[str, str, str, str, str, dict[str, str]]] = {
         **_ENGAGEMENT, "enumeration": "hs_communication_channel_type hs_communication_body",
     }),
     "goal_targets": ("0-74", "crm.objects.goals.read", "hs_createdate", "hs_lastmodifieddate", "", {
-        "string": "hs_goal_name hs_assignee_user_id",
+        "string": "hs_goal_name hs_assignee_user_id hubspot_owner_id hs_assignee_team_id "
+                  "hubspot_team_id hs_kpi_object_type_id hs_kpi_property_name "
+                  "hs_kpi_filter_groups hs_kpi_time_period_property",
+        "enumeration": "hs_goal_type hs_kpi_metric_type hs_pipeline_ids "
+                       "hs_goal_target_currency_code",
         "number": "hs_target_amount hs_kpi_value",
         "datetime": "hs_start_datetime hs_end_datetime",
     }),

@@ -45,7 +45,7 @@ OWN: dict[str, dict[str, str]] = {
         for kind in ("emails", "meetings", "tasks", "notes", "communications")
     },
     "feedback_submissions": {"string": "product_ref", "bool": "test_record"},
-    "goal_targets": {"string": "kpi_name"},
+    "goal_targets": {"string": "other_kpi"},
     "forecasts": {
         "string": "category",
         "number": "amount",
@@ -119,7 +119,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "activities": {**_TEST, **_DONE},
     "survey_responses": {**_TEST, "product_id": "product_ref"},
-    "quotas": {"kpi_id": "kpi_name"},
+    "quotas": {"kpi_id": "coalesce(goal_kpi, other_kpi)"},
     "forecasts": {
         "forecast_category": "category",
         "forecast_amount": "amount",

@@ -172,9 +172,22 @@ def add_subscriptions(world: World) -> None:
         world.tie("subscriptions", record, "companies", "accounts", row["account_id"])
 
 
+SALES_QUOTA = {
+    "hs_goal_type": "sales_quota",
+    "hs_kpi_object_type_id": "0-3",
+    "hs_kpi_metric_type": "SUM",
+    "hs_kpi_property_name": "amount_in_home_currency",
+    "hs_kpi_filter_groups": '[{"filters":[{"property":"hs_is_closed_won","operator":"EQ",'
+    '"value":"true"}]}]',
+    "hs_kpi_time_period_property": "closedate",
+}
+"""What HubSpot says of a goal that measures won deals."""
+
+
 def add_targets(world: World) -> None:
     for row in world.rows["quotas"]:
         last = row["period_end"] - timedelta(days=1)
+        is_won = row["kpi_id"] == "won_amount"
         world.add(
             "goal_targets",
             "quotas",
@@ -185,7 +198,7 @@ def add_targets(world: World) -> None:
                 "hs_start_datetime": datetime(*row["period_start"].timetuple()[:3], tzinfo=UTC),
                 "hs_end_datetime": datetime(*last.timetuple()[:3], 23, 59, 59, 999000, tzinfo=UTC),
                 "hs_target_amount": row["target_amount"],
-                "kpi_name": row["kpi_id"],
+                **(SALES_QUOTA if is_won else {"other_kpi": row["kpi_id"]}),
             },
         )
     for row in world.rows["forecasts"]:
