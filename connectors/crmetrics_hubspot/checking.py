@@ -11,7 +11,9 @@ from crmetrics_hubspot.api import MissingScopeError, UnavailableError
 from crmetrics_hubspot.auth import RefreshedTokens
 from crmetrics_hubspot.fields import is_added
 from crmetrics_hubspot.leads import stage_entries
+from crmetrics_hubspot.mapping import fields_in
 from crmetrics_hubspot.objects import Objects
+from crmetrics_hubspot.privacy import is_personal, reason
 from crmetrics_hubspot.records import settled
 from crmetrics_hubspot.streams import SPECIAL, Stream, streams_of
 
@@ -101,11 +103,20 @@ class AccountCheck:
         """
         known = self.account.properties.of(stream.kind)
         count = Objects(self.account.api, stream.kind, ()).count()
-        mapped = self.account.config.own(dataset).columns
+        columns = self.account.config.own(dataset).columns
+        personal = {
+            column: name
+            for column, text in columns.items()
+            for name in fields_in(text)
+            if is_personal(stream.kind, known, name)
+        }
+        mapped = set(columns) - set(personal)
         entries = {**stream.all_entries, **stage_entries(self.account, stream)}
-        missing: list[str] = []
-        lacking -= set(mapped)
+        missing = [f"{column} ({reason(stream.kind, name)})" for column, name in personal.items()]
+        lacking -= mapped
         for column, entry in entries.items():
+            if column in personal:
+                continue
             text, lost = settled(entry, known, stream.kind, self.account)
             if text is not None:
                 lacking.discard(column)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from crmetrics.plugin import ReadRequest, SourceError
 from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.privacy import Asked, is_personal
 from crmetrics_hubspot.tables import batches_of
 from crmetrics_hubspot.values import MONEY
 
@@ -28,7 +30,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def read_campaigns(account: Account, request: ReadRequest) -> Iterator[Any]:
     """All campaigns: budget and dates come with the list, no call per campaign is needed."""
-    asked = tuple(name for name in request.source_fields if name not in _ROW)
+    allowed = Asked(request, "campaigns", partial(is_personal, "campaigns", {}))
+    asked = tuple(name for name in allowed.fields if name not in _ROW)
     forbidden = [name for name in asked if name.startswith("hs_") and name not in READABLE]
     if forbidden:
         raise SourceError(
@@ -36,7 +39,8 @@ def read_campaigns(account: Account, request: ReadRequest) -> Iterator[Any]:
             f"{', '.join(sorted(READABLE))} and the account's own properties."
         )
     rows = (_campaign(item, asked, account.currency) for item in _campaigns(account, asked))
-    yield from batches_of(request, rows, {"budgeted_cost": MONEY})
+    yield from batches_of(request, rows, {"budgeted_cost": MONEY}, allowed.columns)
+    allowed.tell()
 
 
 _ROW = ("id", "updated_at", "name", "start_date", "end_date", "budgeted_cost", "currency")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from crmetrics.plugin import ReadRequest, SourceError, did_you_mean
 from crmetrics_hubspot.account import Account, OwnerInfo
 from crmetrics_hubspot.api import MissingScopeError, UnavailableError
 from crmetrics_hubspot.objects import Objects
+from crmetrics_hubspot.privacy import Asked, is_personal
 from crmetrics_hubspot.tables import batches_of
 
 _USER_ID = "hs_internal_user_id"
@@ -21,7 +23,9 @@ def read_users(account: Account, request: ReadRequest) -> Iterator[Any]:
 
     Properties of the users object can be mapped under `columns:`.
     """
-    asked = tuple(name for name in request.source_fields if name not in _ROW)
+    known = account.properties.of("users") if set(request.source_fields) - set(_ROW) else {}
+    allowed = Asked(request, "users", lambda name: name not in _ROW and _is_private(known, name))
+    asked = tuple(name for name in allowed.fields if name not in _ROW)
     further = _user_properties(account, asked) if asked else {}
     empty = dict.fromkeys(asked)
     rows = (
@@ -32,7 +36,11 @@ def read_users(account: Account, request: ReadRequest) -> Iterator[Any]:
         for owner in account.owners
         if owner.is_person
     )
-    yield from batches_of(request, rows)
+    yield from batches_of(request, rows, columns=allowed.columns)
+    allowed.tell()
+
+
+_is_private = partial(is_personal, "users")
 
 
 def _user(owner: OwnerInfo, test_domains: tuple[str, ...]) -> dict[str, Any]:

@@ -13,11 +13,14 @@ from crmetrics_hubspot.api import HubSpotApi
 
 @dataclass(frozen=True, slots=True)
 class PropertyInfo:
-    """A property: its type as HubSpot names it, and whether it is computed by HubSpot."""
+    """A property: its type and the field that people fill, as HubSpot names them, and whether it is
+    computed by HubSpot or marked as sensitive."""
 
     name: str
     type: str
     is_calculated: bool = False
+    field_type: str = ""
+    is_sensitive: bool = False
 
 
 class Properties:
@@ -39,7 +42,13 @@ class Properties:
 
 
 def _info(item: Mapping[str, Any]) -> PropertyInfo:
-    return PropertyInfo(item["name"], item.get("type", "string"), bool(item.get("calculated")))
+    return PropertyInfo(
+        item["name"],
+        item.get("type", "string"),
+        bool(item.get("calculated")),
+        item.get("fieldType", ""),
+        item.get("dataSensitivity", "non_sensitive") != "non_sensitive",
+    )
 
 
 def stage_date(known: Mapping[str, PropertyInfo], stage: str) -> str | None:

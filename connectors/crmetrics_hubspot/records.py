@@ -20,6 +20,7 @@ from crmetrics_hubspot.fields import (
     properties_behind,
 )
 from crmetrics_hubspot.mapping import ENVELOPE, Entries, Entry, alternatives, fields_in
+from crmetrics_hubspot.privacy import Asked, is_personal
 from crmetrics_hubspot.properties import PropertyInfo
 from crmetrics_hubspot.values import INSTANT, Misfits, arrow_type, compute, nulls, typed
 
@@ -48,6 +49,7 @@ class RecordReader:
     ) -> None:
         self._account, self._request, self.kind = account, request, kind
         self._known = account.properties.of(kind)
+        self._asked = Asked(request, kind, self._is_personal)
         self._siblings = siblings
         self._absent: list[str] = []
         self.lacking: dict[str, str] = {}
@@ -67,13 +69,16 @@ class RecordReader:
         self._types = self._arrow_types()
         self._merging = [n for n in (MERGED, _MERGED_CONTACTS) if n in self.properties]
 
+    def _is_personal(self, name: str) -> bool:
+        return name in self._known and is_personal(self.kind, self._known, name)
+
     # --- what to ask for -----------------------------------------------------------------------
 
     def _settled(self, entries: Entries) -> dict[str, str]:
         """One entry per wanted column: the first alternative that the account can fill."""
         found: dict[str, str] = {}
         for column, entry in entries.items():
-            if column not in self._request.columns or column in self._request.mapping:
+            if column not in self._asked.columns or column in self._asked.mapping:
                 continue
             text, missing = settled(entry, self._known, self.kind, self._account)
             if text is None:
@@ -85,8 +90,8 @@ class RecordReader:
     def _wanted_fields(self) -> tuple[str, ...]:
         """Fields of the settled entries and of the project file's, and those that are required."""
         fields = dict.fromkeys((*ENVELOPE_FIELDS, *self._requires))
-        fields |= dict.fromkeys(self._request.fields_of(self._entries))
-        for name in self._request.source_fields:
+        fields |= dict.fromkeys(self._request.fields_of(self._entries, self._asked.columns))
+        for name in self._asked.fields:
             if name not in self._known and not is_added(name, self.kind):
                 if not any(name in self._account.properties.of(kind) for kind in self._siblings):
                     raise self._unknown(name)
@@ -112,7 +117,7 @@ class RecordReader:
 
     def _arrow_types(self) -> dict[str, pa.DataType]:
         dataset = self._request.dataset
-        texts = {**self._entries, **self._request.mapping}
+        texts = {**self._entries, **self._asked.mapping}
         types: dict[str, pa.DataType] = {}
         for name in self._fields:
             if name in self._known and name not in ENVELOPE_FIELDS:
@@ -166,7 +171,7 @@ class RecordReader:
         if self._close_dates is not None:
             self._close_dates.look(batch)
         if batch.num_rows:
-            yield self._request.derive(batch, self._entries)
+            yield self._request.derive(batch, self._entries, self._asked.columns)
         yield from self._merged_away(raw, columns["changed_at"])
 
     def _belonging(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -216,6 +221,7 @@ class RecordReader:
                 f"{self._request.dataset.name}.{column} is not supplied: {self._why(name)} Map "
                 "another property under `columns:` if one holds it."
             )
+        self._asked.tell()
         of_goals = self._adding.notices() if "goal_kpi" in self._requires else ()
         for notice in (*self._misfits.notices(), *of_goals):
             self._request.notice(notice)

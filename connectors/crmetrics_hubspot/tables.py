@@ -24,15 +24,19 @@ def batches_of(
     request: ReadRequest,
     rows: Iterable[Mapping[str, Any]],
     types: Mapping[str, pa.DataType] | None = None,
+    columns: Sequence[str] = (),
 ) -> Iterator[pa.RecordBatch]:
     """Batches of rows whose canonical columns are texts; further members are fields for mappings.
 
-    types: of columns that are neither text nor what their canonical type says.
+    types: of columns that are neither text nor what their canonical type says. columns: those that
+    may be given; by default all that are wanted.
     """
     rest = iter(rows)
     misfits = Misfits(request.dataset.name)
     while chunk := list(islice(rest, _ROWS)):
-        yield _batch(request, chunk, types or {}, misfits)
+        batch = _batch(request, chunk, types or {}, misfits)
+        own = {name: name for name in batch.schema.names if name in request.dataset}
+        yield request.derive(batch, own, columns)
     for notice in misfits.notices():
         request.notice(notice)
 
@@ -48,9 +52,7 @@ def _batch(
     texts = pa.RecordBatch.from_arrays(
         [pa.array([_text(row[name]) for row in rows], pa.string()) for name in names], names=names
     )
-    batch = pa.RecordBatch.from_arrays(typed(texts, types, misfits), names=names)
-    own = {name: name for name in names if name in request.dataset}
-    return request.derive(batch, own)
+    return pa.RecordBatch.from_arrays(typed(texts, types, misfits), names=names)
 
 
 def _type(request: ReadRequest, name: str) -> pa.DataType:
