@@ -394,13 +394,15 @@ def _supplies(kind: Any, given: Mapping[str, object]) -> dict[str, set[str]]:
 def _reach(supplies: Mapping[str, Mapping[str, set[str]]]) -> Iterator[str]:
     """The table of KPIs by source."""
     rows = []
+    not_assumed = _not_assumed()
     whole = dict.fromkeys(supplies, 0)
     for kpi, reads in _reads().items():
         cells = []
         for name, offered in supplies.items():
-            lacking = _lacking(reads, offered)
+            lacking = _lacking(reads, offered, not_assumed[kpi])
             whole[name] += not lacking
-            cells.append(", ".join(lacking) or "yes")
+            assumed = "" if lacking else _assumed(reads, offered)
+            cells.append(", ".join(lacking) or f"yes{assumed}")
         rows.append(f"| [{kpi}](kpis.md#{kpi}) | {' | '.join(cells)} | yes |")
     yield (
         f"Of {len(rows)} KPIs, {whole['salesforce']} come from Salesforce and {whole['hubspot']} "
@@ -410,7 +412,29 @@ def _reach(supplies: Mapping[str, Mapping[str, set[str]]]) -> Iterator[str]:
     yield from ("", "| KPI | Salesforce | HubSpot | CSV |", "| --- | --- | --- | --- |", *rows)
 
 
-def _lacking(reads: Mapping[str, set[str]], offered: Mapping[str, set[str]]) -> list[str]:
+def _not_assumed() -> Mapping[str, set[str]]:
+    """KPI -> `dataset.column` of the flags whose default is no answer to its question."""
+    catalog = load_catalog(load_plugins(DOCS, ()).packs.values())
+    return {kpi.id: set(kpi.default.measure.not_assumed) for kpi in catalog.kpis.values()}
+
+
+def _assumed(reads: Mapping[str, set[str]], offered: Mapping[str, set[str]]) -> str:
+    """The flags that a KPI reads, a source does not tell, and a default stands for."""
+    known = canonical_datasets()
+    found = [
+        f"`{name}.{column.name}` as {str(column.default).lower()}"
+        for name in reads
+        for column in known[name].columns
+        if column.name in reads[name] - offered[name]
+        and column.default is not None
+        and column.name not in ("is_deleted", "is_test")
+    ]
+    return f", with {', '.join(found)}" if found else ""
+
+
+def _lacking(
+    reads: Mapping[str, set[str]], offered: Mapping[str, set[str]], not_assumed: set[str]
+) -> list[str]:
     """What a KPI reads and a source has not, in words."""
     known = canonical_datasets()
     absent = [f"no `{name}`" for name in reads if name not in offered]
@@ -420,7 +444,7 @@ def _lacking(reads: Mapping[str, set[str]], offered: Mapping[str, set[str]]) -> 
         if name in offered
         for column in known[name].columns
         if column.name in reads[name] - offered[name]
-        and column.default is None
+        and (column.default is None or f"{name}.{column.name}" in not_assumed)
         and column.name not in (*known[name].key, "source")
     ]
     return absent + unmapped

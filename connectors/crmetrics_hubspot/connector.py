@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +21,8 @@ from crmetrics_hubspot.options import HubSpotOptions
 from crmetrics_hubspot.streams import SPECIAL, STREAMS, streams_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pyarrow as pa
 
     from crmetrics_hubspot.account import Account
@@ -91,6 +92,7 @@ class HubSpotConnector(Connector):
             incremental=is_records or (special is not None and special.incremental),
             deletes=is_records,
             selects_columns=is_records,
+            keeps=name == "user_activity",
         )
 
     def check(self) -> Iterable[CheckResult]:
@@ -104,9 +106,19 @@ class HubSpotConnector(Connector):
         self, dataset: str, columns: Sequence[str], *, rows: int | None, is_incremental: bool
     ) -> Estimate | None:
         """Calls by what is held of the dataset; the first read of one is a guess."""
-        from crmetrics_hubspot.estimating import estimate
+        from crmetrics_hubspot.estimating import estimate, is_walk_due
 
-        return estimate(self.config, dataset, columns, rows=rows, is_incremental=is_incremental)
+        due = is_incremental and is_walk_due(
+            self.context.storage, dataset, self.timing.now(), self.config.refresh_every
+        )
+        return estimate(
+            self.config,
+            dataset,
+            columns,
+            rows=rows,
+            is_incremental=is_incremental and not due,
+            is_refresh=due,
+        )
 
     def definition(self, dataset: str) -> str:
         own = self.config.own(dataset).model_dump(mode="json", exclude={"columns"})
@@ -146,15 +158,14 @@ class HubSpotConnector(Connector):
             yield from read.records(streams)
         if name in ("opportunity_stage_history", "case_status_history"):
             yield from read.history()
+        elif name == "case_messages" and "conversations" in self.config.case_messages_from:
+            yield from read.conversations()
         elif name in SPECIAL and not self.config.own(name).object:
-            for batch in self._special(request, None if read.is_refresh else read.since):
-                if streams:
-                    read.keep(batch)
-                yield batch
+            yield from self._special(request)
         read.end()
 
-    def _special(self, request: ReadRequest, since: datetime | None) -> Iterator[pa.RecordBatch]:
-        from crmetrics_hubspot import conversations, currencies, marketing, people
+    def _special(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        from crmetrics_hubspot import currencies, marketing, people
 
         match request.dataset.name:
             case "campaigns":
@@ -167,13 +178,16 @@ class HubSpotConnector(Connector):
                 yield from people.read_activity(self.account, request)
             case "exchange_rates":
                 yield from currencies.read_rates(self.account, request, self.context.currency)
-            case "case_messages" if "conversations" in self.config.case_messages_from:
-                yield from conversations.read_messages(self.account, request, since)
 
     def close(self) -> None:
         """Release connections, and let go of the pages of what is loaded."""
+        walked: dict[str, datetime] = {}
         for read in self._reads:
-            read.let_go()
+            walked |= read.let_go()
+        if walked:
+            from crmetrics_hubspot.estimating import remember_walks
+
+            remember_walks(self.context.storage, walked)
         self._reads.clear()
         if self._api is not None:
             self._api.close()

@@ -14,6 +14,7 @@ import pyarrow as pa
 from crmetrics.plugin import ReadRequest, SourceStorage
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import UnavailableError
+from crmetrics_hubspot.conversations import Conversations
 from crmetrics_hubspot.history import DEAL_PROPERTIES, TICKET_PROPERTIES, history_reader
 from crmetrics_hubspot.leads import stage_entries
 from crmetrics_hubspot.objects import Objects
@@ -76,6 +77,9 @@ class DatasetRead:
         last = self._before.refreshed
         every = account.config.refresh_every
         self.is_refresh = self.since is None or last is None or self._started - last >= every
+        self._threads: Conversations | None = None
+        self._state: dict[str, Any] = {}
+        self._refreshed: datetime | None = None
         self._now: dict[str, list[str]] = {}
         self._there_now: list[pa.Array[Any]] = []
 
@@ -110,6 +114,17 @@ class DatasetRead:
         yield from reader.batches(self._came_back(objects))
         reader.tell()
         self._save()
+
+    def conversations(self) -> Iterator[pa.RecordBatch]:
+        """The messages of conversations, beside those of the streams.
+
+        A walk through e-mails and notes says nothing of them: what vanished is not looked for.
+        """
+        self.is_whole = False
+        self._threads = Conversations(self._account, self._request, self._storage)
+        yield from self._threads.batches()
+        self._request.save_state({**self._state, **self._threads.state()})
+        self._is_over = True
 
     # --- one object ------------------------------------------------------------------------------
 
@@ -209,11 +224,20 @@ class DatasetRead:
             kind: walk.began.isoformat() for kind, walk in self._walks.items()
         }
         until = self._request.until or self._started
-        self._request.save_state(Progress(until, refreshed, self._now, walks).state())
+        self._state = Progress(until, refreshed, self._now, walks).state()
+        self._refreshed = refreshed
+        self._request.save_state(self._state)
         self._is_over = True
 
-    def let_go(self) -> None:
-        """The dataset is loaded, if it was read to its end: no page is kept any longer."""
-        if self._is_over:
-            for walk in (*self._walks.values(), *self._left_over):
-                walk.done()
+    def let_go(self) -> dict[str, datetime]:
+        """The dataset is loaded, if it was read to its end: no page is kept any longer.
+
+        When the dataset was last walked through, by its name; empty when it was not.
+        """
+        if not self._is_over:
+            return {}
+        for walk in (*self._walks.values(), *self._left_over):
+            walk.done()
+        if self._threads is not None:
+            self._threads.done()
+        return {self._request.dataset.name: self._refreshed} if self._refreshed else {}

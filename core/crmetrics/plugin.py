@@ -137,6 +137,8 @@ class Supply:
 
     columns: canonical columns it can fill. incremental: `read` honours `request.since`.
     deletes: removed records are reported. selects_columns: only `request.columns` are fetched.
+    keeps: the source forgets (logins of 90 days), the warehouse does not: records that no longer
+    come stay, also when all is read anew.
     """
 
     dataset: str
@@ -144,6 +146,7 @@ class Supply:
     incremental: bool = False
     deletes: bool = False
     selects_columns: bool = False
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)

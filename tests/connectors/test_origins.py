@@ -34,7 +34,10 @@ SALESFORCE_OTHERWISE: Mapping[tuple[str, str, str], str] = {
 HUBSPOT_OTHERWISE: Mapping[tuple[str, str, str], str] = {
     ("leads", "disqualified_at", "unqualified_at"): "found in the property history",
     ("orders", "ordered_at", "hs_createdate"): "where no outside shop gave its own day",
-    ("quotas", "owner_id", "owner_of_assignee"): "the owner behind hs_assignee_user_id",
+    ("quotas", "owner_id", "goal_owner"): "the owner, else the one behind hs_assignee_user_id",
+    ("quotas", "kpi_id", "goal_kpi"): "by what the goal says that it measures",
+    ("quotas", "period_start", "goal_first_day"): "the day of hs_start_datetime in UTC",
+    ("quotas", "period_end", "goal_end_day"): "the day behind hs_end_datetime in UTC",
     ("survey_responses", "user_id", "owner_of_ticket"): "the owner of the associated ticket",
     ("survey_responses", "case_id", "hs_ticket_id"): "where the token does not reach tickets",
 }

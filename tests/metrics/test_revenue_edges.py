@@ -77,12 +77,11 @@ def test_a_covered_period_without_orders_sums_to_zero_and_rates_nothing(ask: Ask
         "cost_of_goods_sold",
         "gross_margin",
         "items_per_order",
-        "upsell_rate",
         period="2026-05",
     )
     found = {row["kpi"]: (row["value"], row["status"]) for row in rows}
     assert found["revenue"] == found["cost_of_goods_sold"] == (0, "ok")
-    for kpi in ("gross_margin", "items_per_order", "upsell_rate"):
+    for kpi in ("gross_margin", "items_per_order"):
         assert found[kpi] == (None, "no_data")
 
 

@@ -122,6 +122,8 @@ class Measure:
     date a period model, of which one is enough (N3); each_covered_by: of which all must be there.
     spared_by: needed dataset or `dataset.column` -> `dataset.column` that gives the same where a
     source delivers it; what is needed may then be absent.
+    not_assumed: `dataset.column` of flags whose default is no answer: a source that does not tell
+    them leaves no number.
     configured_by: setting {dataset: [column or condition, ...]} that says what the relation reads;
     unset = `missing_column`.
     keeps_total: the row over all of the always-by dimensions comes with them.
@@ -152,6 +154,7 @@ class Measure:
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     optional: tuple[str, ...] = ()
     spared_by: Mapping[str, str] = field(default_factory=dict)
+    not_assumed: tuple[str, ...] = ()
     covered_by: tuple[str, ...] = ()
     each_covered_by: tuple[str, ...] = ()
     configured_by: str = ""

@@ -29,7 +29,7 @@ def inherited(base: Measure, changes: Mapping[str, Any]) -> dict[str, Any]:
             "time": "", "span": None, "where": (), "coverage": {}, "coverage_inputs": (),
             "inputs": (), "alternatives": (), "needs": {}, "optional": (), "covered_by": (),
             "each_covered_by": (), "configured_by": "", "currency": "currency", "rate_day": "",
-            "spared_by": {}, "shape": "event",
+            "spared_by": {}, "not_assumed": (), "shape": "event",
             "status_when": {}, "flag_when": {}, "undated_status": "", "latest": None, "over": (),
             "standard_error": "",
         }  # fmt: skip
@@ -37,7 +37,8 @@ def inherited(base: Measure, changes: Mapping[str, Any]) -> dict[str, Any]:
         cleared |= {"relation": "", "time": "", "span": None, "where": (), "alternatives": ()}
         if base.relation:
             cleared |= {"needs": {}, "optional": (), "covered_by": (), "each_covered_by": (),
-                        "spared_by": {}, "coverage": {}, "coverage_inputs": ()}  # fmt: skip
+                        "spared_by": {}, "not_assumed": (), "coverage": {},
+                        "coverage_inputs": ()}  # fmt: skip
         if base.inputs:
             own = {item.name: item for item in changes["inputs"]}
             kept = [own.pop(item.name, item) for item in base.inputs]

@@ -39,7 +39,8 @@ _FILE_KEYS = (
 _MEASURE_KEYS = (
     "from", "shape", "time", "span", "where", "value", "numerator", "denominator", "n",
     "coverage", "currency", "rate_day", "inputs", "window", "matures_after", "needs", "optional",
-    "spared_by", "covered_by", "each_covered_by", "alternatives", "always_by", "keeps_total",
+    "spared_by", "not_assumed", "covered_by", "each_covered_by", "alternatives", "always_by",
+    "keeps_total",
     "status_when", "flag_when", "undated_status", "looks_ahead", "flags", "settings", "latest",
     "over", "standard_error", "projected", "configured_by", "periods_of",
 )  # fmt: skip
@@ -426,7 +427,15 @@ _TEXT_KEYS = {
     "standard_error": "standard_error",
     "periods_of": "periods_of",
 }
-_LIST_KEYS = ("optional", "covered_by", "each_covered_by", "always_by", "flags", "over")
+_LIST_KEYS = (
+    "optional",
+    "not_assumed",
+    "covered_by",
+    "each_covered_by",
+    "always_by",
+    "flags",
+    "over",
+)
 _READERS: Mapping[str, Callable[[Fields], Any]] = {
     "looks_ahead": lambda fields: fields.flag("looks_ahead"),
     "projected": lambda fields: fields.flag("projected"),

@@ -26,7 +26,7 @@ DERIVED_NEEDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 CUSTOMER_NEEDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "subscription": {"subscriptions": ("account_id", "start_date", "mrr")},
+    "subscription": {"subscriptions": ("account_id", "start_date", "mrr", "is_trial")},
     "purchase": {"orders": ("account_id", "ordered_at")},
     "field": {"accounts": ("customer_since_at",)},
 }
@@ -89,6 +89,7 @@ class Needs:
     supplied: Supplied
     model_words: Callable[[str], Iterable[str]]
     datasets: dict[str, set[str]] = field(default_factory=dict)
+    not_assumed: set[tuple[str, str]] = field(default_factory=set)
     unset: str = ""
 
     def add(self, dataset: str, columns: Iterable[str] = ()) -> None:
@@ -108,8 +109,15 @@ class Needs:
             if not measure.needs:
                 self._relation(measure.relation, ())
             self._columns(measure, settings)
+        for name in measure.not_assumed:
+            dataset, _, column = name.partition(".")
+            self.add(dataset, [column])
+            self.not_assumed.add((dataset, column))
         for name in (*measure.optional, *OPTIONAL_DATASETS):
             if "." in name or name not in measure.needs:
+                self._spare(*name.split("."))
+        for name in measure.optional:
+            if name not in self.supplied.columns:
                 self._spare(*name.split("."))
         for spared, instead in measure.spared_by.items():
             if not self._is_there(spared) and self._has_values(instead):
@@ -147,6 +155,8 @@ class Needs:
         elif name in CUSTOMER_RELATIONS:
             for dataset, needed in self._customers().items():
                 self.add(dataset, needed)
+            if name == "customer_spells" and self.supplied.customer_model == "subscription":
+                self.add("subscriptions", ("end_date",))  # without it nobody would ever leave
         elif name in ORDER_RELATIONS:
             self._orders(name, columns)
         elif name in DERIVED_NEEDS:
@@ -226,6 +236,8 @@ class Needs:
                 known = self.schema.datasets[dataset]
                 if column in _ALWAYS_THERE or column not in known:
                     continue
-                if column not in there and known.column(column).default is None:
+                if column in there:
+                    continue
+                if known.column(column).default is None or (dataset, column) in self.not_assumed:
                     return "missing_column", f"{dataset}.{column}"
         return None

@@ -181,7 +181,7 @@ class Arrivals:
 
         part = self._intake.part
         batch = self._mapper.conform(raw, self._intake.columns)
-        self.delivered.update(batch.schema.names)
+        self.delivered.update(name for name in batch.schema.names if self._is_told(batch, name))
         shape = self._shape_of(batch, part)
         self._watch_keys(batch)
         rows = batch.num_rows
@@ -195,6 +195,12 @@ class Arrivals:
             for field in self.schema
         ]
         return shape, pa.record_batch(arrays, schema=self.schema)
+
+    def _is_told(self, batch: pa.RecordBatch, name: str) -> bool:
+        """Whether the batch says anything of a flag with a default; its nulls say nothing."""
+        if name in self.delivered or self._dataset.column(name).default is None:
+            return True
+        return bool(batch.column(name).null_count < batch.num_rows)
 
     def _shape_of(self, batch: pa.RecordBatch, part: str | None) -> int:
         names = frozenset(batch.schema.names)

@@ -129,32 +129,6 @@ def test_a_history_that_may_be_cut_is_told(service: HubSpotSimulator, read: Read
     assert "1 records have 20 or more versions" in notice
 
 
-def test_messages_of_conversations_stay_when_all_is_walked_through(
-    service: HubSpotSimulator, connect: Connect
-) -> None:
-    account = service.account
-    ticket = account.create("tickets", {}, at=STARTED - DAY).id
-    email = account.create("emails", {"hs_email_direction": "EMAIL"}, at=STARTED - DAY).id
-    account.associate("emails", email, "tickets", ticket)
-    message = {"id": "m1", "type": "MESSAGE", "createdAt": "2025-12-01T10:00:00Z",
-               "createdBy": "V-1", "direction": "INCOMING", "text": "x"}  # fmt: skip
-    account.threads["500"] = {
-        "createdAt": "2025-12-01T09:00:00Z",
-        "latestMessageTimestamp": "2025-12-01T10:00:00Z",
-        "associations": {"associatedTicketId": ticket},
-        "messages": [message],
-    }
-    connector = connect(service, case_messages_from=["emails", "conversations"])
-    with CollectingRequest("case_messages", columns=("case_id",)) as first:
-        assert collect(first, connector).num_rows == 2
-    later = first.following(since=STARTED)
-    later.intake.started = STARTED + DAY
-    with later:
-        assert collect(later, connector).num_rows == 2
-        kept = {name for part in later.intake.retained or () for name in part.to_pylist()}
-    assert kept == {f"emails-{email}", "m1"}
-
-
 # --- what a read would cost ---------------------------------------------------------------------
 
 
@@ -183,6 +157,7 @@ def test_a_read_is_estimated_by_what_is_held(
     at_most: int,
 ) -> None:
     connector = connect(service)
+    connector.context.storage.write("walks", {dataset: service.clock().isoformat()})
     estimate = connector.estimate(dataset, columns, rows=rows_held, is_incremental=is_incremental)
     assert estimate is not None and at_least <= estimate.calls <= at_most
     assert not service.calls
@@ -199,6 +174,30 @@ def test_an_estimate_is_near_the_calls_that_are_made(
     rows(connector, "opportunities", columns=columns)
     assert estimate is not None
     assert abs(estimate.calls - len(unlimited.calls)) <= 0.15 * len(unlimited.calls)
+
+
+def test_the_walk_through_all_that_is_due_is_in_the_estimate(
+    unlimited: HubSpotSimulator, connect: Connect
+) -> None:
+    unlimited.clock.now = STARTED
+    for number in range(3_000):
+        unlimited.account.create("deals", {}, at=STARTED - DAY + timedelta(seconds=number))
+    connector, columns = connect(unlimited), ("id", "amount", "stage")
+    read: dict[str, Any] = {"rows": 3_000, "is_incremental": True}
+    with CollectingRequest("opportunities", columns=columns) as first:
+        collect(first, connector)
+        connector.close()
+    estimate = connector.estimate("opportunities", columns, **read)
+    assert estimate is not None and estimate.calls < 10 and "by search" in estimate.basis
+    later = STARTED + timedelta(hours=25)
+    unlimited.clock.now = later
+    estimate = connector.estimate("opportunities", columns, **read)
+    assert estimate is not None and "refresh_every" in estimate.basis
+    sent = len(unlimited.calls)
+    with first.following(since=STARTED) as second:
+        second.intake.started = later
+        collect(second, connect(unlimited))
+    assert abs(estimate.calls - (len(unlimited.calls) - sent)) <= 3
 
 
 # --- in a project ------------------------------------------------------------------------------

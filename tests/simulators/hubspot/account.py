@@ -134,6 +134,7 @@ class Account:
         self.emails: list[dict[str, Any]] = []
         self.rates: list[tuple[str, str, float, datetime]] = []
         self.logins: list[dict[str, Any]] = []
+        self.login_days: int | None = 90
         self.audit_logs: list[dict[str, Any]] = []
         self.threads: dict[str, dict[str, Any]] = {}
         self.links: dict[tuple[str, str], dict[str, list[tuple[str, Label]]]] = {}

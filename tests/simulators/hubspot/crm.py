@@ -27,13 +27,15 @@ _WRONG_HOST = "https://elsewhere.invalid"
 class CrmEndpoints:
     """Answers about the objects of an account.
 
-    to_page: associations of one record on a page of the batch read.
+    to_page: associations of one record on a page of the batch read. page_cap: pages of lists are no
+    longer than this, whatever is asked for.
     """
 
     def __init__(self, account: Account, index: SearchIndex) -> None:
         self.account = account
         self.index = index
         self.to_page = 500
+        self.page_cap: int | None = None
         self._dice = random.Random(1)
 
     def store(self, name: str) -> ObjectStore:
@@ -65,6 +67,7 @@ class CrmEndpoints:
         limit = _number(asked.get("limit", "10"), "limit")
         if not 1 <= limit <= most:
             raise invalid(f"limit must be between 1 and {most}")
+        limit = min(limit, self.page_cap or limit)
         archived = asked.get("archived", "false") == "true"
         after = _opened(asked["after"]) if asked.get("after") else 0
         found = list(islice(store.walk(after, archived=archived), limit + 1))

@@ -6,6 +6,7 @@ from typing import Any
 
 from simulators.hubspot.account import Account, Campaign
 from simulators.hubspot.errors import invalid, not_found
+from simulators.hubspot.search import instant_of
 from simulators.hubspot.settings import page_of
 from simulators.messages import Answer, Call
 
@@ -62,7 +63,16 @@ class MarketingEndpoints:
         return page_of(call, rows, 300)
 
     def _threads(self, call: Call) -> list[dict[str, Any]]:
+        """With the filter only threads with a message since then; it goes with its sort."""
+        after, sort = (call.query.get(n) for n in ("latestMessageTimestampAfter", "sort"))
+        if (after is None) != (sort != "latestMessageTimestamp"):
+            raise invalid("latestMessageTimestampAfter goes with sort=latestMessageTimestamp")
         with_tickets = call.query.get("association") == "TICKET"
+        threads = self.account.threads
+        if after is not None:
+            since = instant_of(after)
+            recent = [(instant_of(t["latestMessageTimestamp"]), n) for n, t in threads.items()]
+            threads = {name: threads[name] for at, name in sorted(recent) if at >= since}
         return [
             {
                 "id": name,
@@ -71,7 +81,7 @@ class MarketingEndpoints:
                 "status": "OPEN",
                 **({"threadAssociations": thread["associations"]} if with_tickets else {}),
             }
-            for name, thread in self.account.threads.items()
+            for name, thread in threads.items()
         ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import islice
 from typing import Any
 
@@ -9,6 +10,7 @@ from simulators.hubspot.account import Account
 from simulators.hubspot.errors import invalid, not_found
 from simulators.hubspot.limits import Limits
 from simulators.hubspot.records import ObjectStore, iso
+from simulators.hubspot.search import instant_of
 from simulators.messages import Answer, Call
 
 LARGEST_PAGE = 500
@@ -49,8 +51,15 @@ class SettingsEndpoints:
         return Answer.json({"results": [p.as_json(n) for n, p in enumerate(found)]})
 
     def activity(self, call: Call, kind: str) -> Answer:
-        rows = self.account.logins if kind == "login" else self.account.audit_logs
+        rows = self._logins() if kind == "login" else self.account.audit_logs
         return Answer.json(page_of(call, rows, 100))
+
+    def _logins(self) -> list[dict[str, Any]]:
+        """HubSpot forgets them after 90 days."""
+        if self.account.login_days is None:
+            return self.account.logins
+        first = self.account.clock() - timedelta(days=self.account.login_days)
+        return [row for row in self.account.logins if instant_of(row["loginAt"]) >= first]
 
     def _owners(self, call: Call) -> dict[str, Any]:
         archived = call.query.get("archived", "false") == "true"

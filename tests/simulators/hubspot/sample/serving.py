@@ -35,6 +35,7 @@ _PARTS = (
 def serve_sample(account: Account, crm: SampleCrm) -> World:
     """Fill the account with the records of the sample; the ids that they got come back."""
     account.time_zone = "UTC"
+    account.login_days = None  # the sample is a year that a warehouse would have kept
     for kind, types in OWN.items():
         for type_name, names in types.items():
             account.objects[kind].define(*own_properties(names.split(), type_name))

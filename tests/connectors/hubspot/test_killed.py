@@ -1,0 +1,222 @@
+"""A sync that is killed at any of its requests leaves whole datasets, and the next completes it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from simulators.hubspot import HubSpotSimulator, Limits, Owner, Pipeline, Stage
+from simulators.hubspot.records import iso
+
+pytestmark = pytest.mark.slow
+
+NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
+DEALS, THREADS = 44, 12
+PAGE = 4
+READ = ("accounts", "opportunities", "opportunity_stage_history", "case_messages")
+Tables = dict[str, list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def account() -> Iterator[HubSpotSimulator]:
+    """Deals of companies, and conversations about a ticket, on short pages."""
+    limits = Limits(per_ten_s=None, searches_per_s=None, per_day=None)
+    with HubSpotSimulator(limits=limits) as service:
+        service.clock.now = NOW
+        service.crm.page_cap = PAGE
+        service.account.owners["7"] = Owner("7", 70)
+        stages = [
+            Stage("1", "Open", {"isClosed": "false", "probability": "0.2"}),
+            Stage("2", "Won", {"isClosed": "true", "probability": "1.0"}),
+        ]
+        service.account.pipelines = {"deals": [Pipeline("p", "Sales", stages)]}
+        fill(service)
+        yield service
+
+
+def fill(service: HubSpotSimulator) -> None:
+    account, made = service.account, NOW - 9 * DAY
+    companies = [account.create("companies", {}, at=made).id for _ in range(3)]
+    for number in range(DEALS):
+        values = {"amount": str(number), "dealstage": "1", "pipeline": "p"}
+        deal = account.create("deals", values, at=made + timedelta(seconds=number)).id
+        account.associate("deals", deal, "companies", companies[number % 2], [(5, "Primary")])
+    ticket = account.create("tickets", {}, at=made).id
+    for number in range(THREADS):
+        account.threads[str(500 + number)] = {
+            "createdAt": iso(made),
+            "latestMessageTimestamp": iso(made),
+            "associations": {"associatedTicketId": ticket},
+            "messages": [message(number, made)],
+        }
+
+
+def message(number: int, at: datetime) -> dict[str, Any]:
+    return {"id": f"m{number}", "type": "MESSAGE", "createdAt": iso(at), "createdBy": "V-1",
+            "direction": "INCOMING", "text": "x"}  # fmt: skip
+
+
+def change(service: HubSpotSimulator) -> None:
+    """A day's work: edits, a deal more, the bin, a restored deal, a merge, messages."""
+    account, at = service.account, NOW + timedelta(hours=20)
+    deals = list(account.objects["deals"].records)
+    for deal in deals[::5]:
+        account.update("deals", deal, at, amount="777", dealstage="2")
+    account.archive("deals", deals[1], at)
+    account.restore("deals", deals[2])
+    account.create("deals", {"amount": "5", "dealstage": "1", "pipeline": "p"}, at=at)
+    first, second, _ = account.objects["companies"].records
+    account.merge("companies", first, second, at=at)
+    for number in range(THREADS):
+        thread = account.threads[str(500 + number)]
+        thread["latestMessageTimestamp"] = iso(at)
+        thread["messages"].append(message(100 + number, at))
+
+
+# --- children that are killed ------------------------------------------------------------------
+
+
+CHILD = """
+import json, os, sys
+from datetime import datetime
+import crmetrics.engine.loading, crmetrics.warehouse.load, crmetrics_hubspot.connector
+import crmetrics_hubspot.account, crmetrics_hubspot.reading, duckdb, pyarrow.compute, requests
+from crmetrics.engine import Project
+
+def synced(asked):
+    now = datetime.fromisoformat(asked["now"])
+    project = Project(asked["folder"], environ={}, now=lambda: now)
+    needs = {name: project.registry.datasets[name].column_names for name in asked["read"]}
+    report = crmetrics.engine.loading.sync(project, (), needs=needs)
+    return 0 if report.error is None and not report.failures else 1
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        os._exit(synced(json.loads(line)))
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+"""Forks a process for each sync: what takes long to import is imported once."""
+
+
+class Children:
+    """Syncs, each in a process of its own that may be killed."""
+
+    def __init__(self) -> None:
+        self._parent = subprocess.Popen(
+            [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def sync(self, folder: Path, now: datetime) -> int:
+        """The exit code of a sync; negative for a signal."""
+        assert self._parent.stdin is not None
+        asked = {"folder": str(folder), "now": now.isoformat(), "read": READ}
+        self._parent.stdin.write(json.dumps(asked) + "\n")
+        self._parent.stdin.flush()
+        self.child = self._number()
+        return self._number()
+
+    def kill(self) -> None:
+        os.kill(self.child, signal.SIGKILL)
+
+    def _number(self) -> int:
+        assert self._parent.stdout is not None
+        return int(self._parent.stdout.readline())
+
+    def close(self) -> None:
+        self._parent.communicate()
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    made = Children()
+    yield made
+    made.close()
+
+
+def write_project(folder: Path, service: HubSpotSimulator) -> Path:
+    source = {
+        "connector": "hubspot",
+        "base_url": service.base_url,
+        "auth": {"token": service.token},
+        "case_messages_from": ["conversations"],
+        "refresh_every": "P7D",
+    }
+    folder.mkdir()
+    document = {"version": 1, "project": "killed", "sources": {"hs": source}}
+    (folder / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+    return folder
+
+
+def tables(folder: Path) -> Tables:
+    """All that the warehouse holds; nothing of a dataset that was never loaded."""
+    path = folder / ".crmetrics" / "warehouse.duckdb"
+    found: Tables = {name: [] for name in READ}
+    if not path.exists():
+        return found
+    with duckdb.connect(str(path), read_only=True) as base:
+        made = base.execute("select table_name from duckdb_tables() where schema_name = 'crm'")
+        for name in sorted({row[0] for row in made.fetchall()} & set(READ)):
+            columns = [row[0] for row in base.execute(f"describe crm.{name}").fetchall()]
+            shown = ", ".join(c for c in columns if not c.startswith("_"))
+            found[name] = base.execute(f"select {shown} from crm.{name} order by all").fetchall()
+    return found
+
+
+def killed_at_every_request(
+    service: HubSpotSimulator, children: Children, before: Path, now: datetime, tmp_path: Path
+) -> int:
+    """Kills a sync at each of its requests in turn; how many there were."""
+    whole = tmp_path / "whole"
+    shutil.copytree(before, whole)
+    sent = len(service.calls)
+    assert children.sync(whole, now) == 0
+    requests = len(service.calls) - sent
+    old, new = tables(before), tables(whole)
+    assert all(new[name] and new[name] != old[name] for name in READ)
+    for number in range(requests):
+        folder = tmp_path / f"killed-{number}"
+        shutil.copytree(before, folder)
+        service.faults.before(children.kill, skip=number)
+        code = children.sync(folder, now)
+        service.faults.clear()
+        assert code == -signal.SIGKILL, f"at request {number} of {requests}: {code}"
+        for name, rows in tables(folder).items():
+            assert rows in (old[name], new[name]), f"half of {name} at request {number}"
+        assert children.sync(folder, now) == 0
+        assert tables(folder) == new, f"killed at request {number} of {requests}"
+        assert not list(folder.rglob("*.pages"))
+        shutil.rmtree(folder)
+    return requests
+
+
+def test_a_first_load_killed_at_any_request_is_completed_by_the_next(
+    account: HubSpotSimulator, children: Children, tmp_path: Path
+) -> None:
+    empty = write_project(tmp_path / "project", account)
+    assert killed_at_every_request(account, children, empty, NOW, tmp_path) > 40
+
+
+def test_an_incremental_sync_killed_at_any_request_is_completed_by_the_next(
+    account: HubSpotSimulator, children: Children, tmp_path: Path
+) -> None:
+    deals = list(account.account.objects["deals"].records)
+    account.account.archive("deals", deals[2], NOW - DAY)
+    loaded = write_project(tmp_path / "project", account)
+    assert children.sync(loaded, NOW) == 0
+    change(account)
+    account.clock.now = NOW + DAY
+    assert killed_at_every_request(account, children, loaded, NOW + DAY, tmp_path) > 25
