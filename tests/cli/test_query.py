@@ -203,6 +203,17 @@ def test_explain_json_is_one_document(call: Call, project: Path) -> None:
     assert document["needs"]["opportunities"]
 
 
+def test_correlate_says_what_goes_with_what_and_when_it_cannot_be_told(
+    call: Call, project: Path
+) -> None:
+    result = call("-C", project, "correlate", "win_rate", "won_amount")
+    assert result.exit_code == 0
+    assert "1 month later" in result.stdout
+    assert "cannot be told: fewer than 12 pairs" in result.stdout
+    rows = rows_of(call, project, "correlate", "win_rate", "won_amount")
+    assert [row["lag"] for row in rows] == [0, 1, 2, 3]
+
+
 # --- history ---------------------------------------------------------------------------------
 
 

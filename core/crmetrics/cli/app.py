@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Target] = {
         ("query", "query", "query", "Compute KPIs on what is loaded."),
         ("explain", "explain", "explain", "Show how a KPI is defined and computed."),
         ("rows", "rows", "rows", "Show the records behind a number."),
+        ("correlate", "correlate", "correlate", "Show whether one KPI goes with another."),
         ("list", "listing", "listing", "List KPIs, datasets, connectors, sinks, plugins, ..."),
         ("history", "history", "history", "Show what runs reported for a KPI."),
         ("deliveries", "deliveries", "deliveries", "Show what was sent when and where."),

@@ -77,7 +77,7 @@ def groups(by: Sequence[str] | Sequence[Sequence[str]]) -> list[tuple[str, ...]]
 
 def periods_of(asked: Asked, clock: Clock) -> list[Period]:
     """The periods of a question, in order."""
-    grain = _grain(asked.grain)
+    grain = grain_named(asked.grain)
     if asked.period is not None:
         if asked.start is not None or asked.end is not None:
             raise UsageError("give either a period, or from and to, not both.")
@@ -113,7 +113,7 @@ def _cut(start: date, end: date, grain: Grain, clock: Clock) -> list[Period]:
     return found
 
 
-def _grain(name: str | None) -> Grain | None:
+def grain_named(name: str | None) -> Grain | None:
     if name is None:
         return None
     if name not in GRAINS:

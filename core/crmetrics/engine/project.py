@@ -215,6 +215,16 @@ class Project:
         with self._telling_all():
             return rows_behind(self, kpi, period=period, by=by, where=where, as_of=as_of)
 
+    def correlate(
+        self, first: str, second: str, *, grain: str = "month", periods: int = 24, where: str = ""
+    ) -> pa.Table:
+        """Whether the second KPI goes with the first, now and up to three periods later (see
+        `engine.correlating.correlate`)."""
+        from crmetrics.engine.correlating import correlate
+
+        with self._telling_all():
+            return correlate(self, first, second, grain=grain, periods=periods, where=where)
+
     # --- doing -----------------------------------------------------------------------------------
 
     def check(self) -> list[CheckResult]:

@@ -19,6 +19,7 @@ from crmetrics.goals.model import (
     KpiTraits,
     Limits,
 )
+from crmetrics.goals.patterns import FEWEST_PAIRS, Association, associations
 from crmetrics.goals.signals import Alert, Rules, Side, Trend, trend, unusual
 from crmetrics.goals.traits import kpi_traits
 from crmetrics.goals.verdicts import (
@@ -32,7 +33,9 @@ from crmetrics.goals.verdicts import (
 )
 
 __all__ = [
+    "FEWEST_PAIRS",
     "Alert",
+    "Association",
     "Goal",
     "GoalFault",
     "GoalStatus",
@@ -44,6 +47,7 @@ __all__ = [
     "Rules",
     "Side",
     "Trend",
+    "associations",
     "attainment",
     "elapsed_share",
     "expected_progress",
