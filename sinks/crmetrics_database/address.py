@@ -18,6 +18,7 @@ SERVERS: Mapping[str, str] = {
     "mariadb": "mysql",
     "mssql": "mssql",
     "snowflake": "snowflake",
+    "bigquery": "bigquery",
 }
 """Scheme of a URL -> the kind of database."""
 
@@ -25,6 +26,7 @@ _SECRET_OPTIONS = ("password", "passcode", "token", "privateKey")
 
 _KNOWN = (*FILES, *SERVERS)
 _IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
+_DATASET = re.compile(rf"[a-z][a-z0-9-]{{4,62}}/{_IDENTIFIER}")
 _TABLE = re.compile(rf"(?:(?P<schema>{_IDENTIFIER})\.)?(?P<table>{_IDENTIFIER})")
 
 
@@ -105,6 +107,11 @@ def _server(scheme: str, url: str) -> Address:
     where = host or next(iter(options.get("host", ())), "") or "localhost"
     shown = f"{where}:{port}" if port else where
     engine, path = SERVERS[scheme], parts.path.rstrip("/")
+    if engine == "bigquery" and not _DATASET.fullmatch(f"{parts.netloc}{path}"):
+        raise ValueError(
+            "expected bigquery://PROJECT/DATASET, with ?credentials=FILE of a service account, or "
+            "the machine's own credentials without it"
+        )
     needs_schema = engine == "snowflake" and path.count("/") < 2
     return Address(engine, shown=f"{engine} {shown}{path}", needs_schema=needs_schema)
 
