@@ -39,9 +39,7 @@ bench: $(VENV)/installed-dev  ## measure speed and memory
 	$(BIN)/python -m benchmarks
 
 docs: $(VENV)/installed-dev  ## rewrite the generated pages of docs/
-	@mkdir -p docs
-	$(BIN)/python -m crmetrics.cli.reference > docs/cli.md.new
-	mv docs/cli.md.new docs/cli.md
+	$(BIN)/python docs/generate.py
 
 clean:  ## remove everything that make made
 	rm -rf $(VENV) demo dist build

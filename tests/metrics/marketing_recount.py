@@ -145,7 +145,7 @@ class MarketingRecount(Facts):
             for row in self.live.rows("expenses")
             if row["category"] == "marketing" and row["expense_date"] in span
         ]
-        return self.spent(span) + booked
+        return self.spent(span) + [item for item in booked if item.part["spend"] is not None]
 
     def on_budget(self, span: Span) -> list[Item]:
         found = self.spent(span)
@@ -343,7 +343,10 @@ class MarketingRecount(Facts):
         at = self.instant(span.end)
         return [
             Item(
-                {"segment": self.segment(row["account_id"])},
+                {
+                    "segment": self.segment(row["account_id"]),
+                    "lifecycle_stage": row.get("lifecycle_stage") or NONE,
+                },
                 {"contacts": 1, "out": int(bool(row.get("email_opted_out")))},
             )
             for row in self.live.rows("contacts")

@@ -84,7 +84,8 @@ def gross_revenue_churn(world: World, span: Span) -> float | None:
 
 def net_revenue_retention(world: World, span: Span) -> float | None:
     opening, closing = _revenue_edges(world, span)
-    kept = sum((closing.get(account, Decimal(0)) for account in opening), Decimal(0))
+    paying = [account for account, mrr in opening.items() if mrr > 0]
+    kept = sum((closing.get(account, Decimal(0)) for account in paying), Decimal(0))
     return share(kept, sum(opening.values(), Decimal(0)))
 
 
@@ -372,6 +373,7 @@ FIGURES: dict[str, Figure] = {
     "net_promoter_score.passives": passives,
     "net_promoter_score.detractors": detractors,
     "net_promoter_score.relationship": nps_relationship,
+    "net_promoter_score.transactional": nps_transactional,
     "net_promoter_score.by_revenue": nps_by_revenue,
     "referenceability_rate": referenceable,
     "referenceability_rate.of_asked": referenceable_of_asked,

@@ -197,6 +197,16 @@ def family_of(facts: Facts, product: str | None) -> str:
 
 def first_campaigns(facts: Facts) -> dict[str, str]:
     """Account -> campaign of its earliest lead."""
+    return {a: row.get("campaign_id") or NONE for a, row in _first_leads(facts).items()}
+
+
+def first_sources(facts: Facts, as_of: datetime) -> dict[str, str]:
+    """Account -> lead source of its earliest lead, of those created by as_of."""
+    leads = _first_leads(facts).items()
+    return {a: row.get("lead_source") or NONE for a, row in leads if row["created_at"] <= as_of}
+
+
+def _first_leads(facts: Facts) -> dict[str, Row]:
     earliest: dict[str, Row] = {}
     for row in facts.live.rows("leads"):
         account = row.get("account_id")
@@ -205,7 +215,7 @@ def first_campaigns(facts: Facts) -> dict[str, str]:
         known = earliest.get(account)
         if known is None or (row["created_at"], row["id"]) < (known["created_at"], known["id"]):
             earliest[account] = row
-    return {account: row.get("campaign_id") or NONE for account, row in earliest.items()}
+    return earliest
 
 
 def groups(names: Iterable[str]) -> list[str]:

@@ -69,6 +69,16 @@ class OrderRecount(Facts):
         account = self.live.by_id("accounts").get(account_id or "", {})
         return bool((account.get(group.column) or NONE) == group.value)
 
+    def is_of(self, group: Group, order: Mapping[str, Any]) -> bool:
+        """Whether the order is in the group, by itself or by its account."""
+        campaign = order.get("campaign_id")
+        if group.column == "campaign_id":
+            return bool((campaign or NONE) == group.value)
+        if group.column == "channel":
+            found = self.live.by_id("campaigns").get(campaign or "", {})
+            return bool((found.get("channel") or NONE) == group.value)
+        return self.has(group, order["account_id"])
+
     def sells(self, group: Group, product_id: str | None) -> bool:
         return group.column != "family" or self.family(product_id) == group.value
 
@@ -81,7 +91,7 @@ class OrderRecount(Facts):
     def bookings(self, span: Span, group: Group) -> Iterator[tuple[dict[str, Any], float, bool]]:
         """(order, amount in its currency, is a refund) of what is booked in the span."""
         for order in self.orders:
-            if not self.has(group, order["account_id"]):
+            if not self.is_of(group, order):
                 continue
             if order["day"] in span:
                 yield order, float(order["total_amount"]), False
@@ -124,7 +134,7 @@ class OrderRecount(Facts):
         """(cost, value of the lines without a cost)."""
         total = uncosted = 0.0
         for order in self.orders:
-            if order["day"] not in span or not self.has(group, order["account_id"]):
+            if order["day"] not in span or not self.is_of(group, order):
                 continue
             for line in order["lines"]:
                 if self.sells(group, line["product_id"]):
@@ -155,7 +165,7 @@ class OrderRecount(Facts):
         """(units, different products) per order with lines, and the orders without any."""
         units, products, empty = [], [], 0
         for order in self.orders:
-            if order["day"] in span and self.has(group, order["account_id"]):
+            if order["day"] in span and self.is_of(group, order):
                 if not order["lines"]:
                     empty += 1
                     continue

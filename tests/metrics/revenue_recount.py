@@ -396,13 +396,21 @@ class Recount(OrderRecount):
                 found[stage] = sum(row["is_won"] for row in closed) / len(closed)
         return found
 
+    def _is_deal_of(self, group: Group, row: dict[str, Any]) -> bool:
+        if group.column == "team":
+            owner = self.live.by_id("users").get(row["owner_id"] or "", {})
+            return (owner.get("team") or NONE) == group.value
+        if group.column == "forecast_category":
+            return (row["forecast_category"] or NONE) == group.value
+        return self.has(group, row["account_id"])
+
     def forecast(self, span: Span, as_of: date, group: Group) -> tuple[float, float, int]:
         """(default, calibrated, overdue deals)."""
         rates = self.stage_rates(as_of)
         default = calibrated = 0.0
         overdue = 0
         for row in self.live.rows("opportunities"):
-            if row["close_date"] not in span or not self.has(group, row["account_id"]):
+            if row["close_date"] not in span or not self._is_deal_of(group, row):
                 continue
             if row["created_at"] > self.instant(as_of):
                 continue

@@ -208,8 +208,8 @@ class Recount(Facts):
     def revenue_ltv_to_cac(self, span: Span, segment: str | None = None) -> float | None:
         return ratio(self.lifetime_value(span, segment), self.trailing_cac(span))
 
-    def payback_months(self, span: Span) -> float | None:
-        arpu, margin = self.arpu(span), self.gross_margin(span)
+    def payback_months(self, span: Span, segment: str | None = None) -> float | None:
+        arpu, margin = self.arpu(span, segment), self.gross_margin(span, segment)
         if arpu is None or margin is None:
             return None
         return ratio(self.trailing_cac(span), arpu * margin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from crmetrics.testing import PackContract
 from crmetrics.testing.data import SampleCrm
 from crmetrics.testing.projects import load_tables, write_project
 from metrics.adoption_recount import NONE, PER_USER, AdoptionRecount, filled, ratio
+from metrics.recounts import Answers, dimensions, known, recounted, together
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ZONE = "America/New_York"
@@ -23,6 +24,32 @@ REQUIRED = {
     "campaigns": ["budgeted_cost"],
 }
 MATCH_KEYS = {"contacts": ["account_id", "owner_id", "lifecycle_stage"], "leads": ["account_id"]}
+OF_USERS = dict.fromkeys(("", "team", "role"), PER_USER)
+BY_TENURE = {"tenure_band": ["user_adoption_rate"]}
+FREQUENCY = {
+    by: ["user_activity_frequency"]
+    for by in ("activity_group", "activity_group, team", "activity_group, role")
+}
+DUE = {
+    by: [f"training_completion_rate.{name}" for name in ("on_time", "overdue")]
+    for by in ("", "team", "role")
+}
+COURSES = {
+    "course": ["training_completion_rate", "training_completion_rate.by_course"],
+    "course, team": ["training_completion_rate.by_course"],
+    "course, role": ["training_completion_rate.by_course"],
+}
+WORK = {
+    by: ["employee_productivity", "employee_productivity.amount_per_rep"]
+    for by in ("role", "role, team", "role, user_id")
+}
+INDEX = {by: ["employee_productivity.index"] for by in ("role, user_id", "role, user_id, team")}
+COMPLETE = {by: ["data_completeness_rate"] for by in ("", "dataset", "field", "owner_id", "team")}
+CHECKS = {
+    by: [f"data_completeness_rate.{name}" for name in ("duplicate_rate", "validity")]
+    for by in ("", "dataset", "owner_id")
+}
+STALE = {by: ["data_completeness_rate.stale_rate"] for by in ("", "dataset", "team")}
 RULES = {
     "opportunities": ["close_date >= created_at::date", "amount > 1000 or lead_source = 'web'"],
     "cases": ["closed_at >= created_at"],
@@ -60,19 +87,10 @@ def project(crm: SampleCrm, tmp_path_factory: pytest.TempPathFactory) -> Project
     return Project(directory, environ={}, now=lambda: NOW)
 
 
-def _found(
-    project: Project, crm: SampleCrm, names: Sequence[str], by: Sequence[str] = ()
-) -> dict[str, dict[Any, Any]]:
-    """KPI -> (period, group, ...) -> value, every month of the sample."""
-    table = project.query(names, start=crm.start, end=crm.end, grain="month", by=list(by))
-    found: dict[str, dict[Any, Any]] = {name: {} for name in names}
-    for row in table.to_pylist():
-        name = f"{row['kpi']}.{row['variant']}" if row["variant"] else row["kpi"]
-        segment = dict(row["segment"])
-        group = tuple(segment[dimension] for dimension in by if dimension in segment)
-        if len(group) == len(by):
-            found[name][row["period_start"], *group] = row["value"]
-    return found
+@pytest.fixture(scope="module")
+def answers(project: Project, crm: SampleCrm) -> Answers:
+    tables = (OF_USERS, BY_TENURE, FREQUENCY, DUE, COURSES, WORK, INDEX, COMPLETE, CHECKS, STALE)
+    return Answers(project, crm.start, crm.end, together(*tables))
 
 
 def _assert_same(found: Mapping[Any, Any], expected: Mapping[Any, Any], what: object = "") -> None:
@@ -85,66 +103,54 @@ def _assert_same(found: Mapping[Any, Any], expected: Mapping[Any, Any], what: ob
     assert {key: found[key] for key in numbers} == pytest.approx(numbers, rel=1e-9, abs=1e-9), what
 
 
-def test_ratios_over_users_equal_the_recount_in_every_month(
-    project: Project, crm: SampleCrm, truth: AdoptionRecount
+@recounted(OF_USERS)
+def test_ratios_over_users_equal_the_recount(
+    kpi: str, by: str, answers: Answers, truth: AdoptionRecount
 ) -> None:
-    found = _found(project, crm, list(PER_USER))
-    for name, count in PER_USER.items():
-        expected = {(span.start,): ratio(count(truth, span).values()) for span in truth.spans()}
-        _assert_same(found[name], expected, name)
+    expected: dict[Any, float | None] = {}
+    for span in truth.spans():
+        groups: dict[tuple[str, ...], list[tuple[float, float]]] = {} if by else {(): []}
+        for user, pair in PER_USER[kpi](truth, span).items():
+            key = (truth.by_user(user, by),) if by else ()
+            groups.setdefault(key, []).append(pair)
+        expected |= {(span.start, *key): ratio(pairs) for key, pairs in groups.items()}
+    _assert_same(answers.of(kpi, by), expected, (kpi, by))
 
 
-@pytest.mark.parametrize("dimension", ["team", "role"])
-def test_ratios_over_users_equal_the_recount_group_by_group(
-    dimension: str, project: Project, crm: SampleCrm, truth: AdoptionRecount
-) -> None:
-    found = _found(project, crm, list(PER_USER), [dimension])
-    for name, count in PER_USER.items():
-        expected = {}
-        for span in truth.spans():
-            groups: dict[str, list[tuple[float, float]]] = {}
-            for user, pair in count(truth, span).items():
-                groups.setdefault(truth.by_user(user, dimension), []).append(pair)
-            for group, pairs in groups.items():
-                expected[span.start, group] = ratio(pairs)
-        _assert_same(found[name], expected, name)
-
-
+@recounted(BY_TENURE)
 def test_adoption_by_tenure_equals_the_recount(
-    project: Project, crm: SampleCrm, truth: AdoptionRecount
+    kpi: str, by: str, answers: Answers, truth: AdoptionRecount
 ) -> None:
-    found = _found(project, crm, ["user_adoption_rate"], ["tenure_band"])
     expected: dict[Any, float | None] = {}
     for span in truth.spans():
         groups: dict[str, list[tuple[float, float]]] = {}
         for user, pair in truth.adoption(span).items():
             groups.setdefault(truth.tenure(user, span), []).append(pair)
         expected |= {(span.start, group): ratio(pairs) for group, pairs in groups.items()}
-    _assert_same(found["user_adoption_rate"], expected)
+    _assert_same(answers.of(kpi, by), expected)
 
 
-@pytest.mark.parametrize("dimension", ["", "team", "role"])
+@recounted(FREQUENCY)
 def test_the_frequency_of_use_equals_the_recount(
-    dimension: str, project: Project, crm: SampleCrm, truth: AdoptionRecount
+    kpi: str, by: str, answers: Answers, truth: AdoptionRecount
 ) -> None:
-    by = ["activity_group", *([dimension] if dimension else [])]
-    found = _found(project, crm, ["user_activity_frequency"], by)
+    dimension = by.removeprefix("activity_group").strip(", ")
     expected = {
         (span.start, *group): events / seats if seats else None
         for span in truth.spans()
         for group, (events, seats) in truth.frequency(span, dimension).items()
     }
-    _assert_same(found["user_activity_frequency"], expected)
+    _assert_same(answers.of(kpi, by), expected)
 
 
 def test_object_types_add_up_to_the_frequency_of_their_group(
     project: Project, crm: SampleCrm, truth: AdoptionRecount
 ) -> None:
-    by = ["activity_group", "object_type"]
-    split = _found(project, crm, ["user_activity_frequency"], by)["user_activity_frequency"]
+    by, kpi = "activity_group, object_type", "user_activity_frequency"
+    split = Answers(project, crm.start, crm.end, {by: [kpi]}).of(kpi, by)
     sums: dict[Any, float] = {}
     for (start, kind, _), value in split.items():
-        sums[start, kind] = sums.get((start, kind), 0) + value
+        sums[start, kind] = sums.get((start, kind), 0) + (value or 0)
     for span in truth.spans():
         for (kind,), (events, seats) in truth.frequency(span).items():
             if events:
@@ -152,29 +158,42 @@ def test_object_types_add_up_to_the_frequency_of_their_group(
     assert len({kind for _, _, kind in split}) > 3
 
 
-def test_training_equals_the_recount(
-    project: Project, crm: SampleCrm, truth: AdoptionRecount
+@recounted(DUE)
+def test_training_that_was_due_equals_the_recount(
+    kpi: str, by: str, answers: Answers, truth: AdoptionRecount
 ) -> None:
-    names = ["training_completion_rate.on_time", "training_completion_rate.overdue"]
-    found = _found(project, crm, names)
-    by_course = _found(project, crm, ["training_completion_rate.by_course"], ["course"])
-    split = _found(project, crm, ["training_completion_rate"], ["course"])
-    on_time, overdue, courses = {}, {}, {}
+    expected: dict[Any, float | None] = {}
     for span in truth.spans():
-        due = truth.due(span)
-        kept = [row for row in due if row["completed_at"] and row["completed_at"] <= row["due_at"]]
-        on_time[(span.start,)] = len(kept) / len(due) if due else None
-        overdue[(span.start,)] = len([row for row in due if not truth.is_done(row, span)])
-        groups: dict[str, list[tuple[float, float]]] = {}
+        groups: dict[tuple[str, ...], list[bool]] = {}
+        for row in truth.due(span):
+            in_time = bool(row["completed_at"]) and row["completed_at"] <= row["due_at"]
+            has_passed = in_time if kpi.endswith("on_time") else not truth.is_done(row, span)
+            key = (truth.by_user(row["user_id"], by),) if by else ()
+            groups.setdefault(key, []).append(has_passed)
+        for key, passed in groups.items():
+            is_share = kpi.endswith("on_time")
+            value = sum(passed) / len(passed) if is_share else sum(passed) or None
+            expected[span.start, *key] = value
+    found = {key: value or None for key, value in answers.of(kpi, by).items()}
+    if kpi.endswith("on_time"):
+        found = dict(answers.of(kpi, by))
+    assert known(expected)
+    assert known(found) == pytest.approx(known(expected))
+
+
+@recounted(COURSES)
+def test_training_by_course_equals_the_recount(
+    kpi: str, by: str, answers: Answers, truth: AdoptionRecount
+) -> None:
+    expected: dict[Any, float | None] = {}
+    for span in truth.spans():
+        groups: dict[Any, list[tuple[float, float]]] = {}
         for row in truth.required(span):
             pair = (float(truth.is_done(row, span)), 1.0)
-            groups.setdefault(row["course"], []).append(pair)
-        courses.update({(span.start, name): ratio(pairs) for name, pairs in groups.items()})
-    first = min(start for start, _ in courses)
-    _assert_same(_since(found[names[0]], first), _since(on_time, first), "on_time")
-    _assert_same(_since(found[names[1]], first), _since(overdue, first), "overdue")
-    _assert_same(by_course["training_completion_rate.by_course"], courses)
-    _assert_same(split["training_completion_rate"], courses)
+            key = (row["course"], *(truth.by_user(row["user_id"], n) for n in dimensions(by)[1:]))
+            groups.setdefault(key, []).append(pair)
+        expected |= {(span.start, *key): ratio(pairs) for key, pairs in groups.items()}
+    _assert_same(answers.of(kpi, by), expected)
 
 
 def _since(values: Mapping[Any, Any], first: Any) -> dict[Any, Any]:
@@ -182,33 +201,31 @@ def _since(values: Mapping[Any, Any], first: Any) -> dict[Any, Any]:
     return {key: value for key, value in values.items() if key[0] >= first}
 
 
-@pytest.mark.parametrize("dimension", ["", "team", "user_id"])
+@recounted(WORK)
 def test_finished_work_equals_the_recount(
-    dimension: str, project: Project, crm: SampleCrm, truth: AdoptionRecount
+    kpi: str, by: str, answers: Answers, truth: AdoptionRecount
 ) -> None:
-    by = ["role", *([dimension] if dimension else [])]
-    names = ["employee_productivity", "employee_productivity.amount_per_rep"]
-    found = _found(project, crm, names, by)
-    items, amounts = {}, {}
+    expected: dict[Any, float | None] = {}
+    dimension = by.removeprefix("role").strip(", ")
     for span in truth.spans():
         for group, (count, people, _, amount) in truth.work(span, dimension).items():
-            items[span.start, *group] = count / people if people else None
-            if group[0] == "sales" and (people or amount):
-                amounts[span.start, *group] = amount / people if people else None
-    _assert_same(found[names[0]], items)
-    _assert_same(found[names[1]], amounts)
+            if not kpi.endswith("amount_per_rep"):
+                expected[span.start, *group] = count / people if people else None
+            elif group[0] == "sales" and (people or amount):
+                expected[span.start, *group] = amount / people if people else None
+    _assert_same(answers.of(kpi, by), expected)
 
 
+@recounted(INDEX)
 def test_the_index_of_each_user_equals_the_recount(
-    project: Project, crm: SampleCrm, truth: AdoptionRecount
+    kpi: str, by: str, answers: Answers, truth: AdoptionRecount
 ) -> None:
-    found = _found(project, crm, ["employee_productivity.index"], ["role", "user_id"])
     expected = {
-        (span.start, *group): value
+        (span.start, *group, *(truth.by_user(group[1], n) for n in dimensions(by)[2:])): value
         for span in truth.spans()
         for group, value in truth.index(span).items()
     }
-    _assert_same(found["employee_productivity.index"], expected)
+    _assert_same(answers.of(kpi, by), expected)
 
 
 def test_work_of_queues_and_machines_is_reported_as_unassigned(
@@ -245,63 +262,83 @@ def _passed(dataset: str, row: Mapping[str, Any], truth: AdoptionRecount) -> lis
     return [is_after, is_big or row["lead_source"] == "web"]
 
 
-@pytest.mark.parametrize("dimension", ["", "dataset", "field", "owner_id", "team"])
+@recounted(COMPLETE)
 def test_completeness_equals_the_recount(
-    dimension: str, project: Project, crm: SampleCrm, truth: AdoptionRecount
+    kpi: str, by: str, answers: Answers, truth: AdoptionRecount
 ) -> None:
-    by = [dimension] if dimension else []
-    found = _found(project, crm, ["data_completeness_rate"], by)["data_completeness_rate"]
-    expected = {}
-    for span in truth.spans()[-12:]:
+    expected: dict[Any, float | None] = {}
+    spans = truth.spans()[-12:]
+    for span in spans:
         end = truth.instant(span.end)
         groups: dict[tuple[str, ...], list[tuple[float, float]]] = {}
         for dataset, fields in REQUIRED.items():
             for row in truth.live.rows(dataset):
                 if _created(row) >= end:
                     continue
-                owner = row.get("owner_id")
-                named = {"dataset": dataset, "owner_id": owner or NONE}
-                named["team"] = truth.by_user(owner, "team")
                 for field in fields:
-                    named["field"] = field
-                    key = (named[dimension],) if dimension else ()
                     pair = (float(filled(row.get(field))), 1.0)
+                    key = _group_of(row, by, truth, dataset=dataset, field=field)
                     groups.setdefault(key, []).append(pair)
         expected.update({(span.start, *key): ratio(pairs) for key, pairs in groups.items()})
-    first = min(key[0] for key in expected)
-    _assert_same(_since(found, first), expected, dimension)
+    _assert_same(_since(answers.of(kpi, by), spans[0].start), expected, by)
 
 
+def _group_of(row: Any, by: str, truth: AdoptionRecount, **named: str) -> tuple[str, ...]:
+    owner = row.get("owner_id")
+    groups = {**named, "owner_id": owner or NONE, "team": truth.by_user(owner, "team")}
+    return (groups[by],) if by else ()
+
+
+@recounted(CHECKS)
 def test_the_other_checks_of_the_data_equal_the_recount(
-    project: Project, crm: SampleCrm, truth: AdoptionRecount
+    kpi: str, by: str, answers: Answers, truth: AdoptionRecount
 ) -> None:
-    names = [f"data_completeness_rate.{name}" for name in ("duplicate_rate", "validity")]
-    found = _found(project, crm, names)
-    duplicates, passed = {}, {}
     seen: dict[tuple[Any, ...], int] = {}
     for dataset, keys in MATCH_KEYS.items():
         for row in truth.live.rows(dataset):
             values = (dataset, *(row.get(key) for key in keys))
             seen[values] = seen.get(values, 0) + 1
+    expected: dict[Any, float | None] = {}
     for span in truth.spans():
         end = truth.instant(span.end)
-        shared, total, good, checks = 0, 0, 0, 0
-        for dataset, keys in MATCH_KEYS.items():
+        groups: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+        for dataset in MATCH_KEYS if kpi.endswith("duplicate_rate") else RULES:
             for row in truth.live.rows(dataset):
-                if row["created_at"] < end:
-                    values = (dataset, *(row.get(key) for key in keys))
-                    total += 1
-                    shared += None not in values and seen[values] > 1
-        for dataset in RULES:
+                if row["created_at"] >= end:
+                    continue
+                key = _group_of(row, by, truth, dataset=dataset)
+                if kpi.endswith("duplicate_rate"):
+                    values = (dataset, *(row.get(name) for name in MATCH_KEYS[dataset]))
+                    pairs = [(float(None not in values and seen[values] > 1), 1.0)]
+                else:
+                    pairs = [(float(good), 1.0) for good in _passed(dataset, row, truth)]
+                groups.setdefault(key, []).extend(pairs)
+        expected |= {(span.start, *key): ratio(pairs) for key, pairs in groups.items()}
+    _assert_same(answers.of(kpi, by), expected)
+
+
+@recounted(STALE)
+def test_stale_records_equal_the_recount(
+    kpi: str, by: str, project: Project, crm: SampleCrm, truth: AdoptionRecount
+) -> None:
+    """Seen from the export: open is what had no end by then, stale what was last changed before."""
+    seen = crm.exported_at
+    expected: dict[Any, float | None] = {}
+    spans = truth.spans()[-12:]
+    for span in spans:
+        end = truth.instant(span.end)
+        groups: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+        for dataset in ("leads", "opportunities"):
             for row in truth.live.rows(dataset):
-                if row["created_at"] < end:
-                    results = _passed(dataset, row, truth)
-                    checks += len(results)
-                    good += sum(results)
-        duplicates[(span.start,)] = shared / total
-        passed[(span.start,)] = good / checks
-    _assert_same(found[names[0]], duplicates)
-    _assert_same(found[names[1]], passed)
+                ended = (_past(row, name, crm) for name in ("converted_at", "disqualified_at"))
+                is_open = not any(ended) if dataset == "leads" else not row["is_closed"]
+                if is_open and row["created_at"] < end:
+                    age = seen - row["updated_at"]
+                    key = _group_of(row, by, truth, dataset=dataset)
+                    groups.setdefault(key, []).append((float(age > timedelta(days=90)), 1.0))
+        expected |= {(span.start, *key): ratio(pairs) for key, pairs in groups.items()}
+    asked = Answers(project, spans[0].start, spans[-1].end, {by: [kpi]}, as_of=seen)
+    _assert_same(asked.of(kpi, by), expected)
 
 
 @pytest.mark.parametrize("days", [0, 17, 45, 200])

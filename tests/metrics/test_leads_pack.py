@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from typing import Any
+from functools import cache
 
 import pytest
 
@@ -12,14 +12,14 @@ from crmetrics.engine import Project
 from crmetrics.plugin import MetricPack
 from crmetrics.testing import PackContract
 from crmetrics.testing.data import SampleCrm
-from crmetrics.testing.data.facts import Facts, Span
+from crmetrics.testing.data.facts import Facts
 from crmetrics.testing.projects import load_tables, write_project
-from metrics.comparing import assert_same, by_kpi
+from metrics.comparing import assert_same
 from metrics.leads_records import CHANNEL_TO_SOURCE, Preparation, Records
 from metrics.leads_recount import BUSINESS_HOURS, COUNTS, FIGURES, source_figures
+from metrics.recounts import Answers, known, recounted, together
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-EFFECTIVENESS = ("", "revenue_index", "leads", "customers", "won_amount", "cost_per_customer")
 
 RESPONSE = (
     "lead_response_time",
@@ -44,6 +44,7 @@ IN_VAIN = tuple(name for name in FIGURES if name.startswith("unresponsive_prospe
 CREATED = ("leads_created", "leads_created.net_new_accounts")
 QUALITY = ("qualified_lead_rate", "qualified_lead_rate.qualified_leads")
 ACCOUNTS = ("conversion_rate", "conversion_rate.event_dated")
+IN_TOTAL = {"": tuple(FIGURES)}
 GROUPS: Mapping[str, Sequence[str]] = {
     "lead_source": tuple(FIGURES),
     "segment": (*CREATED, *COHORTS, *WORTH, *QUALITY, *ACCOUNTS),
@@ -55,6 +56,16 @@ GROUPS: Mapping[str, Sequence[str]] = {
     "activity_type": OUTREACH,
     "hour": (*RESPONSE, *OUTREACH),
     "weekday": RESPONSE,
+}
+WITHIN_TARGET = {"team": ("lead_response_time.within_target",)}
+EFFECTIVENESS = tuple(
+    f"lead_source_effectiveness.{variant}".rstrip(".")
+    for variant in ("", "revenue_index", "leads", "customers", "won_amount", "cost_per_customer")
+)
+BY_SOURCE = {
+    "lead_source": EFFECTIVENESS,
+    "segment, lead_source": EFFECTIVENESS[:5],
+    "campaign_id, lead_source": EFFECTIVENESS,
 }
 
 in_new_york = pytest.mark.parametrize("zone", ["America/New_York"], indirect=True)
@@ -104,94 +115,73 @@ def records(crm: SampleCrm, facts: Facts) -> Records:
 
 
 @pytest.fixture(scope="module")
-def monthly(project: Project, crm: SampleCrm) -> Mapping[str, Mapping[date, Any]]:
-    table = project.query(list(FIGURES), start=crm.start, end=crm.end, grain="month")
-    return by_kpi(table.to_pylist(), lambda row: row["period_start"])
+def answers(project: Project, crm: SampleCrm) -> Answers:
+    asked = together(IN_TOTAL, GROUPS, WITHIN_TARGET, BY_SOURCE)
+    return Answers(project, crm.start, crm.end, asked)
 
 
-@pytest.mark.parametrize("kpi", FIGURES)
+@pytest.fixture(scope="module")
+def parts(records: Records) -> Callable[[str], Mapping[str, Records]]:
+    """The records of each group of a dimension."""
+    return cache(records.by)
+
+
+Parts = Callable[[str], Mapping[str, Records]]
+
+
+@recounted(IN_TOTAL)
 def test_a_kpi_equals_the_recount_of_the_sample_in_every_month(
-    kpi: str, monthly: Mapping[str, Mapping[date, Any]], records: Records, facts: Facts
+    kpi: str, by: str, answers: Answers, records: Records, facts: Facts
 ) -> None:
-    expected = {span.start: FIGURES[kpi](records, span)[0] for span in facts.spans()}
-    assert_same(monthly[kpi], expected, kpi)
+    expected = {(span.start,): FIGURES[kpi](records, span)[0] for span in facts.spans()}
+    assert_same(answers.of(kpi, by), expected, kpi)
 
 
 @in_new_york
-@pytest.mark.parametrize("dimension", GROUPS)
+@recounted(GROUPS)
 def test_groups_equal_the_recount_row_by_row(
-    dimension: str, project: Project, crm: SampleCrm, records: Records, facts: Facts
+    kpi: str, by: str, answers: Answers, parts: Parts, facts: Facts
 ) -> None:
-    names = GROUPS[dimension]
-    table = project.query(names, start=crm.start, end=crm.end, grain="quarter", by=[dimension])
-    rows = [row for row in table.to_pylist() if row["segment"]]
-    found = by_kpi(rows, lambda row: (row["period_start"], dict(row["segment"])[dimension]))
-    groups = records.by(dimension)
-    for name in names:
-        answers = {
-            (span.start, group): FIGURES[name](own, span)
-            for span in facts.spans("quarter")
-            for group, own in groups.items()
-        }
-        expected = {key: value for key, (value, rows) in answers.items() if rows}
-        assert_same(found[name], expected, (dimension, name))
+    expected = {}
+    for group, own in parts(by).items():
+        for span in facts.spans():
+            value, rows = FIGURES[kpi](own, span)
+            if rows:
+                expected[span.start, group] = value
+    assert_same(answers.of(kpi, by), expected, (by, kpi))
 
 
 @in_new_york
-def test_the_effectiveness_of_sources_equals_the_recount(
-    project: Project, crm: SampleCrm, records: Records, facts: Facts
+@recounted(WITHIN_TARGET)
+def test_leads_answered_in_time_equal_the_recount_of_each_group(
+    kpi: str, by: str, answers: Answers, parts: Parts, facts: Facts
 ) -> None:
-    names = [f"lead_source_effectiveness.{variant}".rstrip(".") for variant in EFFECTIVENESS]
-    table = project.query(names, start=crm.start, end=crm.end, grain="quarter")
-    _assert_sources(table.to_pylist(), records, facts.spans("quarter"))
-
-
-def _assert_sources(rows: list[dict[str, Any]], records: Records, spans: Sequence[Span]) -> None:
-    found: dict[str, dict[Any, Any]] = {}
-    for row in rows:
-        source = dict(row["segment"]).get("lead_source")
-        if source is not None:
-            found.setdefault(row["variant"], {})[row["period_start"], source] = row["value"]
-    for variant in EFFECTIVENESS:
-        expected = {
-            (span.start, source): value
-            for span in spans
-            for source, value in source_figures(records, span).get(variant, {}).items()
-        }
-        assert_same(found[variant], expected, variant)
-
-
-@in_new_york
-def test_the_effectiveness_within_segments_equals_the_recount_of_each(
-    project: Project, crm: SampleCrm, records: Records, facts: Facts
-) -> None:
-    names = [f"lead_source_effectiveness.{variant}".rstrip(".") for variant in EFFECTIVENESS[:4]]
-    table = project.query(names, start=crm.start, end=crm.end, grain="year", by=["segment"])
-    found: dict[str, dict[Any, Any]] = {}
-    for row in table.to_pylist():
-        segment = dict(row["segment"])
-        key = row["period_start"], segment["segment"], segment["lead_source"]
-        found.setdefault(row["variant"], {})[key] = row["value"]
-    for variant in EFFECTIVENESS[:4]:
-        expected = {
-            (span.start, segment, source): value
-            for segment, own in records.by("segment").items()
-            for span in facts.spans("year")
-            for source, value in source_figures(own, span).get(variant, {}).items()
-        }
-        assert_same(found[variant], expected, variant)
-
-
-def test_the_recounts_exercise_every_kpi(
-    monthly: Mapping[str, Mapping[date, Any]], project: Project
-) -> None:
-    assert [kpi for kpi in FIGURES if not any(monthly[kpi].values())] == []
-    mine = {kpi.id: kpi for kpi in project.catalog.kpis.values() if kpi.pack == "leads"}
-    known = {
-        f"{name}.{variant}".rstrip(".") for name, kpi in mine.items() for variant in kpi.variants
+    expected = {
+        (span.start, group): FIGURES[kpi](own, span)[0]
+        for group, own in parts(by).items()
+        for span in facts.spans()
     }
-    named = {f"lead_source_effectiveness.{variant}".rstrip(".") for variant in EFFECTIVENESS}
-    assert known == {*FIGURES, *named}
+    assert_same(known(answers.of(kpi, by)), known(expected), (by, kpi))
+
+
+@in_new_york
+@recounted(BY_SOURCE)
+def test_the_effectiveness_of_sources_equals_the_recount(
+    kpi: str, by: str, answers: Answers, records: Records, parts: Parts, facts: Facts
+) -> None:
+    dimension, _, _ = by.partition(", ")
+    groups = {"": records} if dimension == "lead_source" else parts(dimension)
+    expected = {
+        (span.start, *filter(None, [group]), source): value
+        for group, own in groups.items()
+        for span in facts.spans()
+        for source, value in source_figures(own, span).get(kpi.partition(".")[2], {}).items()
+    }
+    assert_same(known(answers.of(kpi, by)), known(expected), (by, kpi))
+
+
+def test_the_recounts_exercise_every_kpi(answers: Answers) -> None:
+    assert [kpi for kpi in FIGURES if not any(answers.of(kpi).values())] == []
 
 
 def test_counts_beside_the_values_equal_the_recount(

@@ -14,41 +14,48 @@ from crmetrics.testing import PackContract
 from crmetrics.testing.data import SampleCrm
 from crmetrics.testing.data.facts import share
 from crmetrics.testing.projects import load_tables, write_project
-from metrics.comparing import assert_same, name_of
+from metrics.comparing import assert_same
 from metrics.marketing_recount import ALWAYS_BY, FIGURES, Item, MarketingRecount, Rows, Value, added
-from metrics.revenue_orders import ALL, OrderRecount
+from metrics.recounts import Answers, dimensions, known, recounted, together
+from metrics.revenue_orders import ALL, Group, OrderRecount
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ZONE = "America/New_York"
 NONE = "(none)"
 
 
-BY_GROUP: Mapping[str, tuple[str, ...]] = {
-    "campaign_id": tuple(
-        name
-        for name in FIGURES
-        if name.partition(".")[0] not in ("disengaged_contacts", "abandonment_rate")
-        and name != "unsubscribe_rate.opted_out_share"
+def _of(*kpis: str) -> list[str]:
+    return [name for name in FIGURES if name.partition(".")[0] in kpis]
+
+
+IN_TOTAL = {"": list(FIGURES)}
+OF_CAMPAIGNS = _of(
+    "marketing_roi", "campaign_response_rate", "campaign_volume", "unsubscribe_rate",
+    "total_marketing_spend",
+)  # fmt: skip
+OF_CAMPAIGNS.remove("unsubscribe_rate.opted_out_share")
+BY_GROUP: Mapping[str, list[str]] = {
+    "campaign_id": OF_CAMPAIGNS,
+    "channel": [*OF_CAMPAIGNS, *_of("abandonment_rate")],
+    "segment": _of(
+        "campaign_response_rate", "campaign_volume", "unsubscribe_rate", "disengaged_contacts"
     ),
-    "channel": tuple(
-        name
-        for name in FIGURES
-        if name.partition(".")[0] != "disengaged_contacts"
-        and name != "unsubscribe_rate.opted_out_share"
-    ),
-    "segment": tuple(
-        name
-        for name in FIGURES
-        if name.partition(".")[0]
-        in ("campaign_response_rate", "campaign_volume", "unsubscribe_rate", "disengaged_contacts")
-    ),
-    "lead_source": tuple(
-        name
-        for name in FIGURES
-        if name.partition(".")[0] in ("campaign_response_rate", "disengaged_contacts")
-    ),
-    "last_engaged_month": ("disengaged_contacts", "disengaged_contacts.share"),
-    "goal": tuple(name for name in FIGURES if name.startswith("abandonment_rate")),
+    "lead_source": _of("campaign_response_rate", "disengaged_contacts"),
+    "last_engaged_month": ["disengaged_contacts", "disengaged_contacts.share"],
+    "goal": _of("abandonment_rate"),
+    "lifecycle_stage": ["unsubscribe_rate.opted_out_share"],
+}
+RETURNS = {
+    "segment": [name for name in FIGURES if name.startswith("marketing_roi")],
+}
+NET = {by: ["marketing_roi.net"] for by in ("", "campaign_id", "channel", "segment")}
+LIFETIME = {
+    by: ["marketing_roi.lifetime"]
+    for by in ("campaign_id", "campaign_id, channel", "campaign_id, segment")
+}
+ORDERS = {
+    by: ["campaign_orders", "campaign_orders.amount", "campaign_orders.share"]
+    for by in ("customer_type", "customer_type, channel", "customer_type, campaign_id")
 }
 
 
@@ -80,18 +87,10 @@ def project(crm: SampleCrm, tmp_path_factory: pytest.TempPathFactory) -> Project
     return Project(directory, environ={}, now=lambda: NOW)
 
 
-def _found(
-    project: Project, crm: SampleCrm, names: Sequence[str], by: Sequence[str] = ()
-) -> dict[str, dict[Any, Any]]:
-    """KPI -> (period, group, ...) -> value, every month of the sample."""
-    table = project.query(names, start=crm.start, end=crm.end, grain="month", by=list(by))
-    found: dict[str, dict[Any, Any]] = {name: {} for name in names}
-    for row in table.to_pylist():
-        segment = dict(row["segment"])
-        group = tuple(segment[name] for name in by if name in segment)
-        if len(group) == len(by):  # a period without any group of its own has a row without one
-            found[name_of(row)][row["period_start"], *group] = row["value"]
-    return found
+@pytest.fixture(scope="module")
+def answers(project: Project, crm: SampleCrm) -> Answers:
+    asked = together(IN_TOTAL, BY_GROUP, RETURNS, NET, LIFETIME, ORDERS)
+    return Answers(project, crm.start, crm.end, asked)
 
 
 def _split(truth: MarketingRecount, rows: Rows, value: Value, *by: str) -> dict[Any, Any]:
@@ -105,93 +104,111 @@ def _split(truth: MarketingRecount, rows: Rows, value: Value, *by: str) -> dict[
     return expected
 
 
+@recounted(IN_TOTAL)
 def test_every_kpi_equals_the_recount_in_every_month(
-    project: Project, crm: SampleCrm, truth: MarketingRecount
+    kpi: str, by: str, answers: Answers, truth: MarketingRecount
 ) -> None:
-    found = _found(project, crm, list(FIGURES))
-    for name, (rows, value) in FIGURES.items():
-        expected = {(span.start,): value(truth.items(rows, span)) for span in truth.spans()}
-        assert_same(found[name], expected, name)
+    rows, value = FIGURES[kpi]
+    expected = {(span.start,): value(truth.items(rows, span)) for span in truth.spans()}
+    assert_same(answers.of(kpi, by), expected, kpi)
 
 
-@pytest.mark.parametrize("group", list(BY_GROUP))
+@recounted(BY_GROUP)
 def test_groups_equal_the_recount_row_by_row(
-    group: str, project: Project, crm: SampleCrm, truth: MarketingRecount
+    kpi: str, by: str, answers: Answers, truth: MarketingRecount
 ) -> None:
-    found = _found(project, crm, BY_GROUP[group], [group])
-    for name in BY_GROUP[group]:
-        rows, value = FIGURES[name]
-        assert_same(found[name], _split(truth, rows, value, group), (name, group))
+    rows, value = FIGURES[kpi]
+    assert_same(answers.of(kpi, by), _split(truth, rows, value, by), (kpi, by))
 
 
-def test_figures_with_a_dimension_of_their_own_equal_the_recount(
-    project: Project, crm: SampleCrm, truth: MarketingRecount
+@recounted(ORDERS)
+def test_orders_equal_the_recount_and_shares_are_of_all_orders(
+    kpi: str, by: str, answers: Answers, truth: MarketingRecount
 ) -> None:
-    for name, (dimension, rows, value) in ALWAYS_BY.items():
-        found = _found(project, crm, [name], [dimension])
-        assert_same(found[name], _split(truth, rows, value, dimension), name)
+    _, rows, value = ALWAYS_BY[kpi]
+    names = dimensions(by)
+    if not kpi.endswith("share"):
+        assert_same(answers.of(kpi, by), _split(truth, rows, value, *names), (kpi, by))
+        return
+    expected: dict[Any, float] = {}
+    for span in truth.spans():
+        items = truth.items(rows, span)
+        for item in items:
+            if item.part.get("from_campaign"):
+                kind = item.groups["customer_type"]
+                of_kind = [other for other in items if other.groups["customer_type"] == kind]
+                key = (span.start, *(item.groups[name] for name in names))
+                expected[key] = expected.get(key, 0) + 1 / len(of_kind)
+    found = {key: number for key, number in answers.of(kpi, by).items() if number}
+    assert found == pytest.approx(expected), by
 
 
-def test_orders_by_channel_equal_the_recount_and_shares_are_of_all_orders(
-    project: Project, crm: SampleCrm, truth: MarketingRecount
-) -> None:
-    by = ("customer_type", "channel")
-    names = ["campaign_orders", "campaign_orders.amount", "campaign_orders.share"]
-    found = _found(project, crm, names, ["channel", "customer_type"])
-    for name in names[:2]:
-        _, rows, value = ALWAYS_BY[name]
-        expected = {
-            (start, channel, kind): number
-            for (start, kind, channel), number in _split(truth, rows, value, *by).items()
-        }
-        assert_same(found[name], expected, name)
-    shares: dict[Any, float] = {}
-    for (start, _, kind), number in found[names[2]].items():
-        shares[start, kind] = shares.get((start, kind), 0) + number
-    _, rows, value = ALWAYS_BY[names[2]]
-    expected = _split(truth, rows, value, "customer_type")
-    assert shares == pytest.approx({key: expected[key] for key in shares})
-
-
+@recounted(RETURNS)
 def test_returns_by_segment_are_set_against_the_whole_spend_and_add_up(
-    project: Project, crm: SampleCrm, truth: MarketingRecount
+    kpi: str, by: str, answers: Answers, truth: MarketingRecount
 ) -> None:
-    names = ["marketing_roi", "marketing_roi.first_touch", "marketing_roi.linear",
-             "marketing_roi.lagged"]  # fmt: skip
-    whole = _found(project, crm, names)
-    split = _found(project, crm, names, ["segment"])
-    for name in names:
-        sums: dict[Any, float] = {}
-        for (start, _), number in split[name].items():
-            sums[(start,)] = sums.get((start,), 0) + number
-        assert sums == pytest.approx({key: whole[name][key] for key in sums}), name
-    for name in names:
-        rows, _ = FIGURES[name]
-        expected: dict[Any, float] = {}
-        for span in truth.spans():
-            items = truth.items(rows, span)
-            spend = added(items, "spend")
-            for item in items:
-                if item.part.get("revenue") and spend > 0:
-                    key = (span.start, item.groups["segment"])
-                    expected[key] = expected.get(key, 0) + float(item.part["revenue"]) / spend
-        found = {key: number for key, number in split[name].items() if number}
-        assert found == pytest.approx(expected), name
+    whole, split = answers.of(kpi), answers.of(kpi, by)
+    sums: dict[Any, float] = {}
+    for (start, _), number in split.items():
+        sums[(start,)] = sums.get((start,), 0) + (number or 0)
+    assert sums == pytest.approx({key: whole[key] for key in sums})
+    rows, _ = FIGURES[kpi]
+    expected: dict[Any, float] = {}
+    for span in truth.spans():
+        items = truth.items(rows, span)
+        spend = added(items, "spend")
+        for item in items:
+            if item.part.get("revenue") and spend > 0:
+                key = (span.start, item.groups[by])
+                expected[key] = expected.get(key, 0) + float(item.part["revenue"]) / spend
+    assert {key: number for key, number in split.items() if number} == pytest.approx(expected)
 
 
-def test_the_net_return_takes_the_gross_margin_of_the_same_month(
-    project: Project, crm: SampleCrm, truth: MarketingRecount
+@recounted(LIFETIME)
+def test_the_lifetime_of_campaigns_with_spend_equals_the_recount(
+    kpi: str, by: str, answers: Answers, truth: MarketingRecount
 ) -> None:
-    found = _found(project, crm, ["marketing_roi.net"])
+    """By segment each one's revenue is set against the whole spend of the campaign."""
+    _, rows, value = ALWAYS_BY[kpi]
+    names = dimensions(by)
+    if "segment" not in names:
+        assert_same(answers.of(kpi, by), _split(truth, rows, value, *names), (kpi, by))
+        return
+    expected: dict[Any, float] = {}
+    for span in truth.spans():
+        items = truth.items(rows, span)
+        for item in items:
+            campaign = item.groups["campaign_id"]
+            own = [other for other in items if other.groups["campaign_id"] == campaign]
+            if item.part.get("revenue") and (spend := added(own, "spend")) > 0:
+                key = (span.start, campaign, item.groups["segment"])
+                expected[key] = expected.get(key, 0) + float(item.part["revenue"]) / spend
+    assert {k: v for k, v in answers.of(kpi, by).items() if v} == pytest.approx(expected)
+
+
+@recounted(NET)
+def test_the_net_return_takes_the_gross_margin_of_the_same_month_and_group(
+    kpi: str, by: str, answers: Answers, crm: SampleCrm, truth: MarketingRecount
+) -> None:
     # The margin is recounted from the raw lines of the orders as well.
     sales = OrderRecount(crm, timezone=ZONE, as_of=date(2029, 12, 31))
-    expected = {}
+    expected: dict[Any, float | None] = {}
     for span in truth.spans():
-        costed, cost, _ = sales.margin(span, ALL)
-        items, margin = truth.returns(span), share(costed - cost, costed)
-        revenue, spend = added(items, "revenue"), added(items, "spend")
-        expected[(span.start,)] = None if margin is None else (revenue * margin - spend) / spend
-    assert_same(found["marketing_roi.net"], expected)
+        items = truth.returns(span)
+        names = {item.groups[by] for item in items if by in item.groups} if by else {""}
+        if by == "segment":  # one with a margin alone has its part of the spend too
+            names |= {truth.segment(account) for account in truth.live.by_id("accounts")}
+        for name in names:
+            costed, cost, _ = sales.margin(span, Group(by, name) if by else ALL)
+            own = [item for item in items if item.groups.get(by, "") == name]
+            margin = share(costed - cost, costed)
+            # Spend has no account: in each segment it is the whole.
+            revenue = added(own, "revenue")
+            spend = added(items if by == "segment" else own, "spend")
+            is_known = margin is not None and spend > 0
+            key = (span.start, *([name] if by else []))
+            expected[key] = (revenue * margin - spend) / spend if is_known else None  # type: ignore[operator]
+    assert_same(known(answers.of(kpi, by)), known(expected), by)
 
 
 def test_coverage_says_what_the_numbers_leave_out(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from crmetrics.testing.data import SampleCrm
 from crmetrics.testing.data.facts import NONE, Facts, Span, last_days
 from crmetrics.testing.projects import load_tables, write_project
 from metrics import retention_recount as recount
+from metrics.recounts import Answers, known, recounted, together
 from metrics.retention_recount import FIGURES
 from metrics.retention_world import (
     ONE_DAY,
@@ -23,12 +25,12 @@ from metrics.retention_world import (
     account_value,
     family_of,
     first_campaigns,
+    first_sources,
     groups,
 )
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ZONE = "America/New_York"
-Found = Mapping[str, Mapping[Any, Any]]
 
 
 class TestRetentionPack(PackContract):
@@ -39,7 +41,13 @@ class TestRetentionPack(PackContract):
 
 @pytest.fixture(scope="module")
 def crm() -> SampleCrm:
-    return SampleCrm(seed=7)
+    """With a case behind every third answer to an NPS survey."""
+    crm = SampleCrm(seed=7)
+    cases = [row["id"] for row in crm.records["cases"]]
+    answers = [row for row in crm.records["survey_responses"] if row["survey_type"] == "nps"]
+    for number, row in enumerate(answers[::3]):
+        row["case_id"] = cases[number % len(cases)]
+    return crm
 
 
 @pytest.fixture(scope="module")
@@ -80,17 +88,79 @@ def _assert_same(found: Mapping[Any, Any], expected: Mapping[Any, Any], what: ob
     assert found == pytest.approx(expected, rel=1e-9, abs=1e-9), what
 
 
+PRODUCT_KPIS = [
+    name
+    for name in FIGURES
+    if name.startswith(("active_", "customer_", "referenceability", "gross_", "net_rev"))
+]
+SCORES = [name for name in FIGURES if name.startswith("net_promoter_score")]
+SILENCES = [name for name in FIGURES if name.startswith("time_since_last_interaction")]
+WIN_BACKS = [name for name in FIGURES if name.startswith("win_back_rate")]
+IN_TOTAL = {"": list(FIGURES)}
+BY_ACCOUNT = {
+    "segment": list(FIGURES),
+    "country": [*(name for name in PRODUCT_KPIS if not name.endswith("average")), *SCORES],
+    "owner_id": [
+        "active_customers",
+        "customer_retention_rate",
+        "net_revenue_retention",
+        *SILENCES,
+    ],
+    "cohort_month": [
+        "active_customers",
+        "customer_churn_rate",
+        "customer_churn_rate.event_dated",
+    ],
+    "campaign_id": WIN_BACKS,
+    "industry": ["referenceability_rate", "referenceability_rate.of_asked"],
+    "first_order_month": ["repeat_purchase_rate"],
+}
+BY_PRODUCT = {
+    "product_id": PRODUCT_KPIS,
+    "family": [
+        "gross_revenue_retention",
+        "gross_revenue_retention.churn_rate",
+        "net_revenue_retention",
+        "repeat_purchase_rate",
+        "repeat_purchase_rate.cohort",
+    ],
+}
+BY_VALUE = {"value_band": [*SILENCES, "net_promoter_score", "net_promoter_score.by_revenue"]}
+BY_MEMBERSHIP = {"is_loyalty_member": ["repeat_purchase_rate"]}
+BY_MONTHS_SINCE_LOSS = {"months_since_loss": WIN_BACKS}
+BY_REASON = {name: ["customer_churn_rate"] for name in ("churn_reason", "cancel_reason")}
+BY_ANSWER = {
+    "channel": SCORES,
+    "product_id": ["nps_by_product"],
+    "product_id, segment": ["nps_by_product"],
+    "family": ["nps_by_product.by_family"],
+    "family, segment": ["nps_by_product.by_family"],
+}
+COHORTS = ["cohort_retention", "cohort_retention.revenue"]
+OF_COHORTS = {"k": COHORTS, "k, segment": COHORTS, "k, lead_source": COHORTS}
+SEEN_ON = date(2025, 11, 15)
+OF_WEEKS = {by: ["cohort_retention.weekly"] for by in OF_COHORTS}
+
+
 @pytest.fixture(scope="module")
-def monthly(project: Project, crm: SampleCrm) -> Found:
-    return _ask(project, list(FIGURES), crm.start, crm.end)
+def monthly(project: Project, crm: SampleCrm) -> Answers:
+    return Answers(project, crm.start, crm.end, together(IN_TOTAL, BY_REASON))
 
 
-@pytest.mark.parametrize("kpi", FIGURES)
+@pytest.fixture(scope="module")
+def answers(project: Project, world: World) -> Answers:
+    """Of the last twelve months."""
+    spans = _year(world)
+    tables = (BY_ACCOUNT, BY_PRODUCT, BY_VALUE, BY_MEMBERSHIP, BY_MONTHS_SINCE_LOSS, BY_ANSWER)
+    return Answers(project, spans[0].start, spans[-1].end, together(*tables))
+
+
+@recounted(IN_TOTAL)
 def test_a_kpi_equals_the_recount_of_the_sample_in_every_month(
-    kpi: str, monthly: Found, world: World
+    kpi: str, by: str, monthly: Answers, world: World
 ) -> None:
-    expected = {span.start: FIGURES[kpi](world, span) for span in world.facts.spans()}
-    _assert_same(monthly[kpi], expected, kpi)
+    expected = {(span.start,): FIGURES[kpi](world, span) for span in world.facts.spans()}
+    _assert_same(monthly.of(kpi, by), expected, kpi)
 
 
 def test_years_equal_the_recount(project: Project, crm: SampleCrm, world: World) -> None:
@@ -119,26 +189,9 @@ def test_many_short_periods_equal_the_recount(project: Project, world: World) ->
 # --- groups --------------------------------------------------------------------------------------
 
 
-def _compare(
-    project: Project,
-    worlds: Mapping[str, World],
-    kpis: list[str],
-    dimension: str,
-    spans: list[Span],
-) -> None:
-    found = _ask(project, kpis, spans[0].start, spans[-1].end, dimension)
-    for kpi in kpis:
-        expected = {
-            (span.start, name): FIGURES[kpi](part, span)
-            for name, part in worlds.items()
-            for span in spans
-        }
-        rows = found[kpi]
-        if kpi.startswith("active_customers"):
-            # A group without customers at either edge has no row; its count is no number there.
-            expected = {key: value or None for key, value in expected.items()}
-            rows = {key: value or None for key, value in rows.items()}
-        _assert_same(rows, expected, (kpi, dimension))
+def _year(world: World) -> list[Span]:
+    spans: list[Span] = world.facts.spans()
+    return spans[-12:]
 
 
 def _by_account(world: World, of: Callable[[str | None], str]) -> dict[str, World]:
@@ -149,142 +202,138 @@ def _by_account(world: World, of: Callable[[str | None], str]) -> dict[str, Worl
     }
 
 
-def _year(world: World) -> list[Span]:
-    spans: list[Span] = world.facts.spans()
-    return spans[-12:]
-
-
-def test_segments_equal_the_recount(project: Project, world: World) -> None:
-    parts = _by_account(world, lambda account: account_value(world.facts, account, "segment"))
-    _compare(project, parts, list(FIGURES), "segment", _year(world))
-
-
-def test_countries_equal_the_recount(project: Project, world: World) -> None:
-    parts = _by_account(world, lambda account: account_value(world.facts, account, "country"))
-    names = [name for name in PRODUCT_KPIS if not name.endswith("average")]
-    names += ["net_promoter_score"]
-    _compare(project, parts, names, "country", _year(world)[-4:])
-
-
-PRODUCT_KPIS = [
-    name
-    for name in FIGURES
-    if name.startswith(("active_", "customer_", "referenceability", "gross_", "net_rev"))
-]
-
-
-def test_products_equal_the_recount_of_their_segments(project: Project, world: World) -> None:
-    products = groups(row["product_id"] or NONE for row in world.segments)
-    parts = {
-        name: World(world.facts, products=lambda product, name=name: (product or NONE) == name)
-        for name in products
+@pytest.fixture(scope="module")
+def parts(world: World) -> Callable[[str], Mapping[str, World]]:
+    """The customers of each group of a dimension."""
+    facts = world.facts
+    looked_up = {
+        "cohort_month": lambda: {a: f"{spells[0][0]:%Y-%m}" for a, spells in world.spells.items()},
+        "campaign_id": lambda: first_campaigns(facts),
+        "lead_source": lambda: first_sources(facts, facts.instant(SEEN_ON)),
+        "first_order_month": lambda: {
+            account: f"{facts.local_day(rows[0]['ordered_at']):%Y-%m}"
+            for account, rows in world.orders.items()
+        },
     }
-    _compare(project, parts, PRODUCT_KPIS, "product_id", _year(world))
+
+    @cache
+    def of(dimension: str) -> Mapping[str, World]:
+        if dimension in looked_up:
+            names = looked_up[dimension]()
+            return _by_account(world, lambda account: names.get(account or "", NONE))
+        return _by_account(world, lambda account: account_value(facts, account, dimension))
+
+    return of
 
 
-def test_families_equal_the_recount_of_their_products(project: Project, world: World) -> None:
-    parts = {
-        name: World(
-            world.facts,
-            products=lambda product, name=name: family_of(world.facts, product) == name,
-        )
-        for name in groups(
-            family_of(world.facts, key) for key in [*world.facts.live.by_id("products"), None]
-        )
-    }
-    names = [
-        "gross_revenue_retention",
-        "gross_revenue_retention.churn_rate",
-        "net_revenue_retention",
-        "repeat_purchase_rate",
-        "repeat_purchase_rate.cohort",
-    ]
-    _compare(project, parts, names, "family", _year(world))
+Parts = Callable[[str], Mapping[str, World]]
 
 
-def test_owners_first_months_and_first_campaigns_equal_the_recount(
-    project: Project, world: World
+def _compare(
+    kpi: str, by: str, answers: Answers, worlds: Mapping[str, World], spans: list[Span]
 ) -> None:
-    spans = _year(world)[-3:]
-    campaigns = first_campaigns(world.facts)
-    months = {a: f"{spells[0][0]:%Y-%m}" for a, spells in world.spells.items()}
-    dimensions: dict[str, tuple[Callable[[str | None], str], list[str]]] = {
-        "owner_id": (
-            lambda account: account_value(world.facts, account, "owner_id"),
-            [
-                "active_customers",
-                "customer_retention_rate",
-                "net_promoter_score",
-                "time_since_last_interaction",
-                "net_revenue_retention",
-            ],
-        ),
-        "cohort_month": (
-            lambda account: months.get(account or "", NONE),
-            ["active_customers", "customer_churn_rate", "customer_churn_rate.event_dated"],
-        ),
-        "campaign_id": (lambda account: campaigns.get(account or "", NONE), ["win_back_rate"]),
-        "industry": (
-            lambda account: account_value(world.facts, account, "industry"),
-            ["referenceability_rate", "referenceability_rate.of_asked"],
-        ),
+    expected = {
+        (span.start, name): FIGURES[kpi](part, span)
+        for name, part in worlds.items()
+        for span in spans
     }
-    for dimension, (of, names) in dimensions.items():
-        _compare(project, _by_account(world, of), names, dimension, spans)
+    found = answers.of(kpi, by)
+    if kpi.startswith("active_customers"):
+        # A group without customers at either edge has no row; its count is no number there.
+        expected = {key: value or None for key, value in expected.items()}
+        found = {key: value or None for key, value in found.items()}
+    _assert_same(found, expected, (kpi, by))
 
 
-def test_bands_of_value_equal_the_recount(project: Project, world: World) -> None:
-    names = ["time_since_last_interaction", "net_promoter_score", "net_promoter_score.by_revenue"]
-    spans = _year(world)[-4:]
-    found = _ask(project, names, spans[0].start, spans[-1].end, "value_band")
-    expected: dict[str, dict[Any, Any]] = {name: {} for name in names}
-    for span in spans:
-        bands = world.value_bands(span)
-        for band in {NONE, *bands.values()}:
-            part = World(
-                world.facts,
-                accounts=lambda account, bands=bands, band=band: (
-                    bands.get(account or "", NONE) == band
-                ),
+@recounted(BY_ACCOUNT)
+def test_groups_of_accounts_equal_the_recount(
+    kpi: str, by: str, answers: Answers, parts: Parts, world: World
+) -> None:
+    _compare(kpi, by, answers, parts(by), _year(world))
+
+
+@recounted(BY_PRODUCT)
+def test_products_and_families_equal_the_recount_of_their_segments(
+    kpi: str, by: str, answers: Answers, world: World, product_parts: Parts
+) -> None:
+    _compare(kpi, by, answers, product_parts(by), _year(world))
+
+
+@pytest.fixture(scope="module")
+def product_parts(world: World) -> Parts:
+    """The customers of each product, or product family."""
+
+    @cache
+    def of(dimension: str) -> Mapping[str, World]:
+        products = [*world.facts.live.by_id("products"), None]
+
+        def name_of(product: str | None) -> str:
+            if dimension == "product_id":
+                return product or NONE
+            return family_of(world.facts, product)
+
+        names = groups(
+            name_of(key) for key in [*products, *(row["product_id"] for row in world.segments)]
+        )
+        return {
+            name: World(world.facts, products=lambda product, name=name: name_of(product) == name)
+            for name in names
+        }
+
+    return of
+
+
+@recounted(BY_VALUE)
+def test_bands_of_value_equal_the_recount(
+    kpi: str, by: str, answers: Answers, world: World, bands: Callable[[Span], Any]
+) -> None:
+    expected = {
+        (span.start, band): FIGURES[kpi](part, span)
+        for span in _year(world)
+        for band, part in bands(span).items()
+    }
+    _assert_same(answers.of(kpi, by), expected, (kpi, by))
+
+
+@pytest.fixture(scope="module")
+def bands(world: World) -> Callable[[Span], Mapping[str, World]]:
+    """The accounts of each band of value at the end of a month."""
+
+    @cache
+    def of(span: Span) -> Mapping[str, World]:
+        values = world.value_bands(span)
+        return {
+            band: World(
+                world.facts, accounts=lambda a, band=band: values.get(a or "", NONE) == band
             )
-            for name in names:
-                expected[name][span.start, band] = FIGURES[name](part, span)
-    for name in names:
-        _assert_same(found[name], expected[name], name)
+            for band in {NONE, *values.values()}
+        }
+
+    return of
 
 
-def test_buyers_by_first_month_and_membership_equal_the_recount(
-    project: Project, world: World
+@recounted(BY_MEMBERSHIP)
+def test_buyers_by_membership_equal_the_recount(
+    kpi: str, by: str, answers: Answers, world: World
 ) -> None:
-    spans = _year(world)[-3:]
-    first = {
-        a: f"{world.facts.local_day(rows[0]['ordered_at']):%Y-%m}"
-        for a, rows in world.orders.items()
-    }
-    parts = _by_account(world, lambda account: first.get(account or "", NONE))
-    _compare(project, parts, ["repeat_purchase_rate"], "first_order_month", spans)
-    found = _ask(
-        project, ["repeat_purchase_rate"], spans[0].start, spans[-1].end, "is_loyalty_member"
-    )
     expected: dict[Any, float | None] = {}
-    for span in spans:
+    for span in _year(world):
         is_member = recount._members(world, last_days(span, 365).start)
         for wanted in (True, False):
             part = World(
                 world.facts,
                 accounts=lambda a, w=wanted, m=is_member: m(a or "") == w,
             )
-            expected[span.start, str(wanted).lower()] = recount.repeat_purchase(part, span)
-    _assert_same(found["repeat_purchase_rate"], expected)
+            expected[span.start, str(wanted).lower()] = FIGURES[kpi](part, span)
+    _assert_same(answers.of(kpi, by), expected)
 
 
+@recounted(BY_MONTHS_SINCE_LOSS)
 def test_lost_customers_by_months_since_loss_equal_the_recount(
-    project: Project, world: World
+    kpi: str, by: str, answers: Answers, world: World
 ) -> None:
-    spans = _year(world)
-    found = _ask(project, ["win_back_rate"], spans[0].start, spans[-1].end, "months_since_loss")
     expected: dict[Any, Any] = {}
-    for span in spans:
+    for span in _year(world):
         former = recount.former_customers(world, span)
         ages = {}
         for account, lost in former.items():
@@ -292,15 +341,14 @@ def test_lost_customers_by_months_since_loss_equal_the_recount(
             ages[account] = months - (span.start.day < lost.day)
         for age in set(ages.values()):
             part = World(world.facts, accounts=lambda a, g=age, ages=ages: ages.get(a) == g)
-            expected[span.start, str(age)] = recount.win_back(part, span)
-    _assert_same(found["win_back_rate"], expected)
+            expected[span.start, str(age)] = FIGURES[kpi](part, span)
+    _assert_same(answers.of(kpi, by), expected)
 
 
-@pytest.mark.parametrize("reason", ["churn_reason", "cancel_reason"])
+@recounted(BY_REASON)
 def test_the_reasons_of_the_lost_add_up_to_the_rate(
-    reason: str, project: Project, world: World, monthly: Found
+    kpi: str, by: str, world: World, monthly: Answers
 ) -> None:
-    spans = world.facts.spans()
     latest: dict[str, Any] = {}
     for row in sorted(
         world.segments, key=lambda r: (r["start_date"], r["end_date"] or date.max, r["id"])
@@ -309,25 +357,23 @@ def test_the_reasons_of_the_lost_add_up_to_the_rate(
     accounts = world.facts.live.by_id("accounts")
 
     def reason_of(account: str) -> str:
-        if reason == "churn_reason":
+        if by == "churn_reason":
             return accounts.get(account, {}).get("churn_reason") or NONE
         return latest.get(account) or NONE
 
-    found = _ask(project, ["customer_churn_rate"], spans[0].start, spans[-1].end, reason)
     expected: dict[Any, float] = {}
-    sums: dict[date, float] = {}
-    for span in spans:
+    sums: dict[Any, float] = {}
+    for span in world.facts.spans():
         opening, closing = world.on(span.start - ONE_DAY), world.on(span.end - ONE_DAY)
         for account in opening - closing:
             key = span.start, reason_of(account)
             expected[key] = expected.get(key, 0) + 1 / len(opening)
-    _assert_same(found["customer_churn_rate"], expected)
-    for (start, _), value in found["customer_churn_rate"].items():
-        sums[start] = sums.get(start, 0) + value
-    _assert_same(
-        sums,
-        {start: value for start, value in monthly["customer_churn_rate"].items() if start in sums},
-    )
+    found = known(monthly.of(kpi, by))
+    _assert_same(found, expected)
+    for (start, _), value in found.items():
+        sums[(start,)] = sums.get((start,), 0) + value
+    whole = monthly.of(kpi)
+    _assert_same(sums, {key: value for key, value in whole.items() if key in sums})
 
 
 def test_reasons_within_segments_share_the_customers_of_the_segment(
@@ -354,125 +400,82 @@ def test_reasons_within_segments_share_the_customers_of_the_segment(
 # --- answers -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("kpi", "dimensions", "key_of"),
-    [
-        ("net_promoter_score", ("channel",), lambda facts, row: (row.get("channel") or NONE,)),
-        ("nps_by_product", ("product_id",), lambda facts, row: (row.get("product_id") or NONE,)),
-        (
-            "nps_by_product.by_family",
-            ("family",),
-            lambda facts, row: (family_of(facts, row.get("product_id")),),
-        ),
-        (
-            "nps_by_product",
-            ("product_id", "segment"),
-            lambda facts, row: (
-                row.get("product_id") or NONE,
-                account_value(facts, row.get("account_id"), "segment"),
-            ),
-        ),
-    ],
-)
+@recounted(BY_ANSWER)
 def test_one_answer_per_contact_counts_in_each_group(
-    kpi: str, dimensions: tuple[str, ...], key_of: Any, project: Project, world: World
+    kpi: str, by: str, answers: Answers, world: World
 ) -> None:
-    spans = world.facts.spans("quarter")
-    asked = [name for name in dimensions if name not in ("product_id", "family")]
-    table = project.query(
-        [kpi],
-        start=spans[0].start,
-        end=spans[-1].end,
-        grain="quarter",
-        by=asked or ([dimensions[0]] if dimensions[0] == "channel" else []),
-    )
-    found = {
-        (row["period_start"], *(dict(row["segment"])[name] for name in dimensions)): row["value"]
-        for row in table.to_pylist()
-    }
-    keys = {key_of(world.facts, row) for row in world.facts.live.rows("survey_responses")}
+    names = [name.strip() for name in by.split(",")]
+
+    def key_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+        values = {
+            "channel": row.get("channel") or NONE,
+            "product_id": row.get("product_id") or NONE,
+            "family": family_of(world.facts, row.get("product_id")),
+            "segment": account_value(world.facts, row.get("account_id"), "segment"),
+        }
+        return tuple(values[name] for name in names)
+
+    figure = FIGURES.get(kpi, recount.nps)
     expected: dict[Any, float | None] = {}
-    for key in keys:
-        part = replace(world, answers_where=lambda row, key=key: key_of(world.facts, row) == key)
-        for span in spans:
-            expected[span.start, *key] = recount.nps(part, span)
-    _assert_same(found, expected, (kpi, dimensions))
+    for key in {key_of(row) for row in world.facts.live.rows("survey_responses")}:
+        part = replace(world, answers_where=lambda row, key=key: key_of(row) == key)
+        for span in _year(world):
+            expected[span.start, *key] = figure(part, span)
+    _assert_same(answers.of(kpi, by), expected, (kpi, by))
 
 
 # --- cohorts -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("variant", ["", "revenue", "weekly"])
+@pytest.fixture(scope="module")
+def cohorts(project: Project, crm: SampleCrm) -> Answers:
+    start, end = crm.start, date(2025, 11, 1)
+    return Answers(project, start, end, OF_COHORTS, as_of=str(SEEN_ON))
+
+
+@recounted(OF_COHORTS)
 def test_cohorts_equal_the_recount_up_to_the_last_complete_cell(
-    variant: str, project: Project, world: World
+    kpi: str, by: str, cohorts: Answers, world: World, parts: Parts
 ) -> None:
-    as_of = date(2025, 11, 15)
-    if variant == "weekly":
-        spans = [
-            Span(date(2024, 9, 2) + 7 * ONE_DAY * n, date(2024, 9, 9) + 7 * ONE_DAY * n)
-            for n in range(60)
-        ]
-    else:
-        spans = [span for span in world.facts.spans() if span.end <= as_of]
-    name = f"cohort_retention.{variant}".rstrip(".")
-    table = project.query(
-        [name],
-        start=spans[0].start,
-        end=spans[-1].end,
-        as_of="2025-11-15",
-        grain="week" if variant == "weekly" else "month",
-    )
-    found = {
-        (row["period_start"], dict(row["segment"])["k"]): row["value"]
-        for row in table.to_pylist()
-        if row["segment"]
-    }
-    expected: dict[Any, float | None] = {}
-    for span in spans:
-        if variant == "revenue":
-            cells = recount.cohort_revenue(world, span, as_of)
-        else:
-            cells = recount.cohort_cells(world, span, as_of, weekly=variant == "weekly")
-        expected |= {(span.start, k): value for k, value in cells.items()}
-    _assert_same(found, expected, name)
-
-
-def test_cohorts_of_a_segment_equal_the_recount(project: Project, world: World) -> None:
-    as_of = date(2026, 1, 1)
-    spans = world.facts.spans("quarter")
-    table = project.query(
-        ["cohort_retention"],
-        start=spans[0].start,
-        end=spans[-1].end,
-        grain="quarter",
-        by=["segment"],
-        as_of="2026-01-01",
-    )
-    found = {
-        (row["period_start"], dict(row["segment"])["segment"], dict(row["segment"])["k"]): row[
-            "value"
-        ]
-        for row in table.to_pylist()
-        if "segment" in dict(row["segment"])
-    }
-    parts = _by_account(world, lambda account: account_value(world.facts, account, "segment"))
+    cells = recount.cohort_revenue if kpi.endswith("revenue") else recount.cohort_cells
+    dimension = by.removeprefix("k").strip(", ")
     expected = {
-        (span.start, name, k): value
-        for name, part in parts.items()
-        for span in spans
-        for k, value in recount.cohort_cells(part, span, as_of).items()
+        (span.start, k, *filter(None, [name])): value
+        for name, part in (parts(dimension) if dimension else {"": world}).items()
+        for span in world.facts.spans()
+        if span.end <= SEEN_ON
+        for k, value in cells(part, span, SEEN_ON).items()
     }
-    _assert_same(found, expected)
+    _assert_same(cohorts.of(kpi, by), expected, (kpi, by))
+
+
+@recounted(OF_WEEKS)
+def test_cohorts_of_weeks_equal_the_recount(
+    kpi: str, by: str, project: Project, world: World, parts: Parts
+) -> None:
+    monday = date(2024, 9, 2)
+    spans = [Span(monday + 7 * ONE_DAY * n, monday + 7 * ONE_DAY * (n + 1)) for n in range(60)]
+    asked = Answers(project, monday, spans[-1].end, OF_WEEKS, grain="week", as_of=str(SEEN_ON))
+    dimension = by.removeprefix("k").strip(", ")
+    expected = {
+        (span.start, k, *filter(None, [name])): value
+        for name, part in (parts(dimension) if dimension else {"": world}).items()
+        for span in spans
+        for k, value in recount.cohort_cells(part, span, SEEN_ON, weekly=True).items()
+    }
+    _assert_same(asked.of(kpi, by), expected, (kpi, by))
 
 
 # --- identities (Q5) -----------------------------------------------------------------------------
 
 
-def test_the_identities_of_retention_hold_in_every_month(monthly: Found) -> None:
-    for start, kept in monthly["customer_retention_rate"].items():
-        gross = monthly["gross_revenue_retention"][start]
-        if kept is None or gross is None:
+def test_the_identities_of_retention_hold_in_every_month(monthly: Answers) -> None:
+    for month, kept in monthly.of("customer_retention_rate").items():
+        gross = monthly.of("gross_revenue_retention")[month]
+        net = monthly.of("net_revenue_retention")[month]
+        lost = monthly.of("customer_churn_rate")[month]
+        if kept is None or gross is None or net is None or lost is None:
             continue
-        assert kept + monthly["customer_churn_rate"][start] == pytest.approx(1)
+        assert kept + lost == pytest.approx(1)
         assert gross <= 1
-        assert monthly["net_revenue_retention"][start] >= gross
+        assert net >= gross

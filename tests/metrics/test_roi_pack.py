@@ -14,6 +14,8 @@ from crmetrics.testing import PackContract
 from crmetrics.testing.data import SampleCrm
 from crmetrics.testing.data.facts import NONE, Span
 from crmetrics.testing.projects import load_tables, write_project
+from metrics.comparing import name_of
+from metrics.recounts import Answers, dimensions, known, recounted, together
 from metrics.roi_recount import CRM, LONG_AGO, Recount, profitable
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -45,6 +47,32 @@ FIGURES: Mapping[str, Callable[[Recount, Span], float | None]] = {
     ),
 }
 """What each KPI and variant is per month, for the days the data cover."""
+
+
+OF_COSTS = {"": list(FIGURES)}
+BY_CHANNEL = {"channel": ["customer_acquisition_cost.media_only"]}
+BY_SEGMENT = {
+    "segment": [
+        "customer_acquisition_cost.media_only",
+        "ltv_to_cac_ratio",
+        "ltv_to_cac_ratio.revenue_based",
+        "ltv_to_cac_ratio.payback_months",
+    ]
+}
+RETURNS = {"category": ["crm_roi", "crm_roi.period", "crm_roi.revenue_over_cost"]}
+BY_CATEGORY = {
+    "category": [
+        "expense_to_revenue_ratio",
+        "expense_to_revenue_ratio.all_in",
+        "expense_to_revenue_ratio.by_category",
+    ]
+}
+SAVINGS = {"category": ["cost_savings", "cost_savings.with_efficiency"]}
+PROFITABLE = {
+    by: ["customer_profitability", "customer_profitability.with_acquisition"]
+    for by in ("segment", "is_loyalty_member")
+}
+RESULTS = {by: ["customer_profitability.amount"] for by in ("account_id", "account_id, segment")}
 
 
 class TestRoiPack(PackContract):
@@ -85,7 +113,7 @@ def _rows(project: Project, kpis: Sequence[str], crm: SampleCrm, **asked: Any) -
     table = project.query(list(kpis), start=crm.start, end=crm.end, grain="month", **asked)
     rows: list[dict[str, Any]] = table.to_pylist()
     for row in rows:
-        row["name"] = f"{row['kpi']}.{row['variant']}".rstrip(".")
+        row["name"] = name_of(row)
         row["segment"] = dict(row["segment"])
         row["coverage"] = dict(row["coverage"])
     return rows
@@ -94,6 +122,12 @@ def _rows(project: Project, kpis: Sequence[str], crm: SampleCrm, **asked: Any) -
 @pytest.fixture(scope="module")
 def monthly(project: Project, crm: SampleCrm) -> list[Any]:
     return _rows(project, list(FIGURES), crm)
+
+
+@pytest.fixture(scope="module")
+def answers(project: Project, crm: SampleCrm) -> Answers:
+    tables = (OF_COSTS, BY_CHANNEL, BY_SEGMENT, RETURNS, BY_CATEGORY, SAVINGS, PROFITABLE, RESULTS)
+    return Answers(project, crm.start, crm.end, together(*tables))
 
 
 def _same(found: Mapping[Any, Any], expected: Mapping[Any, Any]) -> None:
@@ -117,9 +151,9 @@ def _covered(crm: SampleCrm, kpi: str) -> date:
     return crm.start
 
 
-@pytest.mark.parametrize("kpi", FIGURES)
+@recounted(OF_COSTS)
 def test_a_kpi_equals_the_recount_of_the_sample_in_every_month(
-    kpi: str, monthly: list[Any], recount: Recount, crm: SampleCrm
+    kpi: str, by: str, monthly: list[Any], recount: Recount, crm: SampleCrm
 ) -> None:
     rows = [row for row in monthly if row["name"] == kpi]
     found = {row["period_start"]: row["value"] for row in rows}
@@ -133,21 +167,10 @@ def test_a_kpi_equals_the_recount_of_the_sample_in_every_month(
     assert uncovered <= {"missing_dataset"}
 
 
-def _grouped(rows: Sequence[Any], kpi: str, by: str) -> dict[tuple[date, str], float | None]:
-    found = {
-        (row["period_start"], row["segment"][by]): row["value"]
-        for row in rows
-        if row["name"] == kpi and by in row["segment"]
-    }
-    assert found, kpi
-    return found
-
-
+@recounted(BY_CHANNEL)
 def test_spend_per_new_customer_by_channel_equals_the_recount(
-    project: Project, crm: SampleCrm, recount: Recount
+    kpi: str, by: str, answers: Answers, recount: Recount
 ) -> None:
-    kpi = "customer_acquisition_cost.media_only"
-    found = _grouped(_rows(project, [kpi], crm, by=["channel"]), kpi, "channel")
     expected: dict[tuple[date, str], float | None] = {}
     for span in recount.spans():
         new = [recount.channels.get(account, NONE) for account in recount.newcomers(span)]
@@ -156,88 +179,92 @@ def test_spend_per_new_customer_by_channel_equals_the_recount(
             usd = recount.cost(span, lambda c, at=channel: c.is_media and c.channel == at)
             count = new.count(channel)
             expected[span.start, channel] = float(usd) / count if count else None
-    _same(found, expected)
+    _same(answers.of(kpi, by), expected)
     assert len({channel for _, channel in expected}) > 3
 
 
+PARTS: Mapping[str, Callable[[Recount, Span, str], float | None]] = {
+    "ltv_to_cac_ratio": Recount.ltv_to_cac,
+    "ltv_to_cac_ratio.revenue_based": Recount.revenue_ltv_to_cac,
+    "ltv_to_cac_ratio.payback_months": Recount.payback_months,
+}
+
+
+@recounted(BY_SEGMENT)
 def test_by_segment_each_part_is_set_against_all_spend_and_all_acquisition_cost(
-    project: Project, crm: SampleCrm, recount: Recount
+    kpi: str, by: str, answers: Answers, recount: Recount
 ) -> None:
-    ratios = ("ltv_to_cac_ratio", "ltv_to_cac_ratio.revenue_based")
-    media = "customer_acquisition_cost.media_only"
-    rows = _rows(project, [*ratios, media], crm, by=["segment"])
-    for kpi, compute in zip(ratios, (Recount.ltv_to_cac, Recount.revenue_ltv_to_cac), strict=True):
-        found = _grouped(rows, kpi, "segment")
-        _same(
-            found,
-            {
-                (span.start, segment): compute(recount, span, segment)
-                for span in recount.spans()
-                for segment in SEGMENTS
-                if (span.start, segment) in found
-            },
-        )
-        assert {segment for _, segment in found} >= set(SEGMENTS[:3])
+    found = answers.of(kpi, by)
     expected: dict[tuple[date, str], float | None] = {}
     for span in recount.spans():
+        if kpi in PARTS:
+            expected |= {(span.start, each): PARTS[kpi](recount, span, each) for each in SEGMENTS}
+            continue
         spend = float(recount.cost(span, lambda cost: cost.is_media))
         new = [recount.segment(account) for account in recount.newcomers(span)]
         expected |= {(span.start, each): spend / new.count(each) for each in set(new)}
-    _same(_grouped(rows, media, "segment"), expected)
+    _same(known(found), known(expected))
+    assert {segment for _, segment in known(found)} >= set(SEGMENTS[:3])
 
 
-def test_crm_roi_by_category_sets_benefits_and_costs_of_a_category_against_each_other(
-    project: Project, crm: SampleCrm, recount: Recount
+@recounted(RETURNS)
+def test_returns_by_category_set_benefits_and_costs_of_a_category_against_each_other(
+    kpi: str, by: str, answers: Answers, project: Project, crm: SampleCrm, recount: Recount
 ) -> None:
-    rows = [
-        row
-        for row in _rows(project, ["crm_roi.period"], crm, by=["category"])
-        if row["period_end"] > _covered(crm, "crm_roi")
-    ]
-    numerators = {(r["period_start"], r["segment"]["category"]): r["numerator"] for r in rows}
+    """A category has benefits, or it has costs: what its formula leaves is one of them."""
+    rows = [row for row in _rows(project, [kpi], crm, by=[by]) if by in row["segment"]]
+    rows = [row for row in rows if row["period_end"] > _covered(crm, kpi)]
     expected: dict[tuple[date, str], float] = {}
     for span in recount.spans():
-        if span.end <= _covered(crm, "crm_roi"):
+        if span.end <= _covered(crm, kpi):
             continue
-        for row in recount.live.rows("benefits"):
-            if row["benefit_date"] in span:
-                kind = row["category"]
-                expected[span.start, kind] = float(recount.benefits(span, (kind,)))
-        for cost in recount.costs:
-            if cost.day in span and cost.category in CRM:
-                usd = recount.cost(span, lambda c, at=cost.category: c.category == at)
-                expected[span.start, cost.category] = -float(usd)
+        days = span if kpi.endswith("period") else Span(LONG_AGO, span.end)
+        for kind in {row["category"] for row in recount.live.rows("benefits")}:
+            expected[span.start, kind] = float(recount.benefits(days, (kind,)))
+        for kind in CRM:
+            usd = recount.cost(days, lambda c, at=kind: c.category == at)
+            expected[span.start, kind] = 0.0 if kpi.endswith("over_cost") else -float(usd)
+    numerators = {(r["period_start"], r["segment"][by]): r["numerator"] for r in rows}
     assert {key: value for key, value in numerators.items() if value} == pytest.approx(
         {key: value for key, value in expected.items() if value}
     )
+    nothing_back = 0 if kpi.endswith("over_cost") else -1
     for row in rows:
-        assert row["value"] == (-1 if row["segment"]["category"] in CRM else None)
+        assert row["value"] == (nothing_back if row["segment"][by] in CRM else None)
 
 
+@recounted(BY_CATEGORY)
 def test_costs_by_category_are_set_against_all_revenue(
-    project: Project, crm: SampleCrm, recount: Recount
+    kpi: str, by: str, answers: Answers, recount: Recount
 ) -> None:
-    rows = _rows(project, ["expense_to_revenue_ratio"], crm, by=["category"])
-    always = _rows(project, ["expense_to_revenue_ratio.by_category"], crm)
+    categories = {"sales", "marketing", "service"}
+    if kpi.endswith("all_in"):
+        categories |= {cost.category for cost in recount.costs}
     expected = {
         (span.start, category): recount.expense_ratio(span, category)
         for span in recount.spans()
-        for category in ("sales", "marketing", "service")
+        for category in categories
     }
-    _same(_grouped(rows, "expense_to_revenue_ratio", "category"), expected)
-    _same(_grouped(always, "expense_to_revenue_ratio.by_category", "category"), expected)
+    found = {key: value or None for key, value in answers.of(kpi, by).items()}
+    _same(known(found), known({key: value or None for key, value in expected.items()}))
 
 
-def test_savings_by_category_and_their_doubts_equal_the_recount(
-    project: Project, crm: SampleCrm, recount: Recount, monthly: list[Any]
+@recounted(SAVINGS)
+def test_savings_by_category_equal_the_recount(
+    kpi: str, by: str, answers: Answers, recount: Recount
 ) -> None:
-    kpi = "cost_savings.with_efficiency"
-    found = _grouped(_rows(project, [kpi], crm, by=["category"]), kpi, "category")
-    for (start, category), value in found.items():
-        span = next(span for span in recount.spans() if span.start == start)
-        expected = float(recount.benefits(span, (category,)))
-        # A group whose rows were all left out has no value of its own.
-        assert (value or 0) == pytest.approx(expected)
+    wanted = ["cost_saving", *(["efficiency_gain"] if kpi.endswith("efficiency") else [])]
+    expected = {
+        (span.start, category): float(recount.benefits(span, (category,)))
+        for span in recount.spans()
+        for category in wanted
+    }
+    # A group whose rows were all left out has no value of its own.
+    found = {key: value for key, value in answers.of(kpi, by).items() if value}
+    assert found == pytest.approx({key: value for key, value in expected.items() if value})
+
+
+def test_doubts_about_savings_equal_the_recount(monthly: list[Any], recount: Recount) -> None:
     counted = [row for row in monthly if row["name"] == "cost_savings"]
     for row in counted:
         span = Span(row["period_start"], row["period_end"])
@@ -246,33 +273,33 @@ def test_savings_by_category_and_their_doubts_equal_the_recount(
     assert sum(row["coverage"].get("missing_baseline", 0) for row in counted) > 0
 
 
-@pytest.mark.parametrize("by", ["segment", "is_loyalty_member"])
+@recounted(PROFITABLE)
 def test_profitable_customers_by_group_equal_the_recount(
-    by: str, project: Project, crm: SampleCrm, recount: Recount
+    kpi: str, by: str, answers: Answers, recount: Recount
 ) -> None:
-    rows = _rows(project, ["customer_profitability"], crm, by=[by])
+    results = recount.acquired_results if kpi.endswith("acquisition") else recount.results
     expected: dict[tuple[date, str], float | None] = {}
     for span in recount.spans():
         groups: dict[str, dict[str, float]] = {}
-        for account, result in recount.results(span).items():
+        for account, result in results(span).items():
             of = recount.segment(account) if by == "segment" else recount.is_loyal(account, span)
             groups.setdefault(of, {})[account] = result
         expected |= {(span.start, of): profitable(some) for of, some in groups.items()}
-    _same(_grouped(rows, "customer_profitability", by), expected)
+    _same(answers.of(kpi, by), expected)
 
 
+@recounted(RESULTS)
 def test_the_result_of_every_account_equals_the_recount(
-    project: Project, crm: SampleCrm, recount: Recount
+    kpi: str, by: str, answers: Answers, recount: Recount
 ) -> None:
-    kpi = "customer_profitability.amount"
-    found = _grouped(_rows(project, [kpi], crm), kpi, "account_id")
+    named = {"segment": recount.segment}
     expected = {
-        (span.start, account): result
+        (span.start, account, *(named[name](account) for name in dimensions(by)[1:])): result
         for span in recount.spans()
         for account, result in recount.results(span).items()
     }
     assert any(result < 0 for result in expected.values())
-    _same(found, expected)
+    _same(answers.of(kpi, by), expected)
 
 
 def test_uncosted_revenue_stands_beside_the_share(monthly: list[Any], recount: Recount) -> None:

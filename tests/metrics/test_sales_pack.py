@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,14 @@ from crmetrics.testing.data import SampleCrm
 from crmetrics.testing.data.truth import BY_GROUP, FIGURES
 from crmetrics.testing.projects import load_tables, write_project
 from metrics.comparing import assert_same, by_kpi
+from metrics.recounts import Answers, recounted, together
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KPIS = [name for name in FIGURES if name != "lost_count"]
+IN_TOTAL = {"": KPIS}
+BY_TEAM_AND_SEGMENT = {
+    group: [name for name in BY_GROUP if name != "lost_count"] for group in ("team", "segment")
+}
 
 
 class TestSalesPack(PackContract):
@@ -48,32 +52,23 @@ def project(crm: SampleCrm, zone: str, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def monthly(project: Project, crm: SampleCrm) -> Mapping[str, Mapping[date, Any]]:
-    table = project.query(KPIS, start=crm.start, end=crm.end, grain="month")
-    return by_kpi(table.to_pylist(), lambda row: row["period_start"])
+def answers(project: Project, crm: SampleCrm) -> Answers:
+    return Answers(project, crm.start, crm.end, together(IN_TOTAL, BY_TEAM_AND_SEGMENT))
 
 
-@pytest.mark.parametrize("kpi", KPIS)
+@recounted(IN_TOTAL)
 def test_a_kpi_equals_the_recount_of_the_sample_in_every_month(
-    kpi: str, monthly: Mapping[str, Mapping[date, Any]], crm: SampleCrm, zone: str
+    kpi: str, by: str, answers: Answers, crm: SampleCrm, zone: str
 ) -> None:
-    expected = crm.truth_in(zone).figure(kpi)
-    assert any(value is not None for value in expected.values()), "the recount says nothing"
-    assert_same(monthly[kpi], expected)
+    expected = {(start,): value for start, value in crm.truth_in(zone).figure(kpi).items()}
+    assert_same(answers.of(kpi, by), expected)
 
 
-@pytest.mark.parametrize("group", ["team", "segment"])
+@recounted(BY_TEAM_AND_SEGMENT)
 def test_groups_equal_the_recount_row_by_row(
-    group: Any, project: Project, crm: SampleCrm, zone: str
+    kpi: str, by: Any, answers: Answers, crm: SampleCrm, zone: str
 ) -> None:
-    truth = crm.truth_in(zone)
-    names = [name for name in BY_GROUP if name != "lost_count"]
-    table = project.query(names, start=crm.start, end=crm.end, grain="month", by=[group])
-    found = by_kpi(
-        table.to_pylist(), lambda row: (row["period_start"], dict(row["segment"])[group])
-    )
-    for name in names:
-        assert_same(found[name], truth.groups(name, group), name)
+    assert_same(answers.of(kpi, by), crm.truth_in(zone).groups(kpi, by), (kpi, by))
 
 
 @pytest.mark.parametrize("variant", ["", "mean", "p90", "won_only"])
@@ -224,46 +219,6 @@ def test_won_amounts_of_other_days_and_rates(
     assert_same(found, expected, name)
 
 
-def test_velocity_with_the_deals_worked(project: Project, crm: SampleCrm, by_hand: Any) -> None:
-    from datetime import timedelta
-
-    worked = _monthly_values(project, crm, "sales_velocity.opportunities_worked")
-    parts = {
-        name: _monthly_values(project, crm, f"sales_velocity.{name}")
-        for name in ("average_deal_size", "win_rate", "cycle_days")
-    }
-    checked = 0
-    for row in project.query(
-        ["sales_velocity.opportunities_worked"], start=crm.start, end=crm.end, grain="month"
-    ).to_pylist():
-        month, end = row["period_start"], row["period_end"]
-        factors = [part[month] for part in parts.values()]
-        if any(factor is None for factor in factors):
-            continue
-        first = end - timedelta(days=90)
-        ((count,),) = by_hand(
-            f"select count(*) from deals where created_day >= date '{first}'"
-            f" and created_day < date '{end}'"
-        )
-        size, rate, days = (float(factor or 0) for factor in factors)
-        assert worked[month] == pytest.approx(count * size * rate / days, rel=1e-9)
-        checked += 1
-    assert checked > 24
-
-
-def test_growth_in_constant_currency_is_that_of_its_base(project: Project, crm: SampleCrm) -> None:
-    base = _monthly_values(project, crm, "won_amount.constant_currency")
-    growth = _monthly_values(project, crm, "sales_growth_rate.constant_currency")
-    months = sorted(base)
-    compared = 0
-    for before, month in itertools.pairwise(months):
-        if base[before]:
-            expected = (base[month] - base[before]) / base[before]  # type: ignore[operator]
-            assert growth[month] == pytest.approx(expected)
-            compared += 1
-    assert compared > 30
-
-
 def test_pace_of_a_complete_quarter_is_its_attainment(project: Project) -> None:
     names = ["quota_attainment", "quota_attainment.pace"]
     attainment, pace = project.query(names, period="2025-Q2").to_pylist()
@@ -271,17 +226,3 @@ def test_pace_of_a_complete_quarter_is_its_attainment(project: Project) -> None:
     running = project.query(names, period="2025-Q2", as_of="2025-05-01").to_pylist()
     # 30 of the 91 days of the quarter are over on the first of May.
     assert running[1]["value"] == pytest.approx(running[0]["value"] / (30 / 91))
-
-
-def test_weighted_coverage_weighs_the_open_deals(
-    project: Project, crm: SampleCrm, by_hand: Any
-) -> None:
-    as_of = crm.exported_at
-    (row,) = project.query(["pipeline_coverage"], period="2026-Q1", as_of=as_of).to_pylist()
-    (weighted,) = project.query(
-        ["pipeline_coverage.weighted"], period="2026-Q1", as_of=as_of
-    ).to_pylist()
-    if row["value"] is None:
-        pytest.skip("the sample has no target for the quarter after its end")
-    assert weighted["denominator"] == pytest.approx(row["denominator"])
-    assert 0 < weighted["numerator"] < row["numerator"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,9 +12,10 @@ from crmetrics.engine import Project
 from crmetrics.plugin import MetricPack
 from crmetrics.testing import PackContract
 from crmetrics.testing.data import SampleCrm
-from crmetrics.testing.data.facts import NONE, mean
+from crmetrics.testing.data.facts import NONE, Span, mean
 from crmetrics.testing.projects import load_tables, write_project
 from metrics.comparing import assert_same
+from metrics.recounts import Answers, known, recounted
 from metrics.service_recount import BY_ITEM, SETTINGS, Recount, Value, satisfied, was_escalated
 
 ZONE = "America/New_York"
@@ -25,13 +27,16 @@ BACKLOG = (
     "case_backlog.unassigned",
     "case_backlog.days_of_work",
 )
-ALONE = (
-    "case_volume.contact_rate",
-    "cost_per_case",
-    "cost_per_case.per_contact",
-    "survey_response_rate.coverage",
-)
+COSTS = ("cost_per_case", "cost_per_case.per_contact")
 GROUPED = (*BY_ITEM, *SURVEYS, *BACKLOG, "escalation_rate.escalated_csat")
+EACH = ("", "team", "category")
+OF_CUSTOMERS = {
+    "": ["case_volume.contact_rate", "survey_response_rate.coverage"],
+    "segment": ["case_volume.contact_rate", "survey_response_rate.coverage"],
+    "country": ["survey_response_rate.coverage"],
+    "category": ["case_volume.contact_rate"],
+}
+SHARES = {by: ["case_volume.top_categories"] for by in ("category", "category, segment")}
 
 Key = tuple[date, str]
 
@@ -67,8 +72,7 @@ def answers(project: Project, crm: SampleCrm) -> list[dict[str, Any]]:
     asked: dict[str, Any] = {"start": crm.start, "end": crm.end, "grain": "month"}
     by = [["team"], ["category"]]
     rows = project.query(GROUPED, **asked, by=by, totals=True).to_pylist()
-    rows += project.query(ALONE, **asked).to_pylist()
-    rows += project.query(["case_volume.top_categories"], **asked).to_pylist()
+    rows += project.query(COSTS, **asked).to_pylist()
     for row in rows:
         row["segment"] = dict(row["segment"])
         row["name"] = ".".join(filter(None, (row["kpi"], row["variant"])))
@@ -91,35 +95,31 @@ def _groups(answers: list[dict[str, Any]], name: str, by: str) -> dict[Key, Valu
     }
 
 
-@pytest.mark.parametrize("name", BY_ITEM)
+def _found(answers: list[dict[str, Any]], name: str, by: str) -> Mapping[Any, Value]:
+    return _groups(answers, name, by) if by else _totals(answers, name)
+
+
+@recounted(dict.fromkeys(EACH, BY_ITEM))
 def test_a_kpi_equals_the_recount_in_every_month(
-    name: str, answers: list[dict[str, Any]], recount: Recount
+    kpi: str, by: str, answers: list[dict[str, Any]], recount: Recount
 ) -> None:
-    source, figure = BY_ITEM[name]
-    months = recount.within(source(recount))
-    expected = {month: figure([item.value for item in items]) for month, items in months.items()}
-    assert_same(_totals(answers, name), expected)
-
-
-@pytest.mark.parametrize("by", ["team", "category"])
-@pytest.mark.parametrize("name", BY_ITEM)
-def test_groups_equal_the_recount_row_by_row(
-    name: str, by: str, answers: list[dict[str, Any]], recount: Recount
-) -> None:
-    source, figure = BY_ITEM[name]
-    parts: dict[Key, list[Any]] = {}
+    source, figure = BY_ITEM[kpi]
+    parts: dict[Any, list[Any]] = {}
     for month, items in recount.within(source(recount)).items():
+        if not by:
+            parts[month] = [item.value for item in items]
+            continue
         for item in items:
             parts.setdefault((month, item.groups[by]), []).append(item.value)
-    assert_same(_groups(answers, name, by), {key: figure(values) for key, values in parts.items()})
+    expected = {key: figure(values) for key, values in parts.items()}
+    assert_same(_found(answers, kpi, by), expected)
 
 
-@pytest.mark.parametrize("by", ["", "team", "category"])
-@pytest.mark.parametrize("name", SURVEYS)
+@recounted(dict.fromkeys(EACH, SURVEYS))
 def test_satisfaction_equals_the_recount_of_the_latest_answers(
-    name: str, by: str, answers: list[dict[str, Any]], recount: Recount
+    kpi: str, by: str, answers: list[dict[str, Any]], recount: Recount
 ) -> None:
-    kind = "review" if name.endswith("reviews") else "csat"
+    kind = "review" if kpi.endswith("reviews") else "csat"
     names = {recount.user_groups(row).get(by, "") for row in recount.answers(kind)}
     found: dict[Key, Value] = {}
     for span in recount.spans():
@@ -127,16 +127,16 @@ def test_satisfaction_equals_the_recount_of_the_latest_answers(
             wanted = (by, group) if by else None
             positions = recount.latest_answers(kind, span, wanted, lambda _: True)
             if positions or not by:
-                found[span.start, group] = SURVEYS[name](positions)
+                found[span.start, group] = SURVEYS[kpi](positions)
     if by:
-        assert_same(_groups(answers, name, by), found)
+        assert_same(_groups(answers, kpi, by), found)
     else:
-        assert_same(_totals(answers, name), {month: value for (month, _), value in found.items()})
+        assert_same(_totals(answers, kpi), {month: value for (month, _), value in found.items()})
 
 
-@pytest.mark.parametrize("by", ["", "team", "category"])
+@recounted({by: ["escalation_rate.escalated_csat"] for by in EACH})
 def test_satisfaction_after_an_escalation_equals_the_recount(
-    by: str, answers: list[dict[str, Any]], recount: Recount
+    kpi: str, by: str, answers: list[dict[str, Any]], recount: Recount
 ) -> None:
     cases = recount.cases
     names = {recount.user_groups(row).get(by, "") for row in recount.answers("csat")}
@@ -160,17 +160,15 @@ def test_satisfaction_after_an_escalation_equals_the_recount(
                 escalated, others = map(satisfied, sides)
                 is_known = escalated is not None and others is not None
                 found[span.start, group] = escalated - others if is_known else None  # type: ignore[operator]
-    name = "escalation_rate.escalated_csat"
     if by:
-        assert_same(_groups(answers, name, by), found)
+        assert_same(_groups(answers, kpi, by), found)
     else:
-        assert_same(_totals(answers, name), {month: value for (month, _), value in found.items()})
+        assert_same(_totals(answers, kpi), {month: value for (month, _), value in found.items()})
 
 
-@pytest.mark.parametrize("by", ["", "team", "category"])
-@pytest.mark.parametrize("name", BACKLOG)
+@recounted(dict.fromkeys(EACH, BACKLOG))
 def test_the_backlog_equals_the_recount(
-    name: str, by: str, answers: list[dict[str, Any]], recount: Recount
+    kpi: str, by: str, answers: list[dict[str, Any]], recount: Recount
 ) -> None:
     found: dict[Key, Value] = {}
     for span in recount.spans():
@@ -183,7 +181,7 @@ def test_the_backlog_equals_the_recount(
             if recount.local_day(case["closed_at"]) in span:
                 group = recount.case_groups(case).get(by, "")
                 closed[group] = closed.get(group, 0) + 1
-        if name.endswith("days_of_work"):
+        if kpi.endswith("days_of_work"):
             days = (span.end - span.start).days
             for group in {*parts, *closed}:
                 size, rate = len(parts.get(group, [])), closed.get(group, 0) / days
@@ -196,50 +194,90 @@ def test_the_backlog_equals_the_recount(
                 "case_backlog.oldest_age": max(ages, default=None),
                 "case_backlog.unassigned": sum(1 for case in cases if not case.get("owner_id")),
             }
-            if not by or values[name]:
-                found[span.start, group] = values[name]
+            if not by or values[kpi]:
+                found[span.start, group] = values[kpi]
     if by:
-        assert_same(_groups(answers, name, by), found)
+        assert_same(_groups(answers, kpi, by), found)
     else:
-        assert_same(_totals(answers, name), {month: value for (month, _), value in found.items()})
+        assert_same(_totals(answers, kpi), {month: value for (month, _), value in found.items()})
 
 
+def _segment(recount: Recount, account: str | None, column: str = "segment") -> str:
+    return recount.live.by_id("accounts").get(account or "", {}).get(column) or NONE
+
+
+@recounted(SHARES)
 def test_shares_of_categories_equal_the_recount(
-    answers: list[dict[str, Any]], recount: Recount
+    kpi: str, by: str, project: Project, crm: SampleCrm, recount: Recount
 ) -> None:
-    expected: dict[Key, Value] = {}
-    for month, items in recount.within(recount.opened()).items():
-        groups = [item.groups["category"] for item in items]
-        for group in set(groups):
-            expected[month, group] = groups.count(group) / len(groups)
-    assert_same(_groups(answers, "case_volume.top_categories", "category"), expected)
+    cases: dict[Any, list[str]] = {}
+    for case in recount.cases.values():
+        if not case.get("is_created_by_agent"):
+            month = recount.local_day(case["created_at"]).replace(day=1)
+            segment = _segment(recount, case.get("account_id")) if "segment" in by else ""
+            cases.setdefault((month, segment), []).append(case.get("category") or NONE)
+    expected = {
+        (month, category, *filter(None, [segment])): categories.count(category) / len(categories)
+        for (month, segment), categories in cases.items()
+        for category in categories
+        if crm.start <= month < crm.end
+    }
+    assert_same(Answers(project, crm.start, crm.end, SHARES).of(kpi, by), expected)
 
 
+@pytest.fixture(scope="module")
+def of_customers(project: Project, crm: SampleCrm) -> Answers:
+    return Answers(project, crm.start, crm.end, OF_CUSTOMERS)
+
+
+@recounted(OF_CUSTOMERS)
 def test_cases_per_customer_and_customers_surveyed_equal_the_recount(
-    answers: list[dict[str, Any]], recount: Recount
+    kpi: str, by: str, of_customers: Answers, recount: Recount
 ) -> None:
-    opened = recount.within(recount.opened())
-    rates: dict[date, Value] = {}
+    """By category each part of the cases is out of all customers."""
+    by_account = by not in ("", "category")
+    expected: dict[Any, Value] = {}
     for span in recount.spans():
-        last = span.end - timedelta(days=1)
-        rates[span.start] = len(opened[span.start]) / len(recount.customers(last))
-    assert_same(_totals(answers, "case_volume.contact_rate"), rates)
-    surveyed = {span.start: recount.surveyed(span) for span in recount.spans()}
-    assert_same(_totals(answers, "survey_response_rate.coverage"), surveyed)
+        customers: dict[str, set[str]] = {}
+        for account in recount.customers(span.end - timedelta(days=1)):
+            group = _segment(recount, account, by) if by_account else ""
+            customers.setdefault(group, set()).add(account)
+        if kpi.endswith("coverage"):
+            year = Span(span.end - timedelta(days=365), span.end)
+            answered = {
+                row.get("account_id")
+                for row in recount.live.rows("survey_responses")
+                if row.get("responded_at") and recount.local_day(row["responded_at"]) in year
+            }
+            parts = {name: len(own & answered) for name, own in customers.items()}
+        else:
+            parts = {} if by == "category" else dict.fromkeys(customers, 0)
+            for case in recount.cases.values():
+                is_own = not case.get("is_created_by_agent")
+                if is_own and recount.local_day(case["created_at"]) in span:
+                    account = case.get("account_id")
+                    group = _segment(recount, account, by) if by_account else ""
+                    group = case.get("category") or NONE if by == "category" else group
+                    parts[group] = parts.get(group, 0) + 1
+        for group, count in parts.items():
+            whole = customers.get(group if by_account else "", set())
+            key = (span.start, group) if by else (span.start,)
+            expected[key] = count / len(whole) if whole else None
+    assert_same(known(of_customers.of(kpi, by)), known(expected))
 
 
-def test_costs_equal_the_recount(answers: list[dict[str, Any]], recount: Recount) -> None:
+@recounted({"": COSTS})
+def test_costs_equal_the_recount(
+    kpi: str, by: str, answers: list[dict[str, Any]], recount: Recount
+) -> None:
     contacts = recount.within(recount.handled())
-    per_case: dict[date, Value] = {}
-    per_contact: dict[date, Value] = {}
+    expected: dict[date, Value] = {}
     for span in recount.spans():
         cost = float(recount.service_cost(span))
         closed = sum(recount.local_day(case["closed_at"]) in span for case in recount.closed())
-        handled = len(contacts[span.start])
-        per_case[span.start] = cost / closed if closed else None
-        per_contact[span.start] = cost / handled if handled else None
-    assert_same(_totals(answers, "cost_per_case"), per_case)
-    assert_same(_totals(answers, "cost_per_case.per_contact"), per_contact)
+        count = len(contacts[span.start]) if kpi.endswith("per_contact") else closed
+        expected[span.start] = cost / count if count else None
+    assert_same(_found(answers, kpi, by), expected)
 
 
 def test_the_sample_has_cases_without_a_group(answers: list[dict[str, Any]]) -> None:
