@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crmetrics.engine import Project
+from crmetrics.engine.answer import Question
 from crmetrics.testing.data import SampleCrm
 from crmetrics.testing.examples import read_tables
 from crmetrics.testing.projects import load_tables, write_project
@@ -50,6 +51,39 @@ gone,p,1,6
 gone,q,1,4
 trial,p,1,10
 """
+
+
+DEALS = """
+@accounts
+id,segment
+A,big
+@opportunities
+id,account_id,amount,currency,is_won,is_closed,close_date,is_deleted
+1,A,10,EUR,true,true,2026-01-05,false
+2,A,20,EUR,true,true,2026-01-06,true
+3,A,30,EUR,false,true,2026-01-07,true
+4,,40,EUR,true,true,2026-01-08,true
+@exchange_rates
+currency,valid_from,rate
+EUR,2020-01-01,1.5
+"""
+
+
+def test_records_left_out_are_counted_from_what_decides_whether_they_count(tmp_path: Path) -> None:
+    project = _project(tmp_path, DEALS)
+    periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
+    with project.answerer(periods) as answerer:
+        program = answerer.program(Question(("won_amount",), periods, ((), ("segment",))))
+        rows = answerer.run(program).to_pylist()
+    (values,) = program.scans()
+    (counts,) = (item.sql for item in program.statements if item.kind == "excluded")
+    assert "rates_by_day" in values and "rates_by_day" not in counts
+    assert "live_accounts" in counts and "is_won" in counts
+    assert "'deleted'" in counts and "'test'" not in counts, "no test record is loaded"
+    found = {tuple(dict(row["segment"]).values()): row for row in rows}
+    left_out = {group: dict(row["coverage"])["excluded_deleted"] for group, row in found.items()}
+    assert left_out == {(): 2, ("big",): 1}
+    assert found[()]["value"] == 15
 
 
 def test_orders_that_would_have_counted_are_counted_by_reason(tmp_path: Path) -> None:

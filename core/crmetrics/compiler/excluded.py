@@ -42,12 +42,14 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
         # One aggregate without a filter counts every row, whatever the filters of the others say.
         wanted = " or ".join(f"({c})" for c in dict.fromkeys(item.conditions))
         wanted = wanted if all(item.conditions) and wanted else "true"
-        for reason, key in REASONS.items():
+        for reason in rowset.around.reasons(other.relation.name):
+            key = REASONS[reason]
             sql = f"count(*) filter (where _reason = '{reason}' and ({wanted}))"
             alias = counts.setdefault(sql, f"e{len(counts)}")
             columns.setdefault(item.operand.number, {})[key] = alias
     name = rowset.excluded_name
-    text = other.sql(rowset.fact_where, [("f._reason", "_reason")])
+    read = other.read_for(" ".join(counts))
+    text = read.sql(rowset.fact_where, [("f._reason", "_reason")])
     body = "\n".join("  " + line for line in text.splitlines())
     shown = ["window_id", *(quoted(f"by {d}") for d in rowset.dimensions)]
     shown += [f"{sql} as {alias}" for sql, alias in counts.items()]

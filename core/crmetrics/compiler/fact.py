@@ -27,7 +27,8 @@ class Surroundings:
 
     source_name: SQL name of a relation (`live_opportunities`). join: condition of a foreign key.
     convert: (amount, currency, rate) -> SQL in the reporting currency. has_rates: any rate loaded.
-    render: fills `$setting`. day_of: SQL of the local day of an instant.
+    render: fills `$setting`. day_of: SQL of the local day of an instant. reasons: why quality rules
+    leave out rows of a relation; empty = they leave out none.
     """
 
     schema: Schema
@@ -37,7 +38,7 @@ class Surroundings:
     has_rates: bool
     day_of: Callable[[str], str]
     as_of_day: str
-    has_excluded: Callable[[str], bool]
+    reasons: Callable[[str], tuple[str, ...]]
     parents: dict[str, Fact] = field(default_factory=dict)
 
 
@@ -73,6 +74,16 @@ class Fact:
     def over(self, base: str) -> Fact:
         """The same fact over another table with the same columns."""
         return replace(self, _base=base)
+
+    def read_for(self, text: str) -> Fact:
+        """The same fact with its dimensions and, of its columns, those that a text names."""
+        low = text.lower()
+        columns = {
+            name: sql
+            for name, sql in self._columns.items()
+            if name.startswith("by ") or name.replace('"', '""').lower() in low
+        }
+        return replace(self, _columns=columns, _orphans={})
 
     # --- what is read ----------------------------------------------------------------------------
 
@@ -233,10 +244,16 @@ class Fact:
     def widened_name(self) -> str:
         return f"{self.relation.name}_with_parents"
 
-    def _joined(self) -> list[str]:
-        """The joins, with the widened parents in place of the plain ones."""
-        found = dict(self._joins)
+    def _joined(self, read: str) -> list[str]:
+        """The joins that a text reads, with the widened parents in place of the plain ones."""
+        found: dict[str, str] = {}
+        for alias, join in reversed(self._joins.items()):
+            if f"{alias}." in read:
+                found = {alias: join, **found}
+                read += join
         for alias, parent in self._widened.items():
+            if alias not in found:
+                continue
             for column in sorted({"id", "source", *self._read.get(alias, ())}):
                 parent._columns.setdefault(column, f"f.{quoted(column)}")
             plain = f"left join {self.around.source_name(parent.relation.name)} "
@@ -347,8 +364,7 @@ class Fact:
         lines += [sql if sql == f"f.{name}" else f"{sql} as {quoted(name)}" for sql, name in shown]
         where = expressions.conjunction(conditions)
         text = "select\n  " + ",\n  ".join(lines) + "\n" + "\n".join(head)
-        if self._joins:
-            text += "\n" + "\n".join(self._joined())
+        text = "\n".join([text, *self._joined(text + where)])
         return text + (f"\nwhere {where}" if where else "")
 
     @property

@@ -262,7 +262,7 @@ class RowSet:
             return None
         if self.fact.relation.dataset is None:
             return self.fact.over(f"(\n{self.mirror}\n)") if self.mirror else None
-        if not self.around.has_excluded(self.fact.relation.name):
+        if not self.around.reasons(self.fact.relation.name):
             return None
         return self.fact.over(f"excluded_{self.fact.relation.name}")
 

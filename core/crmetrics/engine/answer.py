@@ -191,20 +191,14 @@ class Answerer:
             has_rates,
             lambda instant: f"local_day({instant})",
             f"date '{self.clock.as_of_day}'",
-            self._has_excluded,
+            self._reasons,
         )
 
-    def _has_excluded(self, dataset: str) -> bool:
-        """Whether quality rules leave out any row of a dataset, its parents' included."""
-        inventory = self.session.inventory
-        held = inventory[dataset]
-        if held.deleted or held.test or held.merged or held.spam:
-            return True
-        model = self.datasets[dataset]
-        if model.parent is None:
-            return False
-        parent = model.column(model.parent).references
-        return parent is not None and self._has_excluded(parent)
+    def _reasons(self, relation: str) -> tuple[str, ...]:
+        """Why quality rules leave out rows of a dataset, or what the rows of a model stand for."""
+        if relation in self.datasets:
+            return self.session.reasons(relation)
+        return self._mirrors().reasons(relation)
 
     def _render(self, sql: str, settings: Mapping[str, Any], place: Place) -> str:
         try:

@@ -9,7 +9,7 @@ are few, so that the mirror costs little.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from crmetrics.catalog import Catalog
@@ -57,14 +57,16 @@ class Mirrors:
         vectors: name -> statement of the vectors that it is or reads.
         """
         vectors = {name: _query_of(statement) for name, statement in vectors.items()}
-        subject = self._subject(relation)
-        if not subject or subject not in self.datasets:
-            return ""
         parts = []
-        for reason in self._reasons(subject):
-            rows = self._over(relation, subject, reason, vectors)
+        for reason in self.reasons(relation):
+            rows = self._over(relation, self._subject(relation), reason, vectors)
             parts.append(f"select '{reason}' as _reason, * from (\n{rows})")
         return "\nunion all by name\n".join(parts)
+
+    def reasons(self, relation: str) -> tuple[str, ...]:
+        """Why records that its rows stand for may have been left out."""
+        subject = self._subject(relation)
+        return self.session.reasons(subject) if subject in self.datasets else ()
 
     def _subject(self, relation: str) -> str:
         name = relation.partition("__")[0]
@@ -80,27 +82,6 @@ class Mirrors:
             models = {"subscription": "subscriptions", "purchase": "orders", "field": "accounts"}
             name = models[self.session.customer_model]
         return _DEALS.get(name, name) if self.orders_from == "opportunities" else name
-
-    def _reasons(self, subject: str) -> Iterator[str]:
-        held = self.session.inventory[subject]
-        counts = {
-            "deleted": held.deleted,
-            "test": held.test,
-            "merged": held.merged,
-            "spam": held.spam,
-            "parent": self._gone(self.datasets[subject]),
-        }
-        return (reason for reason, count in counts.items() if count)
-
-    def _gone(self, dataset: Dataset) -> int:
-        """Whether the parents of a dataset may have taken rows of it with them."""
-        parent = dataset.column(dataset.parent).references if dataset.parent else None
-        if not parent:
-            return 0
-        held = self.session.inventory[parent]
-        return (
-            held.deleted + held.test + held.merged + held.spam + self._gone(self.datasets[parent])
-        )
 
     # --- one reason ------------------------------------------------------------------------------
 

@@ -143,6 +143,10 @@ class ComputeSession:
             child_alias, parent_alias, fk, self.references, child_sources=sources
         )
 
+    def reasons(self, dataset: str) -> tuple[str, ...]:
+        """Why quality rules may have left out rows of a dataset; empty = they left out none."""
+        return self._live.reasons(dataset)
+
     # --- statements --------------------------------------------------------------------------
 
     def describe(self, relation_or_sql: str) -> dict[str, str]:

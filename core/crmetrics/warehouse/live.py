@@ -227,23 +227,35 @@ class LiveRelations:
         text = _select(dataset, self._columns(dataset, "null::varchar"), joins, wanted)
         return head + _computed(dataset, text)
 
+    def reasons(self, name: str) -> tuple[str, ...]:
+        """The reasons for which rows of a dataset may have been left out; empty = none was."""
+        dataset = self.datasets[name]
+        return tuple(self._tests(dataset)) if self._exists(dataset) else ()
+
+    def _tests(self, dataset: Dataset) -> dict[str, str]:
+        """Reason -> what is true for the rows that are left out for it, by precedence."""
+        found = {}
+        if self._has_merged(dataset.name):
+            found["merged"] = "own_merge.survivor_id is not null"
+        found |= {reason: f"stored.{flag}" for reason, flag in self._flags(dataset)}
+        if parent := self._parent(dataset):
+            name, key = parent.references or "", f"stored.{identifier(parent.name)}"
+            found["parent"] = f"{key} in (select id from gone_{name})"
+            if not self.references.by_key_alone(name):
+                found["parent"] = f"(stored.source, {key}) in (select source, id from gone_{name})"
+        return found
+
     def _excluded(self, dataset: Dataset) -> str:
         kind = "table" if self._excluded_share(dataset) <= _FEW else "view"
         head = f"create or replace temp {kind} excluded_{dataset.name} as\n"
-        reasons = [(reason, f"stored.{flag}") for reason, flag in self._flags(dataset)]
+        if not self.reasons(dataset.name):
+            return head + _nothing(dataset, "null::varchar as _reason")
         joins = self._joins(dataset)
         if self._has_merged(dataset.name):
             joins.append(self._survivors(dataset.name, "id", "own_merge"))
-            reasons.insert(0, ("merged", "own_merge.survivor_id is not null"))
-        if parent := self._parent(dataset):
-            name, key = parent.references or "", f"stored.{identifier(parent.name)}"
-            test = f"{key} in (select id from gone_{name})"
-            if not self.references.by_key_alone(name):
-                test = f"(stored.source, {key}) in (select source, id from gone_{name})"
-            reasons.append(("parent", test))
-        if not reasons or not self._exists(dataset):
-            return head + _nothing(dataset, "null::varchar as _reason")
-        cases = "\n        ".join(f"when {test} then '{reason}'" for reason, test in reasons)
+        cases = "\n        ".join(
+            f"when {test} then '{reason}'" for reason, test in self._tests(dataset).items()
+        )
         columns = self._columns(dataset, "own_merge.survivor_id")
         columns += f",\n    case\n        {cases}\n    end as _reason"
         inner = _select(dataset, columns, joins, self._visible(dataset))
