@@ -164,9 +164,31 @@ def test_an_access_token_ends_after_half_an_hour_and_with_the_next_refresh(
     headers = {"Authorization": f"Bearer {granted['access_token']}"}
     path = f"{service.base_url}/crm/objects/2026-09/deals"
     assert requests.get(path, headers=headers, timeout=10).status_code == 200
+    again = requests.post(address, data=form, timeout=10).json()
+    assert again["access_token"] != granted["access_token"] and again["expires_in"] == 1800
+    replaced = requests.get(path, headers=headers, timeout=10)
+    assert (replaced.status_code, replaced.json()["category"]) == (401, "INVALID_AUTHENTICATION")
+    headers = {"Authorization": f"Bearer {again['access_token']}"}
+    assert requests.get(path, headers=headers, timeout=10).status_code == 200
     service.clock.advance(1801)
     expired = requests.get(path, headers=headers, timeout=10)
     assert (expired.status_code, expired.json()["category"]) == (401, "EXPIRED_AUTHENTICATION")
+
+
+def test_a_refresh_token_that_rotates_is_good_once(service: HubSpotSimulator) -> None:
+    service.rotates_refresh_token = True
+    address = f"{service.base_url}/oauth/2026-09/token"
+    form = {
+        "grant_type": "refresh_token",
+        "client_id": service.client_id,
+        "client_secret": service.client_secret,
+        "refresh_token": service.refresh_token,
+    }
+    following = requests.post(address, data=form, timeout=10).json()["refresh_token"]
+    assert following != form["refresh_token"]
+    assert requests.post(address, data=form, timeout=10).status_code == 400
+    form["refresh_token"] = following
+    assert requests.post(address, data=form, timeout=10).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -185,9 +207,21 @@ def test_a_list_is_refused_as_at_hubspot(service: HubSpotSimulator, path: str, s
     assert send(service, "GET", path).status_code == status
 
 
+def groups(*sizes: int) -> dict[str, Any]:
+    """The body of a search with groups of that many filters."""
+    one = {"propertyName": "amount", "operator": "GTE", "value": "0"}
+    return {"filterGroups": [{"filters": [one] * size} for size in sizes]}
+
+
 @pytest.mark.parametrize(
     "body, status",
     [
+        (groups(1, 1, 1, 1, 1), 200),
+        (groups(1, 1, 1, 1, 1, 1), 400),
+        (groups(6, 6, 6), 200),
+        (groups(7), 400),
+        (groups(6, 6, 6, 1), 400),
+        ({"sorts": [{"propertyName": "amount"}, {"propertyName": "createdate"}]}, 400),
         ({"limit": 201}, 400),
         ({"limit": 200, "after": "9801"}, 400),
         ({"limit": 200, "after": "9800"}, 200),
@@ -226,6 +260,54 @@ def test_only_default_and_asked_properties_come_and_calculated_ones_not_from_sea
     assert shown["days_to_close"] == "3" and "dealtype" not in shown and "dealname" in shown
     found = search(service, properties=["days_to_close"]).json()["results"][0]["properties"]
     assert found["days_to_close"] is None
+
+
+def test_associations_beside_a_record_are_cut_off_and_come_once_per_label(
+    service: HubSpotSimulator,
+) -> None:
+    account = service.account
+    deal = account.create("deals", {}).id
+    companies = [account.create("companies", {}).id for _ in range(3)]
+    for company in companies:
+        account.associate("deals", deal, "companies", company, [(5, "Primary")])
+    path = "/crm/objects/2026-09/deals"
+    (record,) = send(service, "GET", path, associations="companies,contacts").json()["results"]
+    assert set(record["associations"]) == {"companies"}
+    shown = record["associations"]["companies"]
+    assert [tie["id"] for tie in shown["results"]] == [companies[0], companies[0], companies[1]]
+    assert [tie["type"] for tie in shown["results"][:2]] == [
+        "deals_to_companies", "deals_to_companiesPrimary"
+    ]  # fmt: skip
+    assert "elsewhere" in shown["paging"]["next"]["link"]
+
+
+def test_ties_come_in_any_order_and_neighbours_in_the_wrong_one_when_told_to(
+    service: HubSpotSimulator,
+) -> None:
+    at_once = [service.account.create("deals", {}, at=START).id for _ in range(50)]
+    by_time = {"sorts": [{"propertyName": "hs_lastmodifieddate"}], "limit": 100}
+    found = [record["id"] for record in search(service, **by_time).json()["results"]]
+    assert found != at_once and sorted(found) == at_once
+    by_id = {"sorts": [{"propertyName": "hs_object_id"}], "limit": 10}
+    assert [r["id"] for r in search(service, **by_id).json()["results"]] == at_once[:10]
+    service.index.swaps_neighbours = True
+    first = [r["id"] for r in search(service, **by_id).json()["results"]]
+    assert first == [at_once[1], at_once[0], *at_once[2:9], at_once[10]]
+    second = [r["id"] for r in search(service, **by_id, after="10").json()["results"]]
+    assert second[0] == at_once[9], "on the other side of the end of the page"
+
+
+def test_a_record_that_is_newer_than_the_window_comes_along_when_told_to(
+    service: HubSpotSimulator,
+) -> None:
+    old, new = fill(service, 2)
+    window = {"propertyName": "hs_lastmodifieddate", "operator": "LTE",
+              "value": START.isoformat()}  # fmt: skip
+    body = {"filterGroups": [{"filters": [window]}]}
+    assert [r["id"] for r in search(service, **body).json()["results"]] == [old]
+    service.index.leaks_newer = True
+    service.account.objects["deals"].version += 1
+    assert [r["id"] for r in search(service, **body).json()["results"]] == [old, new]
 
 
 def test_search_sees_a_change_only_after_its_lag(service: HubSpotSimulator) -> None:
