@@ -7,7 +7,7 @@ the followed properties to the next.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -20,10 +20,19 @@ from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.pipelines import Pipelines
 from crmetrics_hubspot.values import INSTANT, MONEY, Misfits, typed
 
-DEAL_PROPERTIES = ("dealstage", "amount", "closedate")
-TICKET_PROPERTIES = ("hs_pipeline_stage",)
+_FOLLOWED: Mapping[str, Mapping[str, str]] = {
+    "deals": {"dealstage": "id", "amount": "amount", "closedate": "close_date"},
+    "tickets": {"hs_pipeline_stage": "id"},
+}
+"""Properties whose history is read, each with the column that it is read for."""
+
 _ROWS = 5_000
 _MOST_VERSIONS = 20  # that HubSpot gives of a property
+
+
+def followed_of(kind: str, columns: Collection[str]) -> tuple[str, ...]:
+    """The properties whose history these columns need; the first leads."""
+    return tuple(name for name, column in _FOLLOWED[kind].items() if column in columns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from crmetrics.plugin import ReadRequest, SourceStorage
+from crmetrics.plugin import ReadRequest, SourceError, SourceStorage
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import UnavailableError
 from crmetrics_hubspot.conversations import Conversations
-from crmetrics_hubspot.history import DEAL_PROPERTIES, TICKET_PROPERTIES, history_reader
+from crmetrics_hubspot.history import followed_of, history_reader
 from crmetrics_hubspot.leads import stage_entries
 from crmetrics_hubspot.objects import Objects
 from crmetrics_hubspot.records import RecordReader, texts_of
@@ -38,6 +38,7 @@ class Progress:
     refreshed: datetime | None = None
     archived: dict[str, list[str]] = field(default_factory=dict)
     walks: dict[str, str] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, request: ReadRequest) -> Progress:
@@ -47,6 +48,7 @@ class Progress:
             _instant(state.get("refreshed")),
             dict(state.get("archived") or {}),
             dict(state.get("walks") or {}),
+            list(state.get("columns") or []),
         )
 
     def state(self) -> dict[str, Any]:
@@ -55,6 +57,7 @@ class Progress:
             "refreshed": self.refreshed.isoformat() if self.refreshed else None,
             "archived": self.archived,
             "walks": self.walks,
+            "columns": self.columns,
         }
 
 
@@ -79,6 +82,7 @@ class DatasetRead:
         self.is_refresh = self.since is None or last is None or self._started - last >= every
         self._threads: Conversations | None = None
         self._state: dict[str, Any] = {}
+        self._columns: list[str] = []
         self._refreshed: datetime | None = None
         self._now: dict[str, list[str]] = {}
         self._there_now: list[pa.Array[Any]] = []
@@ -86,9 +90,13 @@ class DatasetRead:
     def records(self, streams: Sequence[Stream]) -> Iterator[pa.RecordBatch]:
         """The records of all streams; state is saved at the end."""
         there = self._there(streams)
-        for stream in there:
-            others = tuple(other.kind for other in there if other is not stream)
-            yield from self._stream(stream, others)
+        readers = [
+            self._reader(stream, tuple(other.kind for other in there if other is not stream))
+            for stream in there
+        ]
+        self._require_former_columns(readers)
+        for reader in readers:
+            yield from self._records_of(reader)
         self._save()
 
     def _there(self, streams: Sequence[Stream]) -> list[Stream]:
@@ -108,7 +116,7 @@ class DatasetRead:
     def history(self) -> Iterator[pa.RecordBatch]:
         """The spans of property history."""
         reader, kind = history_reader(self._account, self._request)
-        followed = DEAL_PROPERTIES if kind == "deals" else TICKET_PROPERTIES
+        followed = followed_of(kind, self._request.columns)
         objects = Objects(self._account.api, kind, ("hs_object_id",), followed)
         yield from reader.batches(self._bodies(objects))
         yield from reader.batches(self._came_back(objects))
@@ -128,9 +136,9 @@ class DatasetRead:
 
     # --- one object ------------------------------------------------------------------------------
 
-    def _stream(self, stream: Stream, others: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    def _reader(self, stream: Stream, others: tuple[str, ...]) -> RecordReader:
         stream = replace(stream, entries={**stream.entries, **stage_entries(self._account, stream)})
-        reader = RecordReader(
+        return RecordReader(
             self._account,
             self._request,
             stream.kind,
@@ -138,7 +146,22 @@ class DatasetRead:
             requires=stream.requires,
             siblings=others,
         )
-        objects = Objects(self._account.api, stream.kind, reader.properties)
+
+    def _require_former_columns(self, readers: Sequence[RecordReader]) -> None:
+        """A property that has disappeared would leave old values standing as if they were true."""
+        self._columns = sorted(set().union(*(reader.given for reader in readers)))
+        before = set(self._before.columns) & set(self._request.columns)
+        gone = sorted(before - set(self._columns))
+        if gone and self.since is not None:
+            whys = {reader.why_not(column) for reader in readers for column in gone}
+            raise SourceError(
+                f"{', '.join(gone)} could be read before and cannot any more: "
+                f"{' '.join(sorted(whys - {''})) or 'unknown.'} Give the token access again, or "
+                "accept the loss with `crmetrics sync --full`."
+            )
+
+    def _records_of(self, reader: RecordReader) -> Iterator[pa.RecordBatch]:
+        objects = Objects(self._account.api, reader.kind, reader.properties)
         for batch in self._all(objects, reader):
             self.keep(batch)
             yield batch
@@ -224,7 +247,7 @@ class DatasetRead:
             kind: walk.began.isoformat() for kind, walk in self._walks.items()
         }
         until = self._request.until or self._started
-        self._state = Progress(until, refreshed, self._now, walks).state()
+        self._state = Progress(until, refreshed, self._now, walks, self._columns).state()
         self._refreshed = refreshed
         self._request.save_state(self._state)
         self._is_over = True

@@ -72,6 +72,15 @@ class RecordReader:
     def _is_personal(self, name: str) -> bool:
         return name in self._known and is_personal(self.kind, self._known, name)
 
+    @property
+    def given(self) -> set[str]:
+        """The columns that these records fill in this account."""
+        return {*self._entries, *self._asked.mapping}
+
+    def why_not(self, column: str) -> str:
+        """Why a wanted column is not filled; empty when it is."""
+        return self._why(self.lacking[column]) if column in self.lacking else ""
+
     # --- what to ask for -----------------------------------------------------------------------
 
     def _settled(self, entries: Entries) -> dict[str, str]:

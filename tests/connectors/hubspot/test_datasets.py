@@ -224,6 +224,23 @@ def test_the_stage_log_has_a_row_per_change_and_an_id_per_stay(
     assert call.query["propertiesWithHistory"] == "dealstage,amount,closedate"
 
 
+@pytest.mark.parametrize(
+    "columns, followed",
+    [
+        (("stage", "entered_at"), "dealstage"),
+        (("stage", "amount"), "dealstage,amount"),
+        (("stage", "amount", "close_date"), "dealstage,amount,closedate"),
+    ],
+)
+def test_only_the_history_that_is_needed_is_asked_for(
+    selling: HubSpotSimulator, connect: Connect, columns: tuple[str, ...], followed: str
+) -> None:
+    selling.account.create("deals", {"dealstage": "101", "amount": "5"}, at=MADE)
+    assert len(rows(connect(selling), "opportunity_stage_history", columns=columns)) == 1
+    (listed, *_) = selling.seen("GET .*/deals.*propertiesWithHistory")
+    assert listed.query["propertiesWithHistory"] == followed
+
+
 def test_stays_of_no_length_keep_their_order(selling: HubSpotSimulator, connect: Connect) -> None:
     ticket = selling.account.create("tickets", {"hs_pipeline_stage": "1"}, at=at(3)).id
     selling.account.update("tickets", ticket, at(3), hs_pipeline_stage="4")

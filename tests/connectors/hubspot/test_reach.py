@@ -94,6 +94,24 @@ def test_an_object_that_the_account_no_longer_has_takes_no_records_with_it(
         assert any("notes are not read" in notice for notice in later.notices)
 
 
+def test_a_property_that_disappears_is_an_error_and_no_stale_column(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    service.account.create("deals", {"closed_lost_reason": "price"}, at=STARTED - DAY)
+    columns = ("id", "lost_reason", "account_id")
+    with CollectingRequest("opportunities", columns=columns) as first:
+        collect(first, connect(service))
+    del service.account.objects["deals"].properties["closed_lost_reason"]
+    for auth in ({"token": service.token}, without(service, "crm.objects.companies.read")):
+        with first.following(since=STARTED) as later, pytest.raises(SourceError) as caught:
+            collect(later, connect(service, auth=auth))
+        assert "lost_reason could be read before and cannot any more" in str(caught.value)
+        assert "no property 'closed_lost_reason'" in str(caught.value)
+    assert str(caught.value).startswith("account_id, lost_reason could")
+    with CollectingRequest("opportunities", columns=columns, is_full=True) as anew:
+        assert collect(anew, connect(service)).num_rows == 1
+
+
 def test_a_dataset_of_one_object_that_the_account_lacks_fails(
     service: HubSpotSimulator, connect: Connect
 ) -> None:
