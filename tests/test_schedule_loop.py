@@ -229,11 +229,19 @@ def test_health_names_what_is_wrong() -> None:
     here = world("2026-01-05T07:00", codes=[3, 3])
     here.run(here.now + 25 * HOUR + 30 * MINUTE)
     stopped, waiting = here.states[-1], here.states[-2]
-    assert told([waiting], here.now) == ["daily: failed 2 times in a row, last with exit code 3"]
-    assert told([stopped], here.now) == ["the scheduler was stopped"]
-    assert told([None], here.now) == ["no scheduler has run in this project"]
+    assert told([waiting], here.now) == [
+        "daily: failed 2 times in a row, last with exit code 3. Look at the log, or run it by "
+        "hand: crmetrics run daily"
+    ]
+    assert told([stopped], here.now) == [
+        "the scheduler was stopped. Start it again: crmetrics schedule"
+    ]
+    assert told([None], here.now) == [
+        "no scheduler has run in this project. Start one: crmetrics schedule"
+    ]
     assert told([waiting], here.now + HOUR) == [
-        f"the scheduler was last seen {here.now + HOUR - (waiting.seen_at or here.now)} ago"
+        f"the scheduler was last seen {here.now + HOUR - (waiting.seen_at or here.now)} ago. "
+        "If its process is gone or hangs, start it again: crmetrics schedule"
     ]
 
 

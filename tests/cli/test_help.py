@@ -57,3 +57,12 @@ def test_arguments_are_explained_in_the_text(name: str) -> None:
 def test_the_line_in_the_list_is_one_sentence(name: str) -> None:
     assert COMMANDS[name].help.endswith(".")
     assert len(COMMANDS[name].help) <= 66
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_lines_of_commands_below_a_command_are_whole(name: str) -> None:
+    found = command(name)
+    for below in found.commands.values() if isinstance(found, click.Group) else ():
+        line = below.get_short_help_str(66)
+        assert line == below.get_short_help_str(1_000)
+        assert line.endswith((".", ", ..."))

@@ -81,7 +81,8 @@ def test_a_due_job_runs_and_sigterm_ends_the_scheduler_well(scheduled: Path, cal
     assert list((scheduled / "reports").iterdir())
     assert state(scheduled)["phase"] == "stopped"
     health = call("-C", scheduled, "schedule", "health")
-    assert (health.exit_code, health.output) == (1, "the scheduler was stopped\n")
+    told = "the scheduler was stopped. Start it again: crmetrics schedule\n"
+    assert (health.exit_code, health.output) == (1, told)
 
 
 def test_a_run_over_its_time_limit_is_ended(scheduled: Path) -> None:

@@ -190,13 +190,17 @@ def problems(
 ) -> Mapping[str, str] | None:
     """What is wrong with a scheduler, by job ("" = the scheduler itself); None = all is well."""
     if state is None or state.seen_at is None:
-        return {"": "no scheduler has run in this project"}
+        return {"": "no scheduler has run in this project. Start one: crmetrics schedule"}
     if state.phase == "stopped":
-        return {"": "the scheduler was stopped"}
+        return {"": "the scheduler was stopped. Start it again: crmetrics schedule"}
     if now - state.seen_at > max_age:
-        return {"": f"the scheduler was last seen {now - state.seen_at} ago"}
+        return {
+            "": f"the scheduler was last seen {now - state.seen_at} ago. If its process is gone or "
+            "hangs, start it again: crmetrics schedule"
+        }
     failing = {
-        name: f"failed {job.failures} times in a row, last with exit code {job.exit_code}"
+        name: f"failed {job.failures} times in a row, last with exit code {job.exit_code}. "
+        f"Look at the log, or run it by hand: crmetrics run {name}"
         for name, job in state.jobs.items()
         if job.failures
     }

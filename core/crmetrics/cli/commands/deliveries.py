@@ -9,6 +9,7 @@ import click
 
 from crmetrics.cli.options import command, format_option, output_option
 from crmetrics.cli.output import Format, choose_format, write_table
+from crmetrics.cli.recorded import recorded
 from crmetrics.cli.session import Session, pass_session
 from crmetrics.cli.text_table import Cell, Heading, TextTable
 
@@ -35,28 +36,19 @@ def deliveries(
     """Show every attempt of a sink, the newest first: when, which report, where to, what became of
     it and what finds it again. `started` is an attempt that was cut short: how far it came is not
     known."""
+    from crmetrics.deliver import deliveries as sent
+
     form = choose_format(form, output)
-    found = _found(session, job, sink, limit)
+    found = recorded(
+        session,
+        lambda warehouse: sent(warehouse, job=job, sink=sink, limit=limit),
+        _COLUMNS,
+    )
     if not found.num_rows:
         session.console.note("Nothing was sent yet; `crmetrics run` does.")
     write_table(
         lambda: found, form, output, session.console, as_text=lambda: _as_text(found, session)
     )
-
-
-def _found(session: Session, job: str, sink: str, limit: int) -> pa.Table:
-    import pyarrow as pa
-
-    from crmetrics.deliver import deliveries as recorded
-    from crmetrics.warehouse.connection import connect
-
-    settings = session.project.engine_settings
-    if settings.path.exists():
-        with connect(settings, read_only=True) as warehouse:
-            found = recorded(warehouse, job=job, sink=sink, limit=limit)
-        if found is not None:
-            return found
-    return pa.table({name: pa.array([], pa.string()) for name in _COLUMNS})
 
 
 def _as_text(found: pa.Table, session: Session) -> TextTable:

@@ -9,11 +9,15 @@ import click
 
 from crmetrics.cli.options import command, format_option, output_option
 from crmetrics.cli.output import Format, choose_format, write_table
+from crmetrics.cli.recorded import recorded
 from crmetrics.cli.session import Session, pass_session
 from crmetrics.cli.text_table import Cell, Heading, TextTable
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_COLUMNS = ("job", "period_start", "period_end", "grain", "value", "unit", "status", "run_id",
+            "definition_hash", "version", "valid_from", "valid_to")  # fmt: skip
 
 
 @command("history")
@@ -42,23 +46,13 @@ def history(
 
 def _versions(session: Session, name: str, job: str, limit: int) -> pa.Table:
     from crmetrics import state
-    from crmetrics.warehouse.load import open_for_load
 
-    project = session.project
-    kpi, variant = project.catalog.resolve(name)
-    found = None
-    if project.engine_settings.path.exists():
-        with open_for_load(project.engine_settings, project.registry.datasets) as warehouse:
-            found = state.versions(warehouse, kpi.id, job=job, variant=variant, limit=limit)
-    return _no_versions() if found is None else found
-
-
-def _no_versions() -> pa.Table:
-    import pyarrow as pa
-
-    names = ("job", "period_start", "period_end", "grain", "value", "unit", "status", "run_id",
-             "definition_hash", "version", "valid_from", "valid_to")  # fmt: skip
-    return pa.table({name: pa.array([], pa.string()) for name in names})
+    kpi, variant = session.project.catalog.resolve(name)
+    return recorded(
+        session,
+        lambda warehouse: state.versions(warehouse, kpi.id, job=job, variant=variant, limit=limit),
+        _COLUMNS,
+    )
 
 
 def _as_text(found: pa.Table, session: Session) -> TextTable:

@@ -147,7 +147,11 @@ def _health_file(session: Session) -> Path:
 # --- health ----------------------------------------------------------------------------------
 
 
-@schedule.command("health", cls=ProjectCommand)
+@schedule.command(
+    "health",
+    cls=ProjectCommand,
+    short_help="Say whether the scheduler lives; exit with 1 when not.",
+)
 @health_option
 @click.option(
     "--max-age",
@@ -178,7 +182,9 @@ def health(session: Session, health_file: Path | None, max_age: float) -> None:
 # --- export ----------------------------------------------------------------------------------
 
 
-@schedule.command("export", cls=ProjectCommand)
+@schedule.command(
+    "export", cls=ProjectCommand, short_help="Write files for cron, systemd, GitHub, Airflow, ..."
+)
 @click.argument("form", metavar="FORMAT", type=click.Choice(_FORMATS))
 @click.argument("jobs", metavar="[JOB]...", nargs=-1)
 @click.option(
