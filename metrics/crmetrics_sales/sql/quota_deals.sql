@@ -11,17 +11,30 @@ quotas as (
   from period_quotas
   where target_amount is not null
 ),
+-- By day and not by the range of days: a join on equal days is a tenth of one on a range.
+quota_days as (
+  select
+    quota_start,
+    quota_end,
+    unnest(generate_series(quota_start, quota_end - 1, interval 1 day))::date as day
+  from (select distinct quota_start, quota_end from quotas)
+),
+dated as (
+  select d.*, q.quota_start, q.quota_end
+  from deals d
+  join quota_days q on q.day = d.close_date
+),
 counted as (
   select q.period_start, true as is_company, d.*
   from quotas q
-  join deals d on d.close_date >= q.quota_start and d.close_date < q.quota_end
+  join dated d on d.quota_start = q.quota_start and d.quota_end = q.quota_end
   where q.owner_id is null
   union all
   select q.period_start, false, d.*
   from quotas q
-  join deals d
+  join dated d
     on d.owner_source = q.source and d.owner_id = q.owner_id
-    and d.close_date >= q.quota_start and d.close_date < q.quota_end
+    and d.quota_start = q.quota_start and d.quota_end = q.quota_end
 )
 select
   d.period_start,

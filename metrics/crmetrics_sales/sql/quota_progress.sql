@@ -54,5 +54,7 @@ from quota_deals d
 join scope s on s.period_start = d.period_start and s.is_company = d.is_company
 join targets t
   on t.period_start = d.period_start
-  and case when d.is_company then t.owner_id is null
-    else t.source = d.owner_source and t.owner_id = d.owner_id end
+  -- Null for the company, as in its target. Equalities alone: any other condition would be tried on
+  -- every pair of a deal and a target of the period.
+  and t.source is not distinct from case when not d.is_company then d.owner_source end
+  and t.owner_id is not distinct from case when not d.is_company then d.owner_id end
