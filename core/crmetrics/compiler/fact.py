@@ -65,7 +65,7 @@ class Fact:
     _orphans: dict[str, str] = field(default_factory=dict)
     is_running: bool = False
     is_parent: bool = False
-    is_by_day: bool = False
+    is_by_piece: bool = False
     _widened: dict[str, Fact] = field(default_factory=dict)
     _read: dict[str, set[str]] = field(default_factory=dict)
     _uses_windows: bool = False
@@ -357,8 +357,8 @@ class Fact:
         if self._uses_windows:
             head.append(f"join {self.frame.windows} w on w.window_id = {self._window_id}")
         lines = [] if self.is_parent else [f"{self._window_id} as window_id"]
-        if self.is_by_day:
-            lines = ["d.day as window_day"]
+        if self.is_by_piece:
+            lines = ["d.piece"]
         if self.is_running:
             lines = ["f.first_reading", "f.last_reading"]
         lines += [sql if sql == f"f.{name}" else f"{sql} as {quoted(name)}" for sql, name in shown]
@@ -375,12 +375,11 @@ class Fact:
         name = self._base or self.around.source_name(self.relation.name)
         if self.time:
             time = self.expression(self.time, self.place)
-            keys, columns, on = self.frame.days, "day", f"d.day = {time}"
+            keys, on = self.frame.days, f"d.day = {time}"
             if not self.is_daily:
-                on = f"d.slot = epoch_us({time}) // {self.frame.slot_us}"
-                keys, columns = self.frame.slots, "slot, day"
-            if self.is_by_day:
-                keys = f"(select distinct {columns} from {keys})"
+                keys, on = self.frame.slots, f"d.slot = epoch_us({time}) // {self.frame.slot_us}"
+            if self.is_by_piece:
+                keys = self.frame.piece_days(is_daily=self.is_daily)
             return [f"from {name} f", f"join {keys} d on {on}"]
         if self.span:
             return self._spans(name)

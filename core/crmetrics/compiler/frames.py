@@ -144,6 +144,35 @@ class FrameTables:
             f" as slot, window_id from {self.windows})"
         )
 
+    @property
+    def pieces(self) -> str:
+        return f"pieces_{self.suffix}"
+
+    def pieces_sql(self) -> str:
+        """What the bounds of all windows cut the days into, for each window that a piece is in."""
+        return (
+            f"create or replace temp table {self.pieces} as\n"
+            "with edges as (\n"
+            "  select distinct unnest([period_start, period_end]) as first_day\n"
+            f"  from {self.windows}\n"
+            "),\n"
+            "spans as (\n"
+            "  select row_number() over (order by first_day) as piece, first_day,\n"
+            "    lead(first_day) over (order by first_day) as end_day\n  from edges\n"
+            ")\n"
+            "select s.piece, s.first_day, s.end_day, w.window_id\n"
+            f"from spans s\njoin {self.windows} w"
+            " on s.first_day >= w.period_start and s.end_day <= w.period_end"
+        )
+
+    def piece_days(self, *, is_daily: bool) -> str:
+        """The days, or slots, of all windows with the piece that each of them is in."""
+        days, columns = (self.days, "day") if is_daily else (self.slots, "slot, d.day")
+        return (
+            f"(select distinct d.{columns}, p.piece from {days} d join {self.pieces} p"
+            " on p.window_id = d.window_id and d.day >= p.first_day and d.day < p.end_day)"
+        )
+
     def period_views(self) -> list[str]:
         """What models may join: `periods`, and `period_days` with a row per day of a period."""
         columns = "* exclude (window_id, position)"

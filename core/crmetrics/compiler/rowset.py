@@ -11,14 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from crmetrics.catalog import NOWHERE, Measure, Place
+from crmetrics.catalog import NOWHERE, Measure, Place, WindowSpec
 from crmetrics.compiler import expressions
+from crmetrics.compiler.adding import Adding, adds_up, do_overlap, reads_windows
 from crmetrics.compiler.expressions import Aggregate, Split
 from crmetrics.compiler.fact import Fact, Surroundings, quoted
 from crmetrics.compiler.frames import FrameTables
-from crmetrics.compiler.overlapping import by_day_statement, do_overlap
 from crmetrics.compiler.relations import virtual_base
-from crmetrics.compiler.rollup import have_few_values, rolled_up_statement
 from crmetrics.compiler.running import can_run, count_behind, running_statement
 from crmetrics.compiler.slices import Clock, Frame, Window
 
@@ -56,11 +55,21 @@ class Operand:
             measure.looks_ahead,
             measure.currency,
             measure.rate_day,
-            replace(measure.window, shift="", shift_months=0),
+            self._window_key,
             self.groupings,
             self.where,
             (measure.latest, measure.where) if measure.latest else None,
         )
+
+    @property
+    def _window_key(self) -> WindowSpec | None:
+        """Which windows may stand beside others in one statement: None = those of events that can
+        be added up, and the periods themselves; of others each row would count in all windows."""
+        measure = self.measure
+        window = replace(measure.window, shift="", shift_months=0)
+        if measure.shape != "event" or measure.latest or reads_windows(measure):
+            return window
+        return None if window.is_plain or adds_up(measure) else window
 
 
 @dataclass(frozen=True)
@@ -98,6 +107,7 @@ class RowSet:
     fact_sql: str = ""
     fact_where: list[str] = field(default_factory=list)
     has_runs: bool = False
+    has_pieces: bool = False
     layer: int = 0
     mirror: str = ""
 
@@ -170,11 +180,7 @@ class RowSet:
             self.fact_sql = fact.sql(where)
             return self._running(fact, where, dimensions)
         self.fact_sql = self._only_latest(fact, where) if first.measure.latest else fact.sql(where)
-        return (
-            self._by_day(fact, where, dimensions)
-            or self._rolled_up(dimensions)
-            or self._statement(dimensions)
-        )
+        return self._added_up(fact, where) or self._statement(dimensions)
 
     def _can_run(self, fact: Fact) -> bool:
         """True when the rows may be added up from one period to the next."""
@@ -204,34 +210,29 @@ class RowSet:
             counts,
         )
 
-    def _by_day(self, fact: Fact, where: list[str], dimensions: list[str]) -> str | None:
-        """The statement by way of sums by day, where windows overlap and the sums can be added."""
-        if not fact.time or fact.reads_windows or self.operands[0].measure.latest:
-            return None
-        if not do_overlap(self.frame.windows):
-            return None
-        tables = self.tables
-        days = (
-            tables.days
-            if fact.is_daily
-            else f"(select distinct day, window_id from {tables.slots})"
-        )
-        return by_day_statement(
+    def _added_up(self, fact: Fact, where: list[str]) -> str | None:
+        """The statement by way of sums of sums; None where the rows are better grouped at once."""
+        measure = self.operands[0].measure
+        overlaps = bool(fact.time) and not fact.reads_windows and not measure.latest
+        self.has_pieces = overlaps and do_overlap(self.frame.windows)
+        asking = {
+            self.frame.number(window)
+            for operand in self.operands
+            if not adds_up(operand.measure)
+            for window in operand.windows.values()
+        }
+        adding = Adding(
             self.name,
-            replace(fact, is_by_day=True).sql(where),
-            days,
-            dimensions,
+            replace(fact, is_by_piece=True).sql(where) if self.has_pieces else self.fact_sql,
+            self.dimensions,
             self._aggregates,
-            self.group_by("window_day"),
+            self.operands[0].groupings,
+            self.tables.pieces if self.has_pieces else "",
+            asking,
         )
-
-    def _rolled_up(self, dimensions: list[str]) -> str | None:
-        """The statement by way of the sums by all dimensions, where these are few."""
-        if len(self.operands[0].groupings) < 2 or not have_few_values(self.dimensions):
-            return None
-        return rolled_up_statement(
-            self.name, self.fact_sql, dimensions, self._aggregates, self.group_by()
-        )
+        found = adding.statement()
+        self.has_pieces = self.has_pieces and found is not None
+        return found
 
     def _with_orphans(self, item: Compiled) -> Compiled:
         """The count of the rows behind a value whose dimension follows a key to nowhere (E6)."""
@@ -451,6 +452,8 @@ class RowSet:
             is_cut = not self.operands[0].measure.looks_ahead
             days = tables.days_sql(is_cut=is_cut) if self.fact.is_daily else tables.slots_sql()
             statements.append(days)
+            if self.has_pieces:
+                statements.append(tables.pieces_sql())
         elif self.fact.span:
             statements.append(tables.readings_sql(is_daily=self.fact.is_daily))
         else:

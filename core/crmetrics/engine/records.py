@@ -147,6 +147,8 @@ class RecordSql:
         counts = self._counts()
         condition = self.rowset.condition_of(self.operand)
         window = self.rowset.tables.windows
+        frame = self.rowset.frame
+        numbers = sorted({frame.number(each) for each in self.operand.windows.values()})
         return (
             f"with fact as (\n{self._fact()}\n),\nlisted as (\n"
             f"select '{self.label}' as input, '{relation.name}' as relation,"
@@ -157,7 +159,8 @@ class RecordSql:
             f" {counts} as coverage, {_map(shown)} as columns\n"
             # Under other names: a measure may read period_start and the like from the fact itself.
             "from fact join (select window_id as number, period_start as opens,"
-            f" period_end as closes from {window}) w on w.number = fact.window_id\n"
+            f" period_end as closes from {window} where window_id in"
+            f" ({', '.join(map(str, numbers)) or 'null'})) w on w.number = fact.window_id\n"
             + (f"where {condition}\n" if condition else "")
             + ")\nselect * from listed\n"
             "where in_numerator or in_denominator or len(coverage) > 0\n"
