@@ -38,12 +38,13 @@ class Assembler:
     windows: Mapping[int, int]
 
     def ctes(self, part: Part) -> list[str]:
-        """The CTEs of a part and of what it reads, in order; the last is `p{number}`."""
+        """The CTEs of a part and of what it reads, in order; the last is `p{number}`. Several parts
+        may have some of them in common."""
         found: list[str] = []
         for child in (*part.inputs.values(), *part.extras.values()):
             found += self.ctes(child)
         if part.operand is not None:
-            found.append(self._leaf(part))
+            found += [self._sliced(part), self._leaf(part)]
         else:
             found.append(self._formula(part))
         return found
@@ -55,22 +56,16 @@ class Assembler:
 
     def _leaf(self, part: Part) -> str:
         assert part.operand is not None
-        at = self.compiled[part.operand.number]
+        number = part.operand.number
+        at = self.compiled[number]
         dims = [quoted(f"by {name}") for name in part.dimensions]
         counts = {"rows_used": at.n, **at.coverage}
-        join, window, shown = "", "r.window_id", [f"r.{d}" for d in dims]
-        if part.operand.number in self.excluded:
-            table, columns = self.excluded[part.operand.number]
-            counts |= {key: f"coalesce(x.{alias}, 0)" for key, alias in columns.items()}
-            terms = ["x.window_id = r.window_id"]
-            terms += [f"x.{d} is not distinct from r.{d}" for d in dims]
-            # Full: where all rows of a group were left out, that is what there is to say.
-            join = f"\n  full join {table} x on " + " and ".join(terms)
-            window = "coalesce(r.window_id, x.window_id)"
-            shown = [f"coalesce(r.{d}, x.{d}) as {d}" for d in dims]
+        if number in self.excluded:
+            _, columns = self.excluded[number]
+            counts |= {key: f"coalesce({alias}, 0)" for key, alias in columns.items()}
         columns_sql = [
-            "sw.slice",
-            *shown,
+            "slice",
+            *dims,
             f"({at.value})::double as value",
             f"({at.numerator})::double as numerator",
             f"({at.denominator})::double as denominator",
@@ -83,9 +78,38 @@ class Assembler:
         return (
             f"p{part.number} as (\n  select "
             + ",\n    ".join(columns_sql)
-            + f"\n  from {at.rowset} r{join}\n"
+            + f"\n  from {self._sliced_name(part)}\n)"
+        )
+
+    def _sliced_name(self, part: Part) -> str:
+        assert part.operand is not None
+        number = part.operand.number
+        return f"{self.compiled[number].rowset}_by_slice_{self.windows[number]}"
+
+    def _sliced(self, part: Part) -> str:
+        """The rows of a row set by slice, beside them what was left out: the same for all parts
+        that read its windows alike."""
+        assert part.operand is not None
+        number = part.operand.number
+        name, table = self._sliced_name(part), self.compiled[number].rowset
+        dims = [quoted(f"by {name}") for name in part.dimensions]
+        shown, join, window = ["r.* exclude (window_id)"], "", "r.window_id"
+        if number in self.excluded:
+            excluded, _ = self.excluded[number]
+            terms = ["x.window_id = r.window_id"]
+            terms += [f"x.{d} is not distinct from r.{d}" for d in dims]
+            # Full: where all rows of a group were left out, that is what there is to say.
+            join = f"\n  full join {excluded} x on " + " and ".join(terms)
+            window = "coalesce(r.window_id, x.window_id)"
+            keys = ", ".join(["window_id", *dims])
+            shown = [f"coalesce(r.{d}, x.{d}) as {d}" for d in dims]
+            shown += [f"r.* exclude ({keys})", f"x.* exclude ({keys})"]
+        return (
+            f"{name} as (\n  select sw.slice,\n    "
+            + ",\n    ".join(shown)
+            + f"\n  from {table} r{join}\n"
             f"  join slice_windows sw on sw.window_id = {window}"
-            f" and sw.operand = {self.windows[part.operand.number]}\n)"
+            f" and sw.operand = {self.windows[number]}\n)"
         )
 
     # --- formulas --------------------------------------------------------------------------------

@@ -293,7 +293,7 @@ class Compiler:
         selects += [self._missing_select(item) for item in program.missing]
         ordinals = [item.ordinal for item in program.labelled]
         ordinals += [item.ordinal for item in program.missing]
-        rows = found(ctes, selects, ordinals)
+        rows = found(dict.fromkeys(ctes), selects, ordinals)
         program.statements.append(
             Statement("assemble", f"create or replace temp table found as\n{rows}")
         )
