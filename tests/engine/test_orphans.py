@@ -45,3 +45,21 @@ def test_a_key_is_looked_up_in_the_source_of_its_row(tmp_path: Path) -> None:
 def test_where_every_key_is_found_nothing_is_told(tmp_path: Path) -> None:
     project = write(tmp_path, a__accounts="id\nA\n", a__opportunities="id,account_id\n1,A\n2,\n")
     assert found(project) == []
+
+
+def test_keys_to_one_dataset_are_told_apart(tmp_path: Path) -> None:
+    """Looked up together: one of deals, one of leads, two of one activity, one of them lost."""
+    project = write(
+        tmp_path,
+        a__accounts="id,owner_id\nA,U\nB,V\n",
+        a__users="id\nU\n",
+        a__opportunities="id,account_id,owner_id\n1,A,U\n2,X,U\n",
+        a__activities="id,account_id,opportunity_id,user_id\n1,A,1,U\n2,X,2,U\n3,X,9,W\n",
+    )
+    assert found(project) == [
+        ("accounts", "owner_id", 1, ("V",)),
+        ("opportunities", "account_id", 1, ("X",)),
+        ("activities", "user_id", 1, ("W",)),
+        ("activities", "account_id", 2, ("X",)),
+        ("activities", "opportunity_id", 1, ("9",)),
+    ]

@@ -10,39 +10,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crmetrics import extract
+from crmetrics.engine.orphans import Orphans, find_orphans
 from crmetrics.errors import Finding, SourceError, UsageError, did_you_mean
 from crmetrics.planner import plan_reads
 from crmetrics.plugin import Connector, ConnectorContext, SourceStorage, Supply
 from crmetrics.warehouse.compute import open_for_compute
 from crmetrics.warehouse.intake import LoadReport
 from crmetrics.warehouse.load import LoadSession, open_for_load
-from crmetrics.warehouse.placeholders import literal
 
 if TYPE_CHECKING:
     from crmetrics.engine.project import Project
-    from crmetrics.warehouse.compute import ComputeSession
 
 log = logging.getLogger(__name__)
-
-_ORPHANS_SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Orphans:
-    """Rows whose foreign key names no row (rule E6): they are kept, the dimension is `(none)`."""
-
-    dataset: str
-    key: str
-    references: str
-    rows: int
-    examples: tuple[str, ...]
-
-    def __str__(self) -> str:
-        shown = ", ".join(repr(value) for value in self.examples)
-        return (
-            f"{self.dataset}.{self.key}: {self.rows:,} rows point to no row of "
-            f"{self.references} ({shown}); they count, their {self.references} are (none)"
-        )
 
 
 @dataclass(frozen=True)
@@ -147,8 +126,8 @@ def sync(
                 progress=progress, run_id=run_id,
             )  # fmt: skip
         changed = any(r.inserted or r.updated or r.deleted or r.replaced for r in reports)
-    orphans = _orphans(project) if changed else ()
-    return SyncReport(tuple(reports), tuple(orphans))
+    orphans = find_orphans(project) if changed else ()
+    return SyncReport(tuple(reports), orphans)
 
 
 def _sync_one(
@@ -242,46 +221,3 @@ def load_missing(project: Project) -> None:
 def _is_local(connector: Connector) -> bool:
     connector.close()
     return connector.is_local
-
-
-# --- references without a target -----------------------------------------------------------------
-
-
-def _orphans(project: Project) -> Iterator[Orphans]:
-    """Every foreign key with values that name no row, where both datasets were loaded."""
-    datasets = project.registry.datasets
-    view = project.view(project.clock(), ())
-    with open_for_compute(project.engine_settings, datasets, view) as session:
-        held = session.inventory
-        for dataset in datasets.values():
-            if not held[dataset.name].rows:
-                continue
-            for key in dataset.foreign_keys:
-                target = key.references or ""
-                if key.name in held[dataset.name].columns and held[target].exists:
-                    sources = tuple(held[dataset.name].by_source)
-                    found = _orphans_of(session, dataset.name, key.name, target, sources)
-                    if found is not None:
-                        yield found
-
-
-def _orphans_of(
-    session: ComputeSession, dataset: str, key: str, references: str, sources: Sequence[str]
-) -> Orphans | None:
-    """The keys are looked up once each, the rows counted where one of them leads nowhere: half the
-    work of looking up every row, and hardly any where all is in order."""
-    column = session.datasets[dataset].column(key)
-    condition = session.reference_condition("f", "t", column, dataset)
-    source = literal(sources[0]) if len(sources) == 1 else "source"
-    sql = (
-        f"with used as (\n  select {source} as source, {key} from crm.{dataset}\n"
-        f"  where {key} is not null group by all\n),\n"
-        f"lost as (\n  select source, {key} from used f\n"
-        f"  where not exists (select 1 from crm.{references} t where {condition})\n)\n"
-        f"select count(*), list(distinct f.{key} order by f.{key})[:{_ORPHANS_SHOWN}]\n"
-        f"from live_{dataset} f\n"
-        f"semi join lost on lost.{key} = f.{key} and lost.source = f.source"
-    )
-    session.prepare(sql)
-    ((rows, examples),) = session.rows(sql)
-    return Orphans(dataset, key, references, int(rows), tuple(examples or ())) if rows else None
