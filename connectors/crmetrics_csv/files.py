@@ -6,6 +6,7 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePath
 
 from crmetrics.plugin import ConfigError, ConnectorContext, Dataset, SourceError, did_you_mean
@@ -46,6 +47,7 @@ def _split_suffix(name: str) -> tuple[str, str]:
     return name.removesuffix(suffix), suffix
 
 
+@lru_cache(4096)
 def split_name(name: str) -> tuple[str, FileFormat | None, str | None]:
     """(stem, format, compression) of a file name: `a.csv.gz` -> (`a`, `csv`, `gzip`)."""
     stem, extension = _split_suffix(name)

@@ -14,7 +14,12 @@ from crmetrics.warehouse.arrivals import Arrivals
 from crmetrics.warehouse.connection import Connection
 from crmetrics.warehouse.feed import FEED, feed
 from crmetrics.warehouse.intake import KEPT_REJECTIONS, Intake, LoadReport
-from crmetrics.warehouse.schema import HIDDEN_COLUMNS, create_table, evolve, stored_columns
+from crmetrics.warehouse.schema import (
+    HIDDEN_COLUMNS,
+    complete_table,
+    create_table,
+    stored_columns,
+)
 from crmetrics.warehouse.statements import literal, quoted, quoted_list
 from crmetrics.warehouse.target import STAGED, Target
 from crmetrics.warehouse.upsert import Written, upsert
@@ -54,8 +59,7 @@ class Landing:
             self._make_table()
         direct = self._stream()
         if is_new:
-            evolve(self._connection, self._dataset)
-            self._stored = tuple(stored_columns(self._connection, self._dataset.name))
+            self._stored = complete_table(self._connection, self._dataset, self._stored)
         target = self._target()
         rejected, duplicates = 0, 0
         written = Written(inserted=direct, change=direct)

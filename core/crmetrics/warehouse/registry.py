@@ -82,8 +82,9 @@ def read_state(connection: Connection, source: str, dataset: str) -> SyncState:
 
 def write_state(connection: Connection, report: LoadReport, intake: Intake) -> None:
     """Keep what the next read needs; a state that the connector did not save stays."""
-    former = read_state(connection, report.source, report.dataset)
-    state = former.state if intake.state is None else intake.state
+    state = intake.state
+    if state is None:
+        state = read_state(connection, report.source, report.dataset).state
     connection.execute(
         "delete from meta.sync_state where source = ? and dataset = ?",
         [report.source, report.dataset],
@@ -208,14 +209,11 @@ def count_rows(connection: Connection, source: str, dataset: Dataset) -> int:
     connection.execute(
         "delete from meta.row_counts where source = ? and dataset = ?", [source, dataset.name]
     )
-    connection.execute(
-        f"insert into meta.row_counts select $dataset, $source, count(*), {flags} "
-        f"from {table_of(dataset.name)} where source = {literal(source)}",
-        {"dataset": dataset.name, "source": source},
-    )
     counted = connection.scalar(
-        'select "rows" from meta.row_counts where source = ? and dataset = ?',
-        [source, dataset.name],
+        f"insert into meta.row_counts select $dataset, $source, count(*), {flags} "
+        f"from {table_of(dataset.name)} where source = {literal(source)} "
+        'returning "rows"',
+        {"dataset": dataset.name, "source": source},
     )
     return int(counted)
 

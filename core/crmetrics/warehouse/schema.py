@@ -175,10 +175,20 @@ def evolve(connection: Connection, dataset: Dataset, schema: str = "crm") -> lis
             notice = _retype(connection, dataset, column, stored, schema)
             if notice:
                 notices.append(notice)
-    for column in dataset.columns:
-        if stored and column.name not in stored:
-            _add(connection, table_of(dataset.name, schema), column)
+    if stored:
+        complete_table(connection, dataset, stored, schema)
     return notices
+
+
+def complete_table(
+    connection: Connection, dataset: Dataset, stored: Iterable[str], schema: str = "crm"
+) -> tuple[str, ...]:
+    """Add the columns of the dataset that its table, which has `stored`, lacks; all it has then."""
+    known = tuple(stored)
+    missing = [column for column in dataset.columns if column.name not in known]
+    for column in missing:
+        _add(connection, table_of(dataset.name, schema), column)
+    return (*known, *(column.name for column in missing))
 
 
 def _add(connection: Connection, table: str, column: Column) -> None:
