@@ -12,7 +12,7 @@ from crmetrics.plugin import Delivery
 from crmetrics_files.stores import Store
 
 MANIFEST = ".crmetrics-files.json"
-"""Which file belongs to which job and period; beside the files."""
+"""Which file belongs to which sink, job and period; beside the files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,18 @@ class Period:
     files: tuple[str, ...]
 
 
-def keep_last(store: Store, delivery: Delivery, names: Sequence[str], count: int) -> list[str]:
+def keep_last(
+    store: Store, sink: str, delivery: Delivery, names: Sequence[str], count: int
+) -> list[str]:
     """Note the files of this delivery, and remove those of all but the last `count` periods of its
-    job; the removed ones.
+    job that this sink wrote; the removed ones.
 
-    The note is written before anything is removed: a kill in between leaves the rest to the next
-    delivery. A file that a later period has taken over stays.
+    Sinks that share a folder keep different numbers of periods, each of its own files. The note is
+    written before anything is removed: a kill in between leaves the rest to the next delivery. A
+    file that a later period has taken over stays.
     """
     manifest = _read(store)
-    job = f"{delivery.job}/{delivery.grain}"
+    job = f"{sink}/{delivery.job}/{delivery.grain}"
     periods = {one.start: one for one in _periods(manifest.get(job, []))}
     start = delivery.period_start.isoformat()
     periods[start] = Period(start, tuple(names))

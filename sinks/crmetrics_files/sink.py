@@ -177,7 +177,7 @@ class FilesSink(Sink):
             names = [*names, sums]
         if self.config.keep is None:
             return []
-        return keep_last(self._store, delivery, names, self.config.keep)
+        return keep_last(self._store, self.context.name, delivery, names, self.config.keep)
 
     @cached_property
     def _store(self) -> Store:

@@ -167,6 +167,18 @@ def test_only_the_last_periods_of_a_job_are_kept(tmp_path: Path) -> None:
     assert receipt.details["removed"] == ["weekly_2026-W02.csv", "weekly_2026-W02.sha256"]
 
 
+def test_sinks_that_share_a_folder_keep_each_its_own_number_of_periods(tmp_path: Path) -> None:
+    options = {"path": "out", "keep": 3, "formats": ("json",)}
+    other = FilesSink(FilesOptions(**options), SinkContext("lake", tmp_path))  # type: ignore[arg-type]
+    for number in (1, 2, 3, 4):
+        sink(tmp_path, keep=1).write(week(number))
+        other.write(week(number))
+    assert names(tmp_path) == [
+        MANIFEST, "weekly_2026-W02.json", "weekly_2026-W03.json", "weekly_2026-W04.csv",
+        "weekly_2026-W04.json",
+    ]  # fmt: skip
+
+
 def test_a_repeat_of_a_period_counts_once(tmp_path: Path) -> None:
     keeping = sink(tmp_path, keep=2)
     for number in (1, 2, 2, 2):
