@@ -29,8 +29,9 @@ class Refused(Exception):
         self.method = method
         self.error = str(answer.get("error") or "no reason")
         metadata = answer.get("response_metadata")
-        messages = metadata.get("messages", []) if isinstance(metadata, Mapping) else []
-        self.details = redact("; ".join(str(message) for message in messages)[:300])
+        messages = metadata.get("messages") if isinstance(metadata, Mapping) else None
+        told = messages if isinstance(messages, list) else []
+        self.details = redact("; ".join(str(message) for message in told)[:300])
         self.needed = str(answer.get("needed") or "")
         super().__init__(self.explain())
 
@@ -86,7 +87,9 @@ class SlackApi:
             if exc.is_outcome_unknown and not is_idempotent:
                 raise self._unknown(f"{method}: {exc}") from None
             raise self._failed(f"{method}: {exc} Run again later.") from None
-        if answer.get("ok") is True:
+        if answer["ok"]:
+            if not is_idempotent and not (answer.get("ts") and answer.get("channel")):
+                raise self._unknown(f"Slack answered {method} without the id of the message.")
             return answer
         error = str(answer.get("error"))
         if error in _MAY_HAVE_ACTED and not is_idempotent:
@@ -102,7 +105,7 @@ class SlackApi:
             answer = response.json()
         except http.HttpError:
             answer = None
-        if isinstance(answer, dict) and "ok" in answer:
+        if isinstance(answer, dict) and isinstance(answer.get("ok"), bool):
             return answer
         said = f"Slack answered {method} with {response.status} and {response.excerpt()!r}."
         if is_idempotent or 300 <= response.status < 500:

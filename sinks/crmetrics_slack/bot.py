@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,10 +16,13 @@ from crmetrics_slack.blocks import Look, laid_out, payload
 from crmetrics_slack.threads import Reply, replies, restatement
 from crmetrics_slack.upload import WAITS_S, Picture, upload
 
+log = logging.getLogger(__name__)
+
 EVENT = "crmetrics_report"
 _HISTORY_PAGES = 5
 _GONE = ("message_not_found", "thread_not_found")
 _BAD_PICTURE = "slack_file"
+_UNFIT_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
 _UNFIT_TABLE = frozenset({"invalid_blocks", "invalid_attachments", "invalid_blocks_format"})
 
 
@@ -141,7 +145,7 @@ class Bot:
     def _post_parent(self) -> None:
         self._upload()
         sent = self._parent_body({"channel": self._channel, "metadata": self._metadata("0")})
-        answer = self._with_picture("chat.postMessage", sent)
+        answer = self._send_parent("chat.postMessage", sent)
         thread = self._thread
         thread.channel, thread.ts = str(answer["channel"]), str(answer["ts"])
         thread.fingerprint = self._report.fingerprint
@@ -160,7 +164,7 @@ class Bot:
             }
         )
         try:
-            self._with_picture("chat.update", sent)
+            self._send_parent("chat.update", sent)
         except Refused as exc:
             if exc.error != "edit_window_closed":
                 raise
@@ -181,6 +185,16 @@ class Bot:
                 sleep=self._sleep,
             )
 
+    def _send_parent(self, method: str, body: Json) -> Json:
+        """Send; a message whose blocks Slack does not take goes as its text alone."""
+        try:
+            return self._with_picture(method, body)
+        except Refused as exc:
+            if exc.error not in _UNFIT_BLOCKS:
+                raise
+            log.warning("the report goes out as text alone: %s", exc)
+        return self._send(method, {name: body[name] for name in body if name != "blocks"})
+
     def _with_picture(self, method: str, body: Json) -> Json:
         """Send; while Slack cannot show the file yet, wait, and at last go without it."""
         for wait_s in (*WAITS_S, None):
@@ -188,7 +202,7 @@ class Bot:
                 return self._send(method, body)
             except Refused as exc:
                 is_picture = exc.error == "invalid_blocks" and (
-                    _BAD_PICTURE in exc.details or "slack file" in exc.details
+                    not exc.details or _BAD_PICTURE in exc.details or "slack file" in exc.details
                 )
                 if not (self._thread.file_id and is_picture):
                     raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from crmetrics_slack.api import POST_BUDGET, Json, Refused, SlackApi, judged
 from crmetrics_slack.blocks import Look, payload
 from crmetrics_slack.bot import Bot, Report, Thread, find, metadata
 from crmetrics_slack.threads import restatement
+
+log = logging.getLogger(__name__)
 
 _API = "https://slack.com/api/"
 _PER_CHANNEL_S = 1.0
@@ -153,10 +156,16 @@ class SlackSink(chat.ChatSink):
 
     def _post(self, webhook: chat.Webhook, delivery: Delivery) -> Receipt:
         """Send once; returns only when Slack said `ok`."""
-        body = _shown(self._webhook_payload(delivery)).encode("utf-8")
+        given = self._webhook_payload(delivery)
+        body = _shown(given).encode("utf-8")
         answer = webhook.post(self, body)
+        if answer.status == 400 and "blocks" in answer.text:
+            log.warning("the report goes out as text alone: Slack answered %s", answer.shown)
+            body = _shown({name: given[name] for name in given if name != "blocks"}).encode()
+            answer = webhook.post(self, body)
         if answer.status != 200 or answer.text != "ok":
-            if 200 <= answer.status < 300:
+            is_refused = '"ok":false' in answer.text.replace(" ", "")
+            if 200 <= answer.status < 300 and not is_refused:
                 raise self.unknown(
                     f"Slack answered {answer.status} with {answer.shown!r}, expected 200 with 'ok'."
                 )

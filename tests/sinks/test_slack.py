@@ -175,6 +175,7 @@ def test_a_refusal_is_told_with_its_meaning_and_not_repeated(
     [
         (400, "invalid_payload", "not valid for Slack. This is a defect of crmetrics"),
         (404, '{"ok":false,"error":"invalid_blocks"}', "not valid for Slack"),
+        (200, '{"ok": false, "error": "no_service"}', "no longer exists"),
         (403, "posting_to_general_channel_denied", "does not allow"),
         (404, "Not Found", "no longer exists"),
         (401, "", "does not allow"),
@@ -188,6 +189,16 @@ def test_other_refusals_have_a_meaning_too(
     slack.answers = [(status, body)]
     with pytest.raises(SinkError, match=f"sink team: Slack answered {status} with .*{words}"):
         sink.write(delivery())
+
+
+def test_blocks_that_slack_does_not_take_do_not_cost_the_message(
+    sink: PatientSlackSink, slack: SlackSimulator
+) -> None:
+    slack.answers = [(400, "invalid_blocks")]
+    sink.write(delivery())
+    [posted] = slack.posts
+    assert "blocks" not in posted
+    assert "Win rate 40.0 %" in posted["text"]
 
 
 @pytest.mark.parametrize(

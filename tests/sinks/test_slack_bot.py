@@ -219,6 +219,29 @@ def test_an_error_after_which_it_may_be_there_is_an_unknown_outcome(
     assert slack.count("postMessage") == 1
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b'{"ok": true, "channel": "C0GENERAL"}', b'{"ok": "true", "ts": "1.1"}', b"[1]", b"null"],
+)
+def test_an_answer_that_says_neither_yes_nor_no_is_an_unknown_outcome(
+    sink: PatientSlackSink, slack: SlackWorkspace, answer: bytes
+) -> None:
+    slack.faults.answer(200, answer, on="postMessage")
+    with pytest.raises(UnknownOutcomeError, match="may have been posted"):
+        sink.write(report())
+
+
+def test_blocks_that_slack_does_not_take_do_not_cost_the_message(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    no = {"ok": False, "error": "invalid_blocks", "response_metadata": {"messages": None}}
+    slack.faults.answer(200, json.dumps(no).encode(), on="postMessage")
+    sink.write(report())
+    [posted] = slack.general.parents
+    assert posted.get("blocks") in (None, [])
+    assert "Win rate 40.0 %" in posted["text"]
+
+
 def test_a_cut_line_is_an_unknown_outcome_and_is_not_repeated(
     sink: PatientSlackSink, slack: SlackWorkspace
 ) -> None:
