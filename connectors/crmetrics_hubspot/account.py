@@ -94,12 +94,12 @@ class Account:
     @cached_property
     def teams(self) -> Mapping[str, str]:
         """Team id -> name, as far as owners tell."""
-        return dict(owner.team for owner in self.owners if owner.team)
+        return dict(owner.team for owner in reversed(self.owners) if owner.team)
 
     @cached_property
     def owner_of_user(self) -> Mapping[str, str]:
-        """User id -> owner id."""
-        return {owner.user_id: owner.id for owner in self.owners if owner.user_id}
+        """User id -> owner id; of one who left and came back, the owner of today."""
+        return {owner.user_id: owner.id for owner in reversed(self.owners) if owner.user_id}
 
 
 def _owner(item: Mapping[str, Any], archived: bool) -> OwnerInfo:

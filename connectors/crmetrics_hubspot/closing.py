@@ -6,10 +6,35 @@ Nobody promised that day, but a forecast by close date counts the deal there.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
 from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.values import INSTANT, Misfits, typed
+
+FIELD = "close_date_is_default"
+"""A field that a mapping of deals may read, and the properties behind it."""
+
+BEHIND = ("createdate", "closedate")
+
+
+def is_default(made: datetime | None, closing: datetime | None, zone: ZoneInfo) -> bool:
+    """Whether a deal that was made then has the date that HubSpot sets, in the account's zone."""
+    if made is None or closing is None:
+        return False
+    first, day = made.astimezone(zone), closing.astimezone(zone)
+    is_last = (day + timedelta(days=1)).day == 1
+    return is_last and (first.year, first.month) == (day.year, day.month)
+
+
+def are_default(made: Any, closing: Any, zone: ZoneInfo) -> Any:
+    """The same for columns of texts."""
+    texts = pa.RecordBatch.from_arrays([made, closing], names=list(BEHIND))
+    first, last = typed(texts, dict.fromkeys(BEHIND, INSTANT), Misfits("deals"))
+    pairs = zip(first.to_pylist(), last.to_pylist(), strict=True)
+    return pa.array([is_default(one, other, zone) for one, other in pairs], pa.bool_())
 
 
 class DefaultCloseDates:
@@ -32,13 +57,7 @@ class DefaultCloseDates:
         ):
             if is_closed is False and made is not None and closing is not None:
                 self.open += 1
-                self.count += self._is_default(made, closing)
-
-    def _is_default(self, made: datetime, closing: datetime) -> bool:
-        zone = self._account.zone
-        first, day = made.astimezone(zone), closing.astimezone(zone)
-        is_last = (day + timedelta(days=1)).day == 1
-        return is_last and (first.year, first.month) == (day.year, day.month)
+                self.count += is_default(made, closing, self._account.zone)
 
     def notice(self) -> str:
         return (

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from crmetrics_hubspot import closing
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.associations import FIELDS as ASSOCIATED
 from crmetrics_hubspot.associations import chosen, read_ties
@@ -38,6 +39,8 @@ def is_added(name: str, kind: str) -> bool:
         return kind in PROPERTIES
     if name in GOAL_FIELDS:
         return kind == "goal_targets"
+    if name == closing.FIELD:
+        return kind == "deals"
     return name in ENVELOPE_FIELDS or name in ASSOCIATED or name in _BEHIND or name in _PLAIN
 
 
@@ -56,6 +59,8 @@ def properties_behind(names: Sequence[str], kind: str) -> list[str]:
     """The properties that these added fields are made from."""
     found = [_BEHIND[name] for name in names if name in _BEHIND]
     found += [behind for name in names for behind in GOAL_FIELDS.get(name, ())]
+    if closing.FIELD in names:
+        found += closing.BEHIND
     if STAGE_FIELDS & set(names):
         found += PROPERTIES[kind]
     return found
@@ -92,6 +97,9 @@ class AddedFields:
                 found[name] = _column(tied[name])
             elif name in GOAL_FIELDS:
                 found[name] = self._of_goals().of(name, len(ids), texts)
+            elif name == closing.FIELD:
+                made, ends = (texts(behind) for behind in closing.BEHIND)
+                found[name] = closing.are_default(made, ends, self._account.zone)
             elif name == "unqualified_at":
                 found[name] = self._unqualified(ids, texts("hs_lead_status").to_pylist())
             elif name in _BEHIND:

@@ -142,8 +142,8 @@ DEALS: Entries = {
 }
 
 CLOSE_DATE_UNLESS_DEFAULT = (
-    "case when not coalesce(stage_is_closed, false) "
-    "and closedate::date = last_day(createdate::date) then null else closedate end"
+    "case when not coalesce(stage_is_closed, false) and close_date_is_default "
+    "then null else closedate end"
 )
 """HubSpot sets the last day of the month of creation by itself; nobody has promised that day."""
 

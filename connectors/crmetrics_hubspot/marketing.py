@@ -11,7 +11,7 @@ from crmetrics.plugin import ReadRequest, SourceError
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.privacy import Asked, is_personal
 from crmetrics_hubspot.tables import batches_of
-from crmetrics_hubspot.values import MONEY
+from crmetrics_hubspot.values import INSTANT, MONEY
 
 _PAGE = 100
 READABLE = frozenset(
@@ -97,7 +97,8 @@ def read_spend(account: Account, request: ReadRequest) -> Iterator[Any]:
             elif not is_spread:
                 yield from (_item(name, item, currency) for item in items)
 
-    yield from batches_of(request, rows(), {"amount": MONEY})
+    # The day of an entry is one of the reporting zone.
+    yield from batches_of(request, rows(), {"amount": MONEY, "spend_date": INSTANT})
 
 
 def _item(campaign: str, item: Mapping[str, Any], currency: str) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def _item(campaign: str, item: Mapping[str, Any], currency: str) -> dict[str, An
     return {
         "id": f"{campaign}-{item['id']}",
         "updated_at": changed.isoformat(),
-        "spend_date": entered.date().isoformat(),
+        "spend_date": entered.isoformat(),
         "campaign_id": campaign,
         "channel": None,  # the campaign's own counts
         "amount": str(item["amount"]),

@@ -17,7 +17,7 @@ from crmetrics_hubspot.api import UnavailableError
 from crmetrics_hubspot.conversations import Conversations
 from crmetrics_hubspot.history import followed_of, history_reader
 from crmetrics_hubspot.leads import stage_entries
-from crmetrics_hubspot.objects import Objects
+from crmetrics_hubspot.objects import Objects, Short
 from crmetrics_hubspot.records import RecordReader, texts_of
 from crmetrics_hubspot.streams import Stream
 from crmetrics_hubspot.values import INSTANT, Misfits, compute, typed
@@ -203,7 +203,15 @@ class DatasetRead:
             return whole(walk.bodies(of_search), objects, of_list)
         # A run that was killed behind this dataset may have left its pages.
         self._left_over.append(Walk(self._storage, self._request, objects))
-        return objects.changed(self.since, self._request.until, of_search)
+        return self._changed(objects, of_search)
+
+    def _changed(self, objects: Objects, fell_short: Short) -> Iterator[bytes]:
+        """What changed; all records of an object that HubSpot has no search for."""
+        assert self.since is not None
+        try:
+            yield from objects.changed(self.since, self._request.until, fell_short)
+        except UnavailableError:
+            yield from objects.all()
 
     def _left(self, objects: Objects, reader: RecordReader) -> Iterator[pa.RecordBatch]:
         """The recycle bin: what is new in it, and what came back out of it."""

@@ -170,8 +170,9 @@ def test_a_deal_without_currency_is_in_the_companys(
     assert one(connect(selling), "opportunities", "currency") == {"currency": "CHF"}
 
 
+@pytest.mark.parametrize("zone", ["America/New_York", "UTC", "Asia/Tokyo"])
 def test_the_close_date_that_hubspot_sets_itself_is_told_or_left_out(
-    selling: HubSpotSimulator, connect: Connect
+    selling: HubSpotSimulator, connect: Connect, zone: str
 ) -> None:
     # The account's day: 2025-11-30 23:00 in New York is 2025-12-01 in UTC.
     selling.account.time_zone = "America/New_York"
@@ -183,7 +184,6 @@ def test_the_close_date_that_hubspot_sets_itself_is_told_or_left_out(
         r.collect(connect(selling).read(r))
         (notice,) = r.notices
     assert "1 of 2 open deals" in notice and "default_close_date" in notice
-    zone = "America/New_York"
     connector = connect(selling, default_close_date="ignore", timezone=zone)
     found = rows(connector, "opportunities", columns=("close_date",), timezone=zone)
     days = [row["close_date"] for row in found]
@@ -542,6 +542,21 @@ def test_users_are_owners_with_those_who_left_and_without_queues(
     ]
 
 
+def test_what_one_did_who_left_and_came_back_is_of_the_owner_of_today(
+    selling: HubSpotSimulator, connect: Connect
+) -> None:
+    account = selling.account
+    account.owners |= {
+        "7": Owner("7", 70, ("5", "East")),
+        "6": Owner("6", 70, ("5", "East until 2024"), is_archived=True),
+    }
+    login = {"id": "a", "userId": 70, "loginAt": "2025-11-09T09:00:00Z", "loginSucceeded": True}
+    account.logins.append(login)
+    assert [row["user_id"] for row in rows(connect(selling), "user_activity")] == ["7"]
+    account.create("tickets", {"hubspot_team_id": "5"}, at=MADE)
+    assert one(connect(selling), "cases", "team") == {"team": "East"}
+
+
 def test_campaigns_and_their_spend(selling: HubSpotSimulator, connect: Connect) -> None:
     values = {"hs_name": "Fair", "hs_start_date": "2025-11-01", "hs_end_date": "1764460800000",
               "hs_budget_items_sum_amount": "5000", "hs_currency_code": "EUR"}  # fmt: skip
@@ -558,6 +573,12 @@ def test_campaigns_and_their_spend(selling: HubSpotSimulator, connect: Connect) 
         (date(2025, 11, 3), Decimal("1200.5")),
         (date(2025, 11, 9), Decimal("99.5")),
     ]
+    late = ("3", "Dinner", "10", datetime(2025, 11, 9, 23, 30, tzinfo=UTC))
+    selling.account.campaigns["c-1"].spend = [late]
+    for zone, day in (("UTC", 9), ("Europe/Berlin", 10)):
+        (dinner,) = rows(connect(selling), "marketing_spend", columns=columns, timezone=zone)
+        assert dinner["spend_date"] == date(2025, 11, day), zone
+    selling.account.campaigns["c-1"].spend = spend
     spread = connect(selling, spend_dates="campaign")
     assert one(spread, "marketing_spend", "spend_date", "amount") == {
         "spend_date": None,

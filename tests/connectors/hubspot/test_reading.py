@@ -259,6 +259,20 @@ def test_a_read_from_1970_on_does_not_meet_the_error_of_zero(
     assert sorted(incremental(connect(service), datetime(1970, 1, 1, tzinfo=UTC))) == ids
 
 
+def test_an_object_without_a_search_is_listed_each_time(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    service.account.create("forecasts", {"hs_created_by_user_id": "1"}, at=STARTED)
+    body = b'{"status":"error","category":"OBJECT_NOT_FOUND","message":"no such API"}'
+    service.faults.answer(404, body, on="/forecasts/search", times=None)
+    with CollectingRequest("forecasts", columns=("id", "submitted_at")) as first:
+        assert collect(first, connect(service)).num_rows == 1
+    added = service.account.create("forecasts", {}, at=STARTED + MINUTE).id
+    with first.following(since=STARTED) as later:
+        found = collect(later, connect(service)).column("id").to_pylist()
+    assert added in found
+
+
 def test_an_id_that_is_gone_between_search_and_read_is_no_failure(
     service: HubSpotSimulator, connect: Connect
 ) -> None:
