@@ -7,7 +7,7 @@ the followed properties to the next.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -20,19 +20,15 @@ from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.pipelines import Pipelines
 from crmetrics_hubspot.values import INSTANT, MONEY, Misfits, typed
 
-_FOLLOWED: Mapping[str, Mapping[str, str]] = {
-    "deals": {"dealstage": "id", "amount": "amount", "closedate": "close_date"},
-    "tickets": {"hs_pipeline_stage": "id"},
+FOLLOWED: Mapping[str, tuple[str, ...]] = {
+    "deals": ("dealstage", "amount", "closedate"),
+    "tickets": ("hs_pipeline_stage",),
 }
-"""Properties whose history is read, each with the column that it is read for."""
+"""The properties whose history KPIs read. All of them whatever columns are wanted: each change
+of one begins a span, and the spans of a record must not depend on who asks."""
 
 _ROWS = 5_000
 _MOST_VERSIONS = 20  # that HubSpot gives of a property
-
-
-def followed_of(kind: str, columns: Collection[str]) -> tuple[str, ...]:
-    """The properties whose history these columns need; the first leads."""
-    return tuple(name for name, column in _FOLLOWED[kind].items() if column in columns)
 
 
 @dataclass(frozen=True, slots=True)
