@@ -235,3 +235,37 @@ def test_rows_of_a_goal_are_the_goals(tmp_path: Path) -> None:
 def test_a_kpi_without_rows_of_its_own_says_why(deals: Project) -> None:
     with pytest.raises(UsageError, match=r"has no rows: missing_dataset \(quotas\)"):
         deals.rows("quota_attainment", period="2026-01")
+
+
+COUNTED = (
+    "customer_churn_rate.event_dated",
+    "sales_velocity.win_rate",
+    "upsell_rate.by_opportunity_type",
+    "case_volume.top_categories",
+)
+OF_MONEY = ("gross_revenue_retention", "customer_churn_rate.revenue", "win_rate.by_amount")
+
+
+def test_a_share_of_few_is_a_small_sample_also_when_it_is_made_of_inputs(tmp_path: Path) -> None:
+    tables = """
+@subscriptions
+account_id,start_date,end_date,mrr,cancel_reason
+A,2025-01-01,2026-01-01,1,price
+B,2025-01-01,,1,
+@opportunities
+id,created_at,close_date,is_closed,is_won,amount,account_id,opportunity_type
+1,2025-12-01,2026-01-03,true,true,1,B,expansion
+@cases
+id,category,created_at,status,is_closed
+1,x,2026-01-05,open,false
+"""
+    write_project(tmp_path, {}, packs=PACKS)
+    load_tables(tmp_path, read_tables(tables))
+    project = Project(tmp_path, environ={}, now=lambda: NOW)
+    rows = project.query([*COUNTED, *OF_MONEY], period="2026-01").to_pylist()
+    few = {f"{row['kpi']}.{row['variant']}".rstrip(".") for row in rows if row["flags"]}
+    assert few == set(COUNTED)
+    (lost,) = project.query(
+        ["customer_churn_rate"], period="2026-01", by=["cancel_reason"]
+    ).to_pylist()
+    assert (lost["denominator"], lost["flags"]) == (2, ["low_sample"])

@@ -349,7 +349,7 @@ class Compiler:
         configured = self.min_sample(kpi.id)
         if kpi.min_sample:
             return configured if configured is not None else kpi.min_sample
-        if unit == "percent" and _is_rate(part, unit):
+        if unit == "percent" and _is_of_counted(part):
             return configured if configured is not None else _RATE_MIN_SAMPLE
         return 0
 
@@ -447,6 +447,17 @@ def _dated_by(measure: Measure) -> list[list[tuple[str, str]]]:
 def _maturity(part: Part) -> int:
     days = int(part.measure.matures_after or 0)
     return max([days, *(_maturity(child) for child in part.inputs.values())])
+
+
+def _is_of_counted(part: Part) -> bool:
+    """True for what is set against counted rows or units, its own or those of an input."""
+    name, _, side = part.measure.denominator.partition(".")
+    if name in part.inputs:
+        measure = part.inputs[name].measure
+        counted = measure.denominator if side == "denominator" else measure.value
+    else:
+        counted = part.measure.denominator if part.operand else ""
+    return bool(counted) and expressions.text(counted).lower().startswith("count(")
 
 
 def _is_rate(part: Part, unit: str) -> bool:
