@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from crmetrics.engine import Project
 from crmetrics.engine.answer import Question
+from crmetrics.engine.records import records
 from crmetrics.errors import ConfigError
 from crmetrics.testing.examples import read_example
 from crmetrics.testing.projects import load_tables, write_project
@@ -49,6 +51,16 @@ kpis:
     value: count(*)
     variants:
       left: {time: exited_at}
+  both:
+    title: Deals and their history
+    question: How many rows are there?
+    unit: count
+    better: higher
+    inputs:
+      deals: {kpi: amounts.count}
+      entered: {kpi: history}
+      left: {kpi: history.left}
+    value: deals + entered + left
   latest:
     title: Latest stages
     question: How many?
@@ -115,10 +127,10 @@ class Deals:
             for number in range(40)
         ]
 
-    def text(self) -> str:
-        names = list(self.rows[0])
+    def text(self, dead: Sequence[dict[str, Any]] = ()) -> str:
+        names = [*self.rows[0], "is_deleted"]
         lines = ["@opportunities", ",".join(names)]
-        for row in self.rows:
+        for row in [*({**row, "is_deleted": False} for row in self.rows), *dead]:
             values = (row[name] for name in names)
             lines.append(",".join(shown(value) for value in values))
         lines += ["@users", "id,team", "u1,East", "u2,West", "u3,"]
@@ -129,6 +141,11 @@ class Deals:
             lines.append(f"h{row['id']},{row['id']},open,{entered.isoformat()},{left}")
         lines.append(f"h99,nothing,open,{datetime(2025, 3, 3, tzinfo=UTC).isoformat()},")
         return "\n".join(lines)
+
+    @property
+    def dead(self) -> list[dict[str, Any]]:
+        """Some of the deals again, deleted."""
+        return [{**row, "id": f"dead-{row['id']}", "is_deleted": True} for row in self.rows[::9]]
 
     def within(self, start: date, end: date) -> list[dict[str, Any]]:
         return [row for row in self.rows if start <= row["close_date"] < end]
@@ -141,7 +158,15 @@ def deals(request: pytest.FixtureRequest) -> Deals:
 
 @pytest.fixture(scope="module")
 def project(deals: Deals, tmp_path_factory: Any) -> Project:
-    directory: Path = tmp_path_factory.mktemp("sharing")
+    return project_of(tmp_path_factory.mktemp("sharing"), deals.text())
+
+
+@pytest.fixture(scope="module")
+def project_with_dead(deals: Deals, tmp_path_factory: Any) -> Project:
+    return project_of(tmp_path_factory.mktemp("dead"), deals.text(deals.dead))
+
+
+def project_of(directory: Path, text: str) -> Project:
     write_project(directory, {}, packs=(), reporting={"timezone": "America/New_York"})
     (directory / "metrics" / "sql").mkdir(parents=True)
     (directory / "metrics" / "own.yaml").write_text(DEFINITIONS)
@@ -154,7 +179,7 @@ def project(deals: Deals, tmp_path_factory: Any) -> Project:
         "select d.period_start, o.id\nfrom live_opportunities o\n"
         "join period_days d on d.day = o.close_date\n"
     )
-    load_tables(directory, read_example(deals.text()).tables)
+    load_tables(directory, read_example(text).tables)
     return Project(directory, environ={}, now=lambda: NOW)
 
 
@@ -216,7 +241,9 @@ def scans(project: Project, names: tuple[str, ...], grain: str, by: tuple[str, .
 def test_only_sums_over_overlapping_windows_go_by_way_of_days(project: Project) -> None:
     assert "by_piece as" in " ".join(scans(project, ("sold", "sold.mean"), "week", ()))
     assert "by_piece as" not in " ".join(scans(project, ("sold", "sold.mean"), "quarter", ()))
-    (accounts,) = (sql for sql in scans(project, ("sold.accounts",), "week", ()) if "fact" in sql)
+    (accounts,) = (
+        sql for sql in scans(project, ("sold.accounts",), "week", ()) if "table rowset_" in sql
+    )
     added, _, others = accounts.lower().partition("others as")
     assert "count(distinct" in others and "count(distinct" not in added
 
@@ -254,9 +281,11 @@ def test_what_cannot_be_added_up_is_not_computed_for_the_windows_of_others(
     project: Project,
 ) -> None:
     apart = scans(project, ("amounts", "sold.accounts"), "month", ())
-    assert sum("with fact as" in sql for sql in apart) == 2
+    assert sum("table rowset_" in sql for sql in apart) == 2
     (medians,) = (
-        sql for sql in scans(project, ("amounts.median", "sold"), "month", ()) if "fact" in sql
+        sql
+        for sql in scans(project, ("amounts.median", "sold"), "month", ())
+        if "table rowset_" in sql
     )
     assert "p.window_id in (0, 1, 2, 3, 4, 5)" in medians
 
@@ -268,6 +297,55 @@ def test_a_parent_is_joined_with_its_parents_once_for_all_row_sets(project: Proj
     assert sum("live_users" in sql for sql in statements) == 1
     alone = scans(project, ("history",), "month", ("opportunity.owner.team",))
     assert not any("_kept" in sql for sql in alone), "one reader needs no table"
+
+
+def test_deals_are_read_where_they_are_kept_for_their_history(
+    project_with_dead: Project, deals: Deals
+) -> None:
+    names = ("amounts", "amounts.count", "amounts.median", "history", "history.left", "both")
+    months = tuple(project_with_dead.calendar.periods(date(2025, 1, 1), date(2025, 8, 1), "month"))
+    question = Question(names, months, ((), ("team",)))
+    found = {}
+    with project_with_dead.answerer(months) as answerer:
+        program = answerer.program(question)
+        assert sum("left join live_users" in text for text in program.scans()) == 0
+        together = answerer.answer(question).drop_columns(["run_id", "computed_at"]).to_pylist()
+        for row in together:
+            found[
+                row["kpi"], row["variant"], row["period_start"], *dict(row["segment"]).values()
+            ] = row
+        for name in names[:-1]:
+            alone = answerer.answer(Question((name,), months, question.groupings))
+            wanted = alone.drop_columns(["run_id", "computed_at"]).to_pylist()
+            assert wanted == [
+                row for row in together if f"{row['kpi']}.{row['variant']}".strip(".") == name
+            ]
+    for month in months:
+        for team in ("East", "West", "(none)"):
+            inside = deals.within(month.start, month.end)
+            dead = [row for row in deals.rows[::9] if row in inside and team_of(row) == team]
+            row = found.get(("amounts", "count", month.start, team))
+            count = sum(team_of(each) == team for each in inside)
+            assert (row["value"] if row else 0) == count
+            if row:
+                assert dict(row["coverage"]).get("excluded_deleted", 0) == len(dead)
+            lost = sum(each["owner_id"] == "gone" for each in inside) if team == "(none)" else 0
+            assert (dict(row["coverage"]).get("orphan", 0) if row else 0) == lost
+
+
+def test_records_of_kept_deals_have_all_their_columns(
+    project_with_dead: Project, deals: Deals
+) -> None:
+    march = (project_with_dead.calendar.parse("2025-03", NOW),)
+    with project_with_dead.answerer(march) as answerer:
+        listed = records(answerer, Question(("both",), march, (("team",),))).to_pylist()
+    shown = [row for row in listed if row["input"] == "deals"]
+    inside = deals.within(march[0].start, march[0].end)
+    dead = [f"dead-{row['id']}" for row in deals.rows[::9] if row in inside]
+    assert sorted(row["record"] for row in shown) == sorted([*(r["id"] for r in inside), *dead])
+    teams = {row["id"]: team_of(row) for row in deals.rows}
+    for row in shown:
+        assert dict(row["segment"]) == {"team": teams[row["record"].removeprefix("dead-")]}
 
 
 @pytest.mark.parametrize("names", [["history"], ["history", "history.left"]])

@@ -8,38 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 from crmetrics.catalog import NOWHERE, DerivedDimension, Place
 from crmetrics.compiler import expressions
+from crmetrics.compiler.bands import band_sql
 from crmetrics.compiler.expressions import failure
 from crmetrics.compiler.frames import WINDOW_COLUMNS, FrameTables
-from crmetrics.compiler.relations import FIRST_LEAD, Path, Relation, Schema, alias_of, virtual_base
+from crmetrics.compiler.relations import FIRST_LEAD, Path, Relation, alias_of, virtual_base
+from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.errors import ConfigError, Finding, did_you_mean
 
 EVENT_COLUMNS = ("event_day", "event_at", *WINDOW_COLUMNS)
 NONE = "(none)"
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a fact must know beside names: how to join, convert and read the run's settings.
-
-    source_name: SQL name of a relation (`live_opportunities`). join: condition of a foreign key.
-    convert: (amount, currency, rate) -> SQL in the reporting currency. has_rates: any rate loaded.
-    render: fills `$setting`. day_of: SQL of the local day of an instant. reasons: why quality rules
-    leave out rows of a relation; empty = they leave out none.
-    """
-
-    schema: Schema
-    source_name: Callable[[str], str]
-    join: Callable[[str, str, str, Relation, Relation], str]
-    convert: Callable[[str, str, str], str]
-    has_rates: bool
-    day_of: Callable[[str], str]
-    as_of_day: str
-    reasons: Callable[[str], tuple[str, ...]]
-    parents: dict[str, Fact] = field(default_factory=dict)
 
 
 @dataclass
@@ -48,7 +28,8 @@ class Fact:
 
     is_parent: it is a parent of other facts, with what lies behind it (`opportunities` with the
     team of their owner). Such a parent stands in `around.parents` and is joined with its own
-    parents once for a question, not once for every row of every fact that follows two keys.
+    parents once for a question, not once for every row of every fact that follows two keys. A fact
+    of a relation that is kept like that for others (`around.kept`) reads it there as well.
     """
 
     around: Surroundings
@@ -220,23 +201,32 @@ class Fact:
         self._joins[alias] = f"left join {name} {alias} on {condition}"
         return alias
 
-    def _is_behind_parent(self, hops: tuple[str, ...]) -> bool:
-        """True where the last key is one of a parent, which can be followed beforehand."""
-        return not self.is_parent and len(hops) > 1 and FIRST_LEAD not in hops
+    @property
+    def _is_kept(self) -> bool:
+        return not self.is_parent and self.relation.name in self.around.kept
 
-    def _parent(self, hop: str) -> tuple[str, Fact]:
-        """The alias of the parent behind a key, and the parent as it is to be widened."""
-        alias, relation = self._join((hop,)), self._at((hop,))
+    def _is_behind_parent(self, hops: tuple[str, ...]) -> bool:
+        """True where the last key is one of a parent, or of a relation that is kept with what lies
+        behind it: it can be followed beforehand."""
+        if self.is_parent or FIRST_LEAD in hops:
+            return False
+        return len(hops) > (0 if self._is_kept else 1)
+
+    def _parent(self, hops: tuple[str, ...]) -> tuple[str, Fact, tuple[str, ...]]:
+        """The alias of the parent behind the first key, the parent as it is to be widened, and the
+        keys from there on; of a kept relation itself."""
+        near, far = ((), hops) if self._is_kept else (hops[:1], hops[1:])
+        alias, relation = self._join(near), self._at(near)
         if relation.name not in self.around.parents:
             self.around.parents[relation.name] = Fact(
                 self.around, relation, self.frame, label=self.label, is_parent=True
             )
         self._widened[alias] = self.around.parents[relation.name]
-        return alias, self._widened[alias]
+        return alias, self._widened[alias], far
 
     def _behind_parent(self, path: Path) -> str:
-        alias, parent = self._parent(path.hops[0])
-        behind = Path(path.hops[1:], path.column)
+        alias, parent, far = self._parent(path.hops)
+        behind = Path(far, path.column)
         parent._columns.setdefault(behind.name, parent.path_sql(behind))
         return f"{alias}.{quoted(behind.name)}"
 
@@ -252,12 +242,13 @@ class Fact:
                 found = {alias: join, **found}
                 read += join
         for alias, parent in self._widened.items():
-            if alias not in found:
+            if alias != "f" and alias not in found:
                 continue
             for column in sorted({"id", "source", *self._read.get(alias, ())}):
                 parent._columns.setdefault(column, f"f.{quoted(column)}")
-            plain = f"left join {self.around.source_name(parent.relation.name)} "
-            found[alias] = found[alias].replace(plain, f"left join {parent.widened_name} ", 1)
+            if alias in found:
+                plain = f"left join {self.around.source_name(parent.relation.name)} "
+                found[alias] = found[alias].replace(plain, f"left join {parent.widened_name} ", 1)
         return list(found.values())
 
     # --- dimensions ------------------------------------------------------------------------------
@@ -290,9 +281,9 @@ class Fact:
                 continue
             hops = path.hops[:depth]
             if self._is_behind_parent(hops):
-                alias, parent = self._parent(hops[0])
-                name = f"{alias_of(hops[1:])} is orphan"
-                parent._columns.setdefault(name, parent._orphan(hops[1:]))
+                alias, parent, far = self._parent(hops)
+                name = f"{alias_of(far)} is orphan"
+                parent._columns.setdefault(name, parent._orphan(far))
                 self._orphans[alias_of(hops)] = f"{alias}.{quoted(name)}"
             else:
                 self._orphans[alias_of(hops)] = self._orphan(hops)
@@ -373,6 +364,8 @@ class Fact:
 
     def _from(self) -> list[str]:
         name = self._base or self.around.source_name(self.relation.name)
+        if "f" in self._widened:
+            name = self._widened_over(self._base) if self._base else self.widened_name
         if self.time:
             time = self.expression(self.time, self.place)
             keys, on = self.frame.days, f"d.day = {time}"
@@ -395,6 +388,19 @@ class Fact:
             f"  join {self.frame.windows} w on {on}",
             ") f",
         ]
+
+    def of_records(self) -> Fact:
+        """The fact over all columns of its relation, not only those that are kept."""
+        name = self.around.source_name(self.relation.name)
+        return self.over(name) if "f" in self._widened else self
+
+    def _widened_over(self, base: str) -> str:
+        """All columns of another table, and what lies behind the relation."""
+        parent = self._widened["f"]
+        plain = {column: f"f.{quoted(column)}" for column in parent._columns}
+        behind = {name: sql for name, sql in parent._columns.items() if sql != plain[name]}
+        text = replace(parent, _base=base, _columns=behind).sql((), [("f.*", "*")])
+        return "(\n" + "\n".join("  " + line for line in text.splitlines()) + "\n)"
 
     def _spans(self, name: str) -> list[str]:
         """A state with the readings inside its span, positions [first, last): one row per reading,
@@ -476,15 +482,3 @@ class Fact:
 
 def quoted(name: str) -> str:
     return name if name.isidentifier() and name.islower() else '"' + name.replace('"', '""') + '"'
-
-
-def band_sql(value: str, bounds: list[float]) -> str:
-    """Bands `<a`, `a-b`, `>=b` with inclusive lower bounds; null stays null."""
-    numbers = [f"{bound:g}" if bound != int(bound) else str(int(bound)) for bound in bounds]
-    if not numbers:
-        return f"case when {value} is not null then 'all' end"
-    parts = [f"when {value} < {numbers[0]} then '<{numbers[0]}'"]
-    for low, high in pairwise(numbers):
-        parts.append(f"when {value} < {high} then '{low}-{high}'")
-    parts.append(f"when {value} >= {numbers[-1]} then '>={numbers[-1]}'")
-    return "case " + " ".join(parts) + " end"

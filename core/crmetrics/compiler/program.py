@@ -6,6 +6,7 @@ views, then the small tables of periods, then one statement per row set, then th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -14,13 +15,13 @@ from crmetrics.catalog import Catalog, Kpi, Measure, Vector
 from crmetrics.compiler import expressions
 from crmetrics.compiler.assemble import Assembler, Labelled, final_select, result_select
 from crmetrics.compiler.excluded import excluded_counts
-from crmetrics.compiler.fact import Surroundings
 from crmetrics.compiler.frames import listed
 from crmetrics.compiler.hashing import definition_hash, named_segments
 from crmetrics.compiler.needs import Needs, Supplied
 from crmetrics.compiler.plan import Part, Planner
 from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
 from crmetrics.compiler.slices import SliceBook, Window
+from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.compiler.union import found
 from crmetrics.compiler.vectors import Conversion, VectorViews
 
@@ -161,6 +162,9 @@ class Compiler:
         compiled: dict[int, Compiled] = {}
         statements: list[Statement] = []
         made: dict[str, str] = {}
+        # A table for one reader would cost more than the join: of a month, say, it needs few rows.
+        readers = Counter(name for rowset in self._rowsets for name in rowset.parents())
+        self.around.kept.update(name for name, count in readers.items() if count > 1)
         layered = [rowset.layers() for rowset in self._rowsets]
         _share_frames([layer for layers in layered for layer in layers])
         for first, *others in layered:

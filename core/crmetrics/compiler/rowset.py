@@ -15,11 +15,12 @@ from crmetrics.catalog import NOWHERE, Measure, Place, WindowSpec
 from crmetrics.compiler import expressions
 from crmetrics.compiler.adding import Adding, adds_up, do_overlap, reads_windows
 from crmetrics.compiler.expressions import Aggregate, Split
-from crmetrics.compiler.fact import Fact, Surroundings, quoted
+from crmetrics.compiler.fact import Fact, quoted
 from crmetrics.compiler.frames import FrameTables
-from crmetrics.compiler.relations import virtual_base
+from crmetrics.compiler.relations import FIRST_LEAD, virtual_base
 from crmetrics.compiler.running import can_run, count_behind, running_statement
 from crmetrics.compiler.slices import Clock, Frame, Window
+from crmetrics.compiler.surroundings import Surroundings
 
 Grouping = tuple[str, ...]
 _PERIOD_COLUMNS = frozenset({"period_start", "window_id"})
@@ -241,6 +242,18 @@ class RowSet:
         count = self._alias(f"count(*) filter (where {condition})")
         return replace(item, coverage={**item.coverage, "orphan": count})
 
+    def parents(self) -> set[str]:
+        """The parents that its dimensions follow a second key of."""
+        schema, found = self.around.schema, set()
+        relation = schema.relation(self.operands[0].measure.relation)
+        for name in self.dimensions:
+            derived = schema.derived(relation, name)
+            path = schema.dimension_path(relation, name) if derived is None else None
+            if path is not None and len(path.hops) > 1 and FIRST_LEAD not in path.hops:
+                parent = schema.target(relation, path.hops[0])
+                found |= {parent.name} if parent is not None else set()
+        return found
+
     def insertion(self, other: RowSet) -> str:
         """The statement that adds the rows of a further layer; by name, as a layer with runs has
         counts beside its sums that one without them does not have."""
@@ -252,9 +265,10 @@ class RowSet:
     def rows_sql(self, extra: Sequence[tuple[str, str]]) -> str:
         """The rows of the fact that count, with further columns (SQL, name)."""
         assert self.fact is not None
+        fact = self.fact.of_records()
         if self.operands[0].measure.latest:
-            return self._only_latest(self.fact, self.fact_where, extra)
-        return self.fact.sql(self.fact_where, extra)
+            return self._only_latest(fact, self.fact_where, extra)
+        return fact.sql(self.fact_where, extra)
 
     def excluded_fact(self) -> Fact | None:
         """The fact over the rows that quality rules left out; None when there are none, or when

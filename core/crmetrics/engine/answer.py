@@ -9,7 +9,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.catalog import Catalog, Place
-from crmetrics.compiler.fact import Surroundings
 from crmetrics.compiler.frames import EMPTY_PERIODS
 from crmetrics.compiler.needs import Supplied
 from crmetrics.compiler.plan import Planner
@@ -17,6 +16,7 @@ from crmetrics.compiler.program import Compiler, Program, Requested
 from crmetrics.compiler.relations import Relation, Schema
 from crmetrics.compiler.rowset import Grouping
 from crmetrics.compiler.slices import Clock, SliceBook
+from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.datasets import Dataset
 from crmetrics.engine.effective import HOURS_OF, Settings
 from crmetrics.engine.given import GivenRelation, with_given_periods

@@ -1,0 +1,34 @@
+"""What facts know of the session that they are computed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crmetrics.compiler.relations import Relation, Schema
+
+if TYPE_CHECKING:
+    from crmetrics.compiler.fact import Fact
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a fact must know beside names: how to join, convert and read the run's settings.
+
+    source_name: SQL name of a relation (`live_opportunities`). join: condition of a foreign key.
+    convert: (amount, currency, rate) -> SQL in the reporting currency. has_rates: any rate loaded.
+    render: fills `$setting`. day_of: SQL of the local day of an instant. reasons: why quality rules
+    leave out rows of a relation; empty = they leave out none.
+    """
+
+    schema: Schema
+    source_name: Callable[[str], str]
+    join: Callable[[str, str, str, Relation, Relation], str]
+    convert: Callable[[str, str, str], str]
+    has_rates: bool
+    day_of: Callable[[str], str]
+    as_of_day: str
+    reasons: Callable[[str], tuple[str, ...]]
+    parents: dict[str, Fact] = field(default_factory=dict)
+    kept: set[str] = field(default_factory=set)
