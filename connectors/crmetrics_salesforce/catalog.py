@@ -12,6 +12,7 @@ from crmetrics_salesforce.mapping import STREAMS
 from crmetrics_salesforce.more_streams import MORE_STREAMS
 from crmetrics_salesforce.options import SalesforceDatasetOptions, SalesforceOptions
 from crmetrics_salesforce.reach import Absence, Lack, Reach, Surveyor
+from crmetrics_salesforce.service_streams import SERVICE_STREAMS
 from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
 
 WHOLE = frozenset({"exchange_rates", "forecasts"})
@@ -88,7 +89,7 @@ class Catalog:
         return [name for name, own in self.options.datasets.items() if own.object]
 
     def all_streams(self) -> tuple[Stream, ...]:
-        return (*STREAMS, *MORE_STREAMS)
+        return (*STREAMS, *SERVICE_STREAMS, *MORE_STREAMS)
 
     def dataset_options(self, dataset: str) -> SalesforceDatasetOptions | None:
         return self.options.datasets.get(dataset)

@@ -1,27 +1,22 @@
-"""From Salesforce's fields to canonical columns."""
+"""From Salesforce's fields to canonical columns: accounts, sales, orders, campaigns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from crmetrics_salesforce.history import (
-    CASE_ESCALATION,
-    CASE_HISTORY,
-    CASE_HISTORY_BASE,
-    CASE_HISTORY_COMPANIONS,
     CLOSED_AT,
     LEAD_CAMPAIGN,
-    LEFT_AT,
     REFUNDS,
     STAGE_HISTORY,
     STAGE_HISTORY_BASE,
     STAGES,
 )
-from crmetrics_salesforce.streams import Companion, Entry, Extra, Stream
+from crmetrics_salesforce.streams import Entry, Extra, Stream
 
-_COMMON: Mapping[str, Entry] = {"id": "Id", "is_deleted": "IsDeleted"}
-_OWNED: Mapping[str, Entry] = {**_COMMON, "owner_id": "OwnerId", "created_at": "CreatedDate"}
-_MERGED: Mapping[str, Entry] = {"merged_into_id": "MasterRecordId"}
+COMMON: Mapping[str, Entry] = {"id": "Id", "is_deleted": "IsDeleted"}
+OWNED: Mapping[str, Entry] = {**COMMON, "owner_id": "OwnerId", "created_at": "CreatedDate"}
+MERGED: Mapping[str, Entry] = {"merged_into_id": "MasterRecordId"}
 # An org with one currency has no such field; null is the reporting currency.
 _MONEY: Mapping[str, Entry] = {"currency": ("CurrencyIsoCode", "null::varchar")}
 
@@ -46,44 +41,13 @@ _ORDER_STATUS = (
     "then lower(Status) when StatusCode ilike 'D%' then 'draft' "
     "when regexp_matches(StatusCode, '^C|^E', 'i') then 'cancelled' else 'placed' end"
 )
-_WHO = {
-    "contact_id": "case when starts_with(WhoId, '003') then WhoId end",
-    "lead_id": "case when starts_with(WhoId, '00Q') then WhoId end",
-}
-
-
-def _related(name: str) -> dict[str, Entry]:
-    """Ids of the records that an activity is about, told apart by their key prefix."""
-    return {
-        "opportunity_id": f"case when starts_with({name}, '006') then {name} end",
-        "case_id": f"case when starts_with({name}, '500') then {name} end",
-    }
-
-
-_SUBTYPE = (
-    "case TaskSubtype when 'Call' then 'call' when 'Email' then 'email' "
-    "when 'ListEmail' then 'email' when 'Cadence' then 'task' else 'task' end"
-)
-_TASK_DIRECTION = (
-    "case when CallType = 'Inbound' then 'inbound' when CallType is not null then 'outbound' "
-    "when TaskSubtype in ('Email', 'ListEmail') then 'outbound' end"
-)
-_USER_ROLE = (
-    "case when regexp_matches({0}, 'admin|integration', 'i') then 'admin' "
-    "when regexp_matches({0}, 'market', 'i') then 'marketing' "
-    "when regexp_matches({0}, 'service|support|agent', 'i') then 'service' "
-    "when regexp_matches({0}, 'sales|account|rep', 'i') then 'sales' else 'other' end"
-)
-_QUEUES = Companion("queues", "Group", ("Id", "Name", "Type"), where="Type = 'Queue'")
-_QUEUE_NAME = Extra("q.Name", "left join queues q on q.Id = m.OwnerId", ("OwnerId",), (_QUEUES,))
-
 STREAMS: tuple[Stream, ...] = (
     Stream(
         "accounts",
         "Account",
         {
-            **_OWNED,
-            **_MERGED,
+            **OWNED,
+            **MERGED,
             "account_type": _ACCOUNT_TYPE,
             "industry": "Industry",
             "country": "BillingCountry",
@@ -94,8 +58,8 @@ STREAMS: tuple[Stream, ...] = (
         "contacts",
         "Contact",
         {
-            **_OWNED,
-            **_MERGED,
+            **OWNED,
+            **MERGED,
             "account_id": "AccountId",
             "email_opted_out": "HasOptedOutOfEmail",
         },
@@ -104,8 +68,8 @@ STREAMS: tuple[Stream, ...] = (
         "leads",
         "Lead",
         {
-            **_OWNED,
-            **_MERGED,
+            **OWNED,
+            **MERGED,
             "lead_source": "LeadSource",
             "campaign_id": "FirstCampaign",
             "account_id": "ConvertedAccountId",
@@ -127,7 +91,7 @@ STREAMS: tuple[Stream, ...] = (
         "opportunities",
         "Opportunity",
         {
-            **_OWNED,
+            **OWNED,
             **_MONEY,
             "account_id": "AccountId",
             "campaign_id": "CampaignId",
@@ -149,7 +113,7 @@ STREAMS: tuple[Stream, ...] = (
         "opportunity_stage_history",
         "OpportunityHistory",
         {
-            **_COMMON,
+            **COMMON,
             "opportunity_id": "OpportunityId",
             "stay_id": "StayId",
             "stage": "StageName",
@@ -172,7 +136,7 @@ STREAMS: tuple[Stream, ...] = (
         "opportunity_items",
         "OpportunityLineItem",
         {
-            **_COMMON,
+            **COMMON,
             **_MONEY,
             "opportunity_id": "OpportunityId",
             "product_id": "Product2Id",
@@ -183,13 +147,13 @@ STREAMS: tuple[Stream, ...] = (
     Stream(
         "products",
         "Product2",
-        {**_COMMON, **_MONEY, "name": "Name", "family": "Family"},
+        {**COMMON, **_MONEY, "name": "Name", "family": "Family"},
     ),
     Stream(
         "orders",
         "Order",
         {
-            **_COMMON,
+            **COMMON,
             **_MONEY,
             "account_id": "AccountId",
             "opportunity_id": "OpportunityId",
@@ -210,7 +174,7 @@ STREAMS: tuple[Stream, ...] = (
         "order_items",
         "OrderItem",
         {
-            **_COMMON,
+            **COMMON,
             "order_id": "OrderId",
             "product_id": "Product2Id",
             "quantity": "Quantity",
@@ -221,7 +185,7 @@ STREAMS: tuple[Stream, ...] = (
         "subscriptions",
         "AssetStatePeriod",
         {
-            **_COMMON,
+            **COMMON,
             **_MONEY,
             "subscription_id": "AssetId",
             "account_id": '"Asset.AccountId"',
@@ -237,7 +201,7 @@ STREAMS: tuple[Stream, ...] = (
         "subscriptions",
         "Asset",
         {
-            **_COMMON,
+            **COMMON,
             **_MONEY,
             "subscription_id": "Id",
             "account_id": "AccountId",
@@ -252,7 +216,7 @@ STREAMS: tuple[Stream, ...] = (
         "campaigns",
         "Campaign",
         {
-            **_COMMON,
+            **COMMON,
             **_MONEY,
             "name": "Name",
             "channel": "lower(replace(Type, ' ', '_'))",
@@ -265,7 +229,7 @@ STREAMS: tuple[Stream, ...] = (
         "campaign_members",
         "CampaignMember",
         {
-            **_COMMON,
+            **COMMON,
             "campaign_id": "CampaignId",
             "lead_id": "LeadId",
             "contact_id": "ContactId",
@@ -282,7 +246,7 @@ STREAMS: tuple[Stream, ...] = (
         "marketing_spend",
         "Campaign",
         {
-            **_COMMON,
+            **COMMON,
             **_MONEY,
             "campaign_id": "Id",
             "spend_date": "null::date",
@@ -290,183 +254,5 @@ STREAMS: tuple[Stream, ...] = (
             "amount": "ActualCost",
         },
         where="ActualCost != null",
-    ),
-    Stream(
-        "activities",
-        "Task",
-        {
-            **_COMMON,
-            **_WHO,
-            **_related("WhatId"),
-            "activity_type": _SUBTYPE,
-            "direction": (_TASK_DIRECTION, "case when CallType = 'Inbound' then 'inbound' end"),
-            # A task that was done says when; a planned one only for which day.
-            "occurred_at": (
-                "coalesce(CompletedDateTime, ActivityDate::timestamptz, CreatedDate)",
-                "coalesce(ActivityDate::timestamptz, CreatedDate)",
-            ),
-            "interaction_id": "CallObject",
-            "user_id": "OwnerId",
-            "account_id": "AccountId",
-            "is_completed": "IsClosed",
-            "is_automated": "TaskSubtype = 'ListEmail'",
-            "outcome": "lower(replace(CallDisposition, ' ', '_'))",
-            "talk_seconds": "CallDurationInSeconds",
-        },
-    ),
-    Stream(
-        "activities",
-        "Event",
-        {
-            **_COMMON,
-            **_WHO,
-            **_related("WhatId"),
-            "activity_type": "'meeting'",
-            "occurred_at": ("coalesce(StartDateTime, ActivityDateTime)", "ActivityDateTime"),
-            "ended_at": "EndDateTime",
-            "user_id": "OwnerId",
-            "account_id": "AccountId",
-            "is_completed": "StartDateTime <= now()",
-        },
-    ),
-    Stream(
-        "activities",
-        "EmailMessage",
-        {
-            **_COMMON,
-            **_related("RelatedToId"),
-            "activity_type": "'email'",
-            "direction": "case when Incoming then 'inbound' else 'outbound' end",
-            "occurred_at": "coalesce(MessageDate, CreatedDate)",
-            "user_id": "case when not Incoming then CreatedById end",
-            "account_id": "case when starts_with(RelatedToId, '001') then RelatedToId end",
-            "is_completed": "true",
-        },
-        # A case's e-mails are its messages; one with an activity is counted as that task.
-        where="ParentId = null AND ActivityId = null",
-    ),
-    Stream(
-        "activities",
-        "VoiceCall",
-        {
-            **_COMMON,
-            **_related("RelatedRecordId"),
-            "activity_type": "'call'",
-            "direction": "case when CallType ilike 'in%' then 'inbound' else 'outbound' end",
-            "occurred_at": "coalesce(CallStartDateTime, CreatedDate)",
-            "ended_at": "CallEndDateTime",
-            "user_id": ("coalesce(UserId, OwnerId)", "OwnerId"),
-            "contact_id": "case when starts_with(RelatedRecordId, '003') then RelatedRecordId end",
-            "lead_id": "case when starts_with(RelatedRecordId, '00Q') then RelatedRecordId end",
-            "account_id": "case when starts_with(RelatedRecordId, '001') then RelatedRecordId end",
-            "is_completed": "true",
-            "outcome": "lower(replace(CallDisposition, ' ', '_'))",
-            "talk_seconds": "CallDurationInSeconds",
-            "hold_seconds": ("TotalHoldDuration", "CallerHoldTime"),
-            "queue_seconds": "epoch(CallAcceptDateTime - CallStartDateTime)",
-        },
-    ),
-    Stream(
-        "cases",
-        "Case",
-        {
-            **_OWNED,
-            **_MERGED,
-            "account_id": "AccountId",
-            "contact_id": "ContactId",
-            "team": "QueueName",
-            "product_id": "ProductId",
-            "channel": "lower(Origin)",
-            "category": ("coalesce(Type, Reason)", "Type", "Reason"),
-            "priority": "lower(Priority)",
-            "status": "Status",
-            "is_closed": "IsClosed",
-            "closed_at": "ClosedDate",
-            "is_escalated": ("IsEscalated or EscalatedAt is not null", "IsEscalated"),
-            "escalated_at": "EscalatedAt",
-        },
-        extras={"EscalatedAt": CASE_ESCALATION, "QueueName": _QUEUE_NAME},
-    ),
-    Stream(
-        "case_status_history",
-        "Case",
-        {
-            "id": "RowId",
-            "is_deleted": "IsDeleted",
-            "case_id": "Id",
-            "status": "RowStatus",
-            "status_category": "Category",
-            "entered_at": "EnteredAt",
-            "exited_at": "ExitedAt",
-        },
-        relation=CASE_HISTORY,
-        base=CASE_HISTORY_BASE,
-        companions=CASE_HISTORY_COMPANIONS,
-        extras={
-            name: Extra("") for name in ("RowId", "RowStatus", "Category", "EnteredAt", "ExitedAt")
-        },
-        removals="none",
-    ),
-    Stream(
-        "case_messages",
-        "EmailMessage",
-        {
-            **_COMMON,
-            "case_id": "ParentId",
-            "sent_at": "coalesce(MessageDate, CreatedDate)",
-            "author_type": "case when Incoming then 'customer' else 'agent' end",
-            "user_id": "case when not Incoming then CreatedById end",
-            "is_public": "true",
-        },
-        where="ParentId != null",
-    ),
-    Stream(
-        "case_messages",
-        "CaseComment",
-        {
-            **_COMMON,
-            "case_id": "ParentId",
-            "sent_at": "CreatedDate",
-            "author_type": (
-                "case when \"CreatedBy.UserType\" = 'AutomatedProcess' then 'system' "
-                "when \"CreatedBy.UserType\" in ('Standard', 'CloudIntegrationUser') then 'agent' "
-                "when \"CreatedBy.UserType\" is null then 'agent' else 'customer' end",
-                "'agent'",
-            ),
-            "user_id": "CreatedById",
-            "is_public": "IsPublished",
-        },
-    ),
-    Stream(
-        "users",
-        "User",
-        {
-            "id": "Id",
-            "team": "UserRole.Name",
-            "role": (
-                _USER_ROLE.format('coalesce("Profile.Name", "UserRole.Name")'),
-                _USER_ROLE.format('"Profile.Name"'),
-                _USER_ROLE.format('"UserRole.Name"'),
-            ),
-            "user_type": "case when UserType = 'Standard' then 'human' else 'integration' end",
-            "is_licensed": "UserType = 'Standard'",
-            "created_at": "CreatedDate",
-            "deactivated_at": "DeactivatedAt",
-        },
-        extras={"DeactivatedAt": LEFT_AT},
-        removals="none",
-    ),
-    Stream(
-        "user_activity",
-        "LoginHistory",
-        {
-            "id": "Id",
-            "user_id": "UserId",
-            "activity_type": "'login'",
-            "object_type": "null::varchar",
-            "occurred_at": "LoginTime",
-            "is_success": "Status = 'Success'",
-        },
-        removals="none",
     ),
 )

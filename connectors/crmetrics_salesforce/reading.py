@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -184,7 +185,7 @@ class DatasetRead:
     # --- rows of several objects --------------------------------------------------------
 
     def _assembled(self, reach: Reach) -> Iterator[pa.RecordBatch]:
-        with Workbench() as bench:
+        with closing(Workbench()) as bench:
             bench.make("main", reach.types)
             bench.fill("main", self._plain(reach))
             bench.settle("main", reach.cursor)

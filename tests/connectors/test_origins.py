@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from crmetrics.datasets import canonical_datasets
 from crmetrics_hubspot import mapping as hubspot
-from crmetrics_salesforce import mapping, more_streams
+from crmetrics_salesforce import mapping, more_streams, service_streams
 from crmetrics_salesforce.streams import Stream
 
 MADE = ("true", "ReachedMql", "ReachedSql", "ReachedDisqualified")
@@ -62,7 +62,7 @@ NEWER_STAGE_DATE = (
 
 def salesforce_streams() -> list[Stream]:
     found: list[Stream] = []
-    for module in (mapping, more_streams):
+    for module in (mapping, service_streams, more_streams):
         for value in vars(module).values():
             if isinstance(value, tuple | list):
                 found += [item for item in value if isinstance(item, Stream) and item not in found]
