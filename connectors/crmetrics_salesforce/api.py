@@ -21,7 +21,7 @@ from crmetrics_salesforce.answers import (
 )
 from crmetrics_salesforce.auth import Grant, Login
 from crmetrics_salesforce.describe import SObject, sobject_of
-from crmetrics_salesforce.errors import UNAVAILABLE, ApiError, judge, refusal
+from crmetrics_salesforce.errors import FORBIDDEN, UNAVAILABLE, ApiError, judge, refusal
 from crmetrics_salesforce.options import AccessToken, SalesforceOptions
 from crmetrics_salesforce.quota import Quota
 
@@ -174,7 +174,7 @@ class Api:
             what = f"describe of {name}"
             return sobject_of(self.asked(Described, "GET", f"sobjects/{name}/describe", what=what))
         except ApiError as exc:
-            if exc.code in UNAVAILABLE:
+            if exc.code in UNAVAILABLE | FORBIDDEN:
                 return None
             raise
 

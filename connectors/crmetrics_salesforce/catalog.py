@@ -174,6 +174,26 @@ class Catalog:
                     names[stream.instead_of] = None
         return list(names)
 
+    def calls_of(self, dataset: str, columns: Sequence[str], *, is_incremental: bool) -> int:
+        """How many calls these columns take at least, where the org has all objects: a description
+        and a query for each; of changes also the questions for deletions, for records that left a
+        condition or whose time came, and for those that completing records belong to."""
+        own = self.dataset_options(dataset)
+        found = len(self.needed_objects([dataset]))  # each counts, also of those asked in one go
+        for stream in self.streams(dataset):
+            if stream.instead_of:
+                continue
+            entries = self.entries(stream)
+            texts = " ".join(str(entries[column]) for column in columns if column in entries)
+            extras = [extra for name, extra in stream.extras.items() if name in texts]
+            companions = {c for extra in extras for c in extra.companions} | set(stream.companions)
+            found += 1 + len(companions)
+            if is_incremental:
+                has_rule = bool(stream.where or (own is not None and own.where))
+                found += (stream.removals == "log") + (has_rule and not stream.relation)
+                found += bool(stream.ripens) + sum(c.touches for c in companions)
+        return found
+
     def cursor_of(self, name: str) -> str:
         described = self.api.describe(name)
         if described is None:

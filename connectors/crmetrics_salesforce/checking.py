@@ -9,7 +9,7 @@ from crmetrics.plugin import CheckResult, ReadRequest, SourceError
 from crmetrics_salesforce.answers import Limits
 from crmetrics_salesforce.catalog import Catalog, Survey
 from crmetrics_salesforce.errors import TOO_HEAVY, ApiError
-from crmetrics_salesforce.reach import Lack, Reach
+from crmetrics_salesforce.reach import Absence, Lack, Reach
 from crmetrics_salesforce.streams import Companion
 
 _SHOWN = 6
@@ -36,6 +36,8 @@ class SourceCheck:
         datasets += [name for name in self._catalog.options.datasets if name not in datasets]
         try:
             api.describe_all(self._catalog.needed_objects(datasets))
+        except ApiError:
+            pass  # the datasets that need the object meet it again
         except SourceError as exc:
             yield CheckResult("objects", "error", str(exc), "See the message.")
             return
@@ -121,6 +123,12 @@ class SourceCheck:
             return
         yield from self._rules(dataset, survey.reaches)
         lines: dict[str, CheckResult] = {}
+        given = {c for reach in survey.reaches for c in reach.entries}
+        for item in survey.absent:
+            if not item.stream.instead_of:
+                line = self._absent_beside(dataset, item, survey.reaches)
+                lost = tuple(c for c in self._catalog.entries(item.stream) if c not in given)
+                lines[line.subject] = replace(line, lacks={dataset: lost} if lost else {})
         for reach in survey.reaches:
             elsewhere = {c for other in survey.reaches if other is not reach for c in other.entries}
             for line in self._lines(dataset, reach, elsewhere):
@@ -136,6 +144,19 @@ class SourceCheck:
             f"Give the user read access to {objects}, or switch the feature on, if its KPIs are "
             "wanted.",
             lacks={dataset: ()},
+        )
+
+    def _absent_beside(self, dataset: str, item: Absence, reaches: Sequence[Reach]) -> CheckResult:
+        """The line of an object that gives nothing to a dataset that others give."""
+        name = item.stream.object
+        other = next((r.stream.object for r in reaches if r.stream.instead_of == name), "")
+        gives = f"{other} takes its place" if other else f"its records are not among {dataset}"
+        return CheckResult(
+            f"{dataset} ({name})",
+            "warning",
+            f"{item.lack}; {gives}.",
+            f"Give the user read access to {item.lack.object}, or switch the feature on, if its "
+            "records are wanted.",
         )
 
     def _rules(self, dataset: str, reaches: Sequence[Reach]) -> Iterator[CheckResult]:

@@ -91,15 +91,17 @@ class SalesforceConnector(Connector):
     def estimate(
         self, dataset: str, columns: Sequence[str], *, rows: int | None, is_incremental: bool
     ) -> Estimate | None:
-        objects = len(self.catalog.needed_objects([dataset])) or 1
+        objects = self.catalog.calls_of(dataset, columns, is_incremental=is_incremental)
         if rows is None:
-            return Estimate(2 * objects, "at least; never read before")
+            return Estimate(objects, "at least; never read before")
         if is_incremental:
-            return Estimate(3 * objects, "changes only")
+            return Estimate(objects, "changes only")
         if self.config.transport != "rest" and rows >= self.config.bulk_from:
             pages = math.ceil(rows / self.config.page_rows)
-            return Estimate(objects * 2 + _POLLS + pages, f"{rows:,} rows by a bulk job")
-        return Estimate(objects + max(1, math.ceil(rows / _REST_PAGE)), f"{rows:,} rows by queries")
+            return Estimate(objects + 1 + _POLLS + pages, f"{rows:,} rows by a bulk job")
+        return Estimate(
+            objects - 1 + max(1, math.ceil(rows / _REST_PAGE)), f"{rows:,} rows by queries"
+        )
 
     def definition(self, dataset: str) -> str:
         own = self.config.datasets.get(dataset)

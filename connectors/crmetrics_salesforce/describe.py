@@ -94,6 +94,8 @@ class SObject:
         if found is not None and found.type == "textarea" and found.length >= _LONG_TEXT:
             return True
         wanted = found.name if found is not None else name
+        if self.name == "Account" and wanted == "Name":
+            return self.field("IsPersonAccount") is not None  # then some of them are people
         return wanted in _PERSONAL_ANYWHERE or (self.name in PERSONS and wanted in _PERSONAL)
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from crmetrics.plugin import SourceError, http, redact
 
 UNAVAILABLE = frozenset({"INVALID_TYPE", "NOT_FOUND", "INVALIDENTITY"})
+FORBIDDEN = frozenset({"INSUFFICIENT_ACCESS", "FUNCTIONALITY_NOT_ENABLED"})
+"""Of one object: it is hidden from the user, or its feature is off."""
 TOO_HEAVY = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE", "QUERY_TOO_COMPLICATED"})
 TOO_LONG = frozenset({414, 431})
 _LOOKED_AT = 1_024

@@ -163,6 +163,7 @@ MORE_STREAMS: tuple[Stream, ...] = (
         instead_of="ForecastingSubmissionItem",
         where="IsAmount = true",
         removals="none",
+        forgets=True,
     ),
     Stream(
         "exchange_rates",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _TEXT = re.compile(r"'(?:[^']|'')*'")
+_JUNCTIONS = frozenset({"AND", "OR", "NOT"})
 _NAME = re.compile(r'"([^"]+)"|\b([A-Z]\w*(?:\.[A-Z]\w*)*)\b|\b(\w+__c)\b')
 
 
@@ -170,7 +171,15 @@ class Surveyor:
             if kind is None:
                 return Lack(companion.object, why)
             types[name] = kind
-        return types
+        return self.unasked(described, companion.where) or types
+
+    def unasked(self, sobject: SObject, condition: str) -> Lack | None:
+        """Why one of our own conditions cannot be asked for: a field that it needs is hidden."""
+        for name in fields_in(condition):
+            kind, why, _ = self.field_type(sobject, name)
+            if kind is None and name not in _JUNCTIONS:
+                return Lack(sobject.name, why)
+        return None
 
     def stale_in(self, name: str, condition: str) -> list[str]:
         """What a SOQL condition over an object looks at that changes without the object's stamp."""
@@ -271,6 +280,7 @@ class _Finding:
     def reach(self) -> Reach | Absence:
         stream = self._stream
         base = self._take_fields([*stream.base, *([stream.group] if stream.group else [])])
+        base = base or self._surveyor.unasked(self._sobject, stream.where)
         if base is not None:
             return Absence(stream, base)
         for companion in stream.companions:

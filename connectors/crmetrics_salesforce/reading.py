@@ -141,6 +141,8 @@ class DatasetRead:
         self._require_former()
         removals = Removals(self._catalog.api, self._transport, self._request)
         self._tell()
+        if self._is_same_org() and any(reach.stream.forgets for reach in self.reaches):
+            self._request.keep_unseen()
         for reach in self.reaches:
             yield from self._rows(reach)
         self._tell_misfits()
@@ -171,7 +173,8 @@ class DatasetRead:
 
     def _rows(self, reach: Reach) -> Iterator[pa.RecordBatch]:
         raw = self._assembled(reach) if reach.is_assembled else self._plain(reach)
-        entries = dict(reach.entries)
+        present = f"timestamptz '{self._request.started.astimezone(UTC).isoformat()}'"
+        entries = {c: text.replace("now()", present) for c, text in reach.entries.items()}
         if reach.cursor and "updated_at" in self._request.columns:
             entries.setdefault("updated_at", reach.cursor)
         mapped = [c for c in self._request.mapping if c not in reach.missing]
@@ -180,7 +183,14 @@ class DatasetRead:
             yield self._request.derive(batch, entries, columns)
 
     def _plain(self, reach: Reach) -> Iterator[pa.RecordBatch]:
-        yield from self._transport.batches(self._main(reach), self._request.started)
+        main, ripens = self._main(reach), reach.stream.ripens
+        yield from self._transport.batches(main, self._request.started)
+        if ripens in reach.types and self.span.since is not None:
+            passed = Window(ripens, self.span.since, self._request.started)
+            yield from self._transport.batches(main.over(passed), self._request.started)
+
+    def _is_same_org(self) -> bool:
+        return self._request.state.get("org") in (None, self._catalog.options.domain)
 
     # --- rows of several objects --------------------------------------------------------
 
@@ -273,6 +283,11 @@ class DatasetRead:
         for reach in self.reaches:
             for column, why in reach.missing.items():
                 self._request.notice(f"{column} cannot be read: {why}.")
+        replaced = {reach.stream.instead_of for reach in self.reaches}
+        for item in self._survey.absent:
+            name = item.stream.object
+            if name not in replaced and not item.stream.instead_of:
+                self._request.notice(f"{name} gives nothing to it: {item.lack}.")
         if self._request.since is None:
             return
         if self.span.is_refresh and (gained := self._gained()):
@@ -326,6 +341,7 @@ class DatasetRead:
             return  # read whole each time: without a state, what is gone leaves the dataset
         state = dict(self._request.state)
         state["given"] = self._given()
+        state["org"] = self._catalog.options.domain
         # Who is inactive, and since when; who is back is forgotten.
         left = {**dict(state.get("left") or {}), **self._left}
         state["left"] = {name: at for name, at in left.items() if at is not None}

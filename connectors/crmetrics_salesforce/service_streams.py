@@ -81,6 +81,7 @@ SERVICE_STREAMS: tuple[Stream, ...] = (
             "account_id": "AccountId",
             "is_completed": "StartDateTime <= now()",
         },
+        ripens="StartDateTime",
     ),
     Stream(
         "activities",
@@ -221,5 +222,6 @@ SERVICE_STREAMS: tuple[Stream, ...] = (
             "is_success": "Status = 'Success'",
         },
         removals="none",
+        forgets=True,
     ),
 )

@@ -56,7 +56,9 @@ class Stream:
     fields `base` and `companions`. group: the records that share this field are read together, for
     `relation` looks at them side by side. instead_of: read only when the org lacks that object.
     removals: how records that are gone for good are found: in the log of deletions, by comparing
-    ids, or not at all (what a service forgets by age stays true).
+    ids, or not at all (what a service forgets by age stays true). forgets: rows that were read stay
+    when everything is read anew, because the org shows them no longer. ripens: a field whose
+    instant changes the row when it passes, without a change of the record.
     """
 
     dataset: str
@@ -70,7 +72,8 @@ class Stream:
     group: str = ""
     instead_of: str = ""
     removals: Literal["log", "none"] = "log"
-    is_whole: bool = False
+    forgets: bool = False
+    ripens: str = ""
 
     @property
     def name(self) -> str:

@@ -263,6 +263,10 @@ class ReadRequest(Protocol):
         in this read are marked deleted. For sources that do not tell what was removed; call it with
         all ids, in portions."""
 
+    def keep_unseen(self) -> None:
+        """Records that this read does not give stay, even when everything is read anew: for what a
+        source forgets (logs of some months, a forecast of today). Call it before the first rows."""
+
     def notice(self, message: str) -> None:
         """Tell the user something that is no error; it is shown and kept with the sync."""
 

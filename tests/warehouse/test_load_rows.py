@@ -516,6 +516,30 @@ def test_a_failure_of_the_source_keeps_nothing_and_is_on_record(session: LoadSes
     assert not session.state("crm", "opportunities").exists
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_failure_after_rows_of_several_shapes_is_the_sources_and_no_crash(
+    session: LoadSession, count: int
+) -> None:
+    def source() -> Iterator[pa.RecordBatch]:
+        yield rows(id=["1"], stage=["new"])
+        for number in range(count):
+            yield rows(id=[f"2{number}"])
+        raise SourceGaveUp("page 4 was empty")
+
+    report = session.try_load("opportunities", "crm", source(), Intake(COLUMNS, on(10)))
+    assert "page 4 was empty" in str(report.error)
+    assert stored_tables(session) == []
+    assert load(session, rows(id=["1"], stage=["a"])).inserted == 1
+
+
+def test_what_a_source_forgets_stays_when_everything_is_read_anew(session: LoadSession) -> None:
+    load(session, rows(id=["1", "2"], stage=["a", "b"]))
+    intake = Intake(COLUMNS, on(11), is_full=True, replaces=True)
+    intake.keep_unseen()
+    session.load("opportunities", "crm", iter([rows(id=["2"], stage=["c"])]), intake)
+    assert stored(session, "id", "stage") == [("1", "a"), ("2", "c")]
+
+
 def test_a_later_failure_leaves_the_rows_of_the_last_load(session: LoadSession) -> None:
     load(session, rows(id=["1", "2"], stage=["a", "b"]))
     for options in ({}, {"replaces": True}):

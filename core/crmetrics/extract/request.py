@@ -113,6 +113,9 @@ class Request:
     def retain(self, ids: pa.Array[Any]) -> None:
         self.intake.retain(ids)
 
+    def keep_unseen(self) -> None:
+        self.intake.keep_unseen()
+
     def notice(self, message: str) -> None:
         self.intake.notice(message)
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any
 
+from crmetrics.errors import QueryError
 from crmetrics.warehouse.connection import Connection
 
 if TYPE_CHECKING:
@@ -51,15 +53,19 @@ def feed(
                 break
         else:
             _hand_over(None, waiting, future)
-        return connection.wait_for(future, statement, timed=False)
+        changed = connection.wait_for(future, statement, timed=False)
     except BaseException:
         abandoned.append(True)
         _empty(waiting)
         waiting.put(None)
         connection.interrupt(future)
+        # The statement may have broken the transaction, which then takes nothing but its end: that
+        # must not hide why.
+        with suppress(QueryError):
+            connection.unregister(FEED)
         raise
-    finally:
-        connection.unregister(FEED)
+    connection.unregister(FEED)
+    return changed
 
 
 def _drain(waiting: _Batches, abandoned: list[bool]) -> Iterator[pa.RecordBatch]:

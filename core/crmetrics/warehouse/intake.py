@@ -91,6 +91,9 @@ class Intake:
     def retain(self, ids: Any) -> None:
         self.retained = [*(self.retained or ()), ids]
 
+    def keep_unseen(self) -> None:
+        self.replaces = self.may_replace = False
+
     def notice(self, message: str) -> None:
         if message not in self.notices:
             self.notices.append(message)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from connectors.salesforce.orgs import Connect, fill
+import pytest
+
+from connectors.salesforce.orgs import Connect, connector_to, fill
+from connectors.salesforce.sites import Site
+from crmetrics.datasets import canonical_datasets
 from crmetrics.engine import Project
 from simulators.salesforce import SalesforceSimulator
 
@@ -30,6 +34,26 @@ def test_the_plan_shows_estimated_calls_and_makes_none(
     later = project.plan()
     assert salesforce.used == used
     assert later.estimates["crm", "opportunities"].basis == "changes only"
+
+
+def test_an_estimate_is_near_what_a_run_takes(salesforce: SalesforceSimulator, site: Site) -> None:
+    fill(salesforce.org)
+    connector = connector_to(salesforce)
+    known = canonical_datasets()
+    site.only = tuple(supply.dataset for supply in connector.datasets())
+
+    def estimated(rows: int | None) -> int:
+        found = [
+            connector.estimate(n, known[n].column_names, rows=rows, is_incremental=bool(rows))
+            for n in site.only
+        ]
+        return sum(estimate.calls for estimate in found if estimate is not None)
+
+    for rows in (None, 10):
+        used = salesforce.used
+        site.sync()
+        assert estimated(rows) == pytest.approx(salesforce.used - used, rel=0.15)
+        site.later(hours=2)
 
 
 def test_many_rows_cost_a_job_and_its_pages_and_few_cost_pages(connect: Connect) -> None:

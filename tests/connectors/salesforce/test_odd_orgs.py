@@ -1,0 +1,181 @@
+"""Orgs as they are in the field: half hidden, namespaced, with person accounts, and forgetful."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+
+from connectors.salesforce.orgs import Connect, fill, rows_of
+from connectors.salesforce.sites import Site, load_of
+from crmetrics.errors import UnavailableError
+from crmetrics.testing import CollectingRequest
+from simulators.messages import Answer
+from simulators.salesforce import SalesforceSimulator
+
+# --- fields that our own conditions look at ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "dataset"),
+    [
+        ("Order", "IsReductionOrder", "orders"),
+        ("Campaign", "ActualCost", "marketing_spend"),
+        ("ForecastingQuota", "IsAmount", "quotas"),
+        ("EmailMessage", "ParentId", "case_messages"),
+    ],
+)
+def test_a_hidden_field_of_a_condition_is_told_and_not_left_out_of_it(
+    salesforce: SalesforceSimulator, connect: Connect, name: str, field: str, dataset: str
+) -> None:
+    fill(salesforce.org)
+    if dataset == "case_messages":
+        salesforce.org.hide("CaseComment")
+    salesforce.org.hide(name, field)
+    with pytest.raises(UnavailableError, match=rf"{name}\.{field} is missing or hidden"):
+        rows_of(connect(), dataset)
+    lines = {result.subject: result for result in connect().check()}
+    assert not [line for line in lines.values() if line.state == "error"]
+    assert lines[f"{dataset} ({name}{', CaseComment' * (dataset == 'case_messages')})"].lacks
+
+
+def test_an_object_that_gives_nothing_to_a_dataset_is_told_beside_those_that_do(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    fill(salesforce.org)
+    salesforce.org.remove_object("VoiceCall")
+    salesforce.org.hide("EmailMessage", "ActivityId")
+    with CollectingRequest("activities", columns=["id"]) as request:
+        assert request.collect(connect().read(request)).num_rows == 2
+        assert set(request.notices) == {
+            "VoiceCall gives nothing to it: VoiceCall is missing or hidden from the user.",
+            "EmailMessage gives nothing to it: EmailMessage.ActivityId is missing or hidden from "
+            "the user.",
+        }
+    lines = {result.subject: result for result in connect().check()}
+    line = lines["activities (VoiceCall)"]
+    assert "its records are not among activities" in line.message
+    assert "hold_seconds" in line.lacks["activities"]  # which nothing else gives
+    assert "user_id" not in line.lacks["activities"]
+    assert lines["activities (Task)"].state == "ok"
+
+
+def test_a_companion_whose_condition_cannot_be_asked_for_takes_its_column_only(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    made = fill(salesforce.org)
+    salesforce.org.hide("CaseHistory", "Field")
+    rows = rows_of(connect(), "cases", ["status", "escalated_at"])
+    assert [(row["id"], row["status"], row["escalated_at"]) for row in rows] == [
+        (made["Case"], "Closed", None)
+    ]
+
+
+def test_an_object_whose_description_is_forbidden_is_hidden_and_stops_nothing(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    def forbidden(answer: Answer) -> Answer:
+        body = json.loads(answer.body)
+        for part in body["results"]:
+            if isinstance(part["result"], dict) and part["result"].get("name") == "VoiceCall":
+                error = {"errorCode": "INSUFFICIENT_ACCESS", "message": "no"}
+                part.update(statusCode=403, result=[error])
+        return Answer.json(body)
+
+    made = fill(salesforce.org)
+    salesforce.faults.spoil(forbidden, on="composite/batch", times=None)
+    salesforce.refuse("INSUFFICIENT_ACCESS", "no", 403, on="VoiceCall/describe", times=None)
+    rows = rows_of(connect(), "activities", ["id"])
+    assert {row["id"] for row in rows} >= {made["Task"], made["Event"]}
+    lines = {result.subject: result for result in connect().check()}
+    assert lines["activities (VoiceCall)"].state == "warning"
+    assert lines["accounts (Account)"].state == "ok"
+
+
+# --- names -------------------------------------------------------------------------------------
+
+
+def test_fields_and_parents_of_a_package_are_read_by_their_whole_names(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    org = salesforce.org
+    org.add_object("ns__Plan__c", "a01", "ns__Tier__c")
+    org.add_fields("Account", "ns__Tier__c ns__Plan__c>ns__Plan__c")
+    plan = org.create("ns__Plan__c", ns__Tier__c="gold")
+    org.create("Account", ns__Tier__c="x", ns__Plan__c=plan)
+    mapping = {"segment": "upper(ns__Tier__c)", "country": "upper(ns__Plan__r.ns__Tier__c)"}
+    [row] = rows_of(connect(), "accounts", list(mapping), mapping=mapping)
+    assert (row["segment"], row["country"]) == ("X", "GOLD")
+
+
+@pytest.mark.parametrize("has_persons", [True, False])
+def test_the_name_of_a_person_account_is_a_persons(
+    salesforce: SalesforceSimulator, connect: Connect, has_persons: bool
+) -> None:
+    if has_persons:
+        salesforce.org.add_fields("Account", "IsPersonAccount:boolean")
+    salesforce.org.create("Account", Name="Ann Smith")
+    [row] = rows_of(connect(), "accounts", ["segment"], mapping={"segment": "Name"})
+    assert row["segment"] == (None if has_persons else "Ann Smith")
+    assert (("Account", "Name") in salesforce.selected) is not has_persons
+
+
+@pytest.mark.parametrize("transport", ["rest", "bulk"])
+def test_archived_activities_are_read(
+    salesforce: SalesforceSimulator, connect: Connect, transport: str
+) -> None:
+    old = salesforce.org.create("Task", IsArchived=True)
+    assert [row["id"] for row in rows_of(connect(transport=transport), "activities", ["id"])] == [
+        old
+    ]
+
+
+# --- time passes -------------------------------------------------------------------------------
+
+
+def test_a_meeting_is_completed_when_its_time_has_come_although_nobody_touched_it(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("activities",)
+    soon, late = (
+        salesforce.org.create("Event", StartDateTime=datetime(2026, 1, day, 12, tzinfo=UTC))
+        for day in (13, 20)
+    )
+    salesforce.clock.advance(3600)
+    site.synced()
+    assert site.rows("activities", "id", "is_completed") == [(soon, False), (late, False)]
+    site.later(days=2)
+    assert load_of(site.synced(), "activities").fetched == 1
+    assert site.rows("activities", "id", "is_completed") == [(soon, True), (late, False)]
+    site.later(days=7)
+    site.synced()
+    assert site.rows("activities", "id", "is_completed") == [(soon, True), (late, True)]
+
+
+def test_what_the_org_forgets_stays_when_all_is_read_anew(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("user_activity", "forecasts")
+    org = salesforce.org
+    org.remove_object("ForecastingSubmissionItem", "ForecastingSubmission")
+    at = datetime(2025, 7, 1, tzinfo=UTC)
+    old = org.create("LoginHistory", UserId=org.user, LoginTime=at, Status="Success")
+    period = org.create(
+        "Period", Type="Month", StartDate=date(2026, 1, 1), EndDate=date(2026, 1, 31)
+    )
+    item = org.create("ForecastingItem", OwnerId=org.user, PeriodId=period, ForecastAmount=5,
+                      IsAmount=True, ForecastCategoryName="Commit")  # fmt: skip
+    salesforce.clock.advance(3600)
+    site.synced()
+    org.purge(old)
+    new = org.create("LoginHistory", UserId=org.user, LoginTime=salesforce.clock())
+    site.later(days=1)
+    site.synced(full=True)
+    assert site.ids("user_activity") == [old, new]
+    assert site.ids("forecasts") == [f"{item}:2026-01-12", f"{item}:2026-01-13"]
+    site.source = {"domain": "other.my.salesforce.com"}
+    site.later(days=1)
+    site.synced()
+    assert site.ids("user_activity") == [new]
+    assert site.ids("forecasts") == [f"{item}:2026-01-14"]
