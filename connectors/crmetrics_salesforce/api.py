@@ -118,7 +118,14 @@ class Api:
             self._is_checked = True
 
     def limits(self) -> Limits:
-        return self.asked(Limits, "GET", "limits", what="/limits")
+        """The allowance; empty where the user may not look at it (it takes a permission of its
+        own). Then the answers to other calls tell it, from the first one on."""
+        try:
+            return self.asked(Limits, "GET", "limits", what="/limits")
+        except ApiError as exc:
+            if exc.status != 403 or exc.code not in FORBIDDEN:
+                raise
+        return Limits.model_construct(daily_api_requests=None)
 
     def _require_version(self) -> None:
         """Raises SourceError when the org does not have the version that is asked for."""

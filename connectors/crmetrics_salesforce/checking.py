@@ -51,7 +51,13 @@ class SourceCheck:
         quota = self._catalog.api.quota
         daily = limits.daily_api_requests
         if daily is None:
-            return CheckResult("quota", "warning", "the org does not tell its allowance of calls")
+            return CheckResult(
+                "quota",
+                "warning",
+                "/limits does not tell the user the allowance of calls; it is learnt from the "
+                "answers to other calls",
+                "Give the user the permission View Setup and Configuration.",
+            )
         used = daily.max - daily.remaining
         quota.learn(used, daily.max)
         message = f"{used:,} of {daily.max:,} daily calls used"

@@ -30,6 +30,23 @@ def test_an_org_beyond_the_ceiling_is_not_read_at_all(
     assert salesforce.count("/queryAll") == 0
 
 
+def test_a_user_who_may_not_see_the_limits_is_kept_to_them_all_the_same(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.org.create("Account")
+    salesforce.refuse("INSUFFICIENT_ACCESS", "no", 403, on="GET .*/limits$", times=None)
+    salesforce.daily_calls = 100
+    assert len(rows_of(connect(max_api_usage_percent=50), "accounts", ["id"])) == 1
+    lines = {result.subject: result for result in connect().check()}
+    assert lines["quota"].state == "warning"
+    assert "View Setup" in lines["quota"].fix
+    assert lines["accounts (Account)"].state == "ok"
+    salesforce.used = 49
+    with pytest.raises(SourceError, match=r"max_api_usage_percent allows 50"):
+        rows_of(connect(max_api_usage_percent=50), "accounts", ["id"])
+    assert salesforce.used == 50
+
+
 def test_a_read_stops_before_the_ceiling_of_the_day(
     salesforce: SalesforceSimulator, connect: Connect
 ) -> None:
