@@ -212,5 +212,5 @@ def _rule(name: str, column: str, condition: str) -> Extra:
         f"{table}.Id is not null",
         f"left join {table} on {table}.Id = m.Id",
         (),
-        (Companion(table, name, ("Id",), link="Id", where=f"({condition})"),),
+        (Companion(table, name, ("Id",), link="Id", where=f"({condition})", is_rule=True),),
     )

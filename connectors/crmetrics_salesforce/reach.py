@@ -171,7 +171,8 @@ class Surveyor:
             if kind is None:
                 return Lack(companion.object, why)
             types[name] = kind
-        return self.unasked(described, companion.where) or types
+        unasked = None if companion.is_rule else self.unasked(described, companion.where)
+        return unasked or types
 
     def unasked(self, sobject: SObject, condition: str) -> Lack | None:
         """Why one of our own conditions cannot be asked for: a field that it needs is hidden."""

@@ -23,7 +23,7 @@ class Companion:
 
     table: its name in the SQL. link: the field that holds the id of a main record (or of its
     `group`); "" = a small object that is read whole. touches: a change of such a record changes the
-    row of the main record.
+    row of the main record. is_rule: `where` comes from the project file.
     """
 
     table: str
@@ -32,6 +32,7 @@ class Companion:
     link: str = ""
     where: str = ""
     touches: bool = False
+    is_rule: bool = False
 
 
 @dataclass(frozen=True)
