@@ -93,6 +93,26 @@ def test_an_object_whose_description_is_forbidden_is_hidden_and_stops_nothing(
     assert lines["accounts (Account)"].state == "ok"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ["orders", "cases", "activities", "opportunity_stage_history"])
+def test_no_field_that_gets_hidden_breaks_a_read(
+    salesforce: SalesforceSimulator, connect: Connect, dataset: str
+) -> None:
+    fill(salesforce.org)
+    whole = rows_of(connect(), dataset)
+    selected = sorted(pair for pair in salesforce.selected if pair[1] != "Id")
+    assert len(selected) > 10
+    for name, field in selected:
+        salesforce.org.hide(name, field)
+        try:
+            rows = rows_of(connect(), dataset)
+        except UnavailableError as exc:
+            assert f"{name}.{field} is missing or hidden" in str(exc), field
+        else:
+            assert 0 < len(rows) <= len(whole), field  # what it takes with it is its own
+        salesforce.org.show(name, field)
+
+
 # --- names -------------------------------------------------------------------------------------
 
 
