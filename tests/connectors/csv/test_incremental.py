@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,14 @@ def test_a_file_that_was_only_touched_is_not_loaded_again(project: Project) -> N
     second = read(project, state)
     assert second.request.parts == []
     assert second.state["files"]["in/a.csv"]["mtime_ns"] == 2_000 * 10**9
+
+
+def test_the_checksum_is_that_of_zlib_with_every_library(project: Project) -> None:
+    """So a project that moves to another machine reads nothing again."""
+    path = write(project, "a", *map(str, range(300_000)))
+    assert path.stat().st_size > 2 << 20
+    entry = read(project).state["files"]["in/a.csv"]
+    assert entry["checksum"] == f"crc32:{zlib.crc32(path.read_bytes()):08x}"
 
 
 @pytest.mark.parametrize("name", ["leads.csv", "leads.csv.gz", "leads.ndjson", "leads.parquet"])
