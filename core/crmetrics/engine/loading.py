@@ -142,9 +142,10 @@ def _sync_one(
     run_id: str,
 ) -> list[LoadReport]:
     datasets = project.registry.datasets
+    offered: Sequence[Supply] | None = None
     try:
         try:
-            supplies: Sequence[Supply] = connector.datasets()
+            supplies = offered = connector.datasets()
         except SourceError:
             # The reader meets the same error again, and reports it for each dataset.
             supplies = [Supply(d, ()) for d in project.config.sources[name].options.datasets]
@@ -165,6 +166,7 @@ def _sync_one(
             full=full,
             observer=_Observer(project),
             progress=progress,
+            supplies=offered,
         )
     finally:
         connector.close()

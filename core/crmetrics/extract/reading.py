@@ -42,16 +42,18 @@ def sync(
     full: bool = False,
     observer: Any = None,
     progress: Progress | None = None,
+    supplies: Sequence[Supply] | None = None,
 ) -> list[LoadReport]:
     """Read these datasets (name -> columns wanted) of one source and load each whole or not at all.
 
     A dataset that fails does not stop the others: its report has `failed` set and the SourceError
     in `error`, and the warehouse keeps what it had. now: the start of the run. full: read
     everything again. observer: has `crmetrics_dataset_loaded`, told of each committed dataset.
+    supplies: what the connector gives, where the caller has asked it already.
     The caller closes the connector.
     Raises WarehouseError or QueryError when the warehouse itself fails.
     """
-    reader = _Reader(session, connector, source, options, now, run_id, full)
+    reader = _Reader(session, connector, source, options, now, run_id, full, supplies)
     reports = []
     planned = [reader.plan(datasets[name], columns) for name, columns in requests.items()]
     connector.prepare([read.request for read in planned if reader.supplies(read.request.dataset)])
@@ -83,12 +85,14 @@ class _Reader:
     now: datetime
     run_id: str
     full: bool
+    offered: Sequence[Supply] | None = None
 
     def __post_init__(self) -> None:
         self._supplies: dict[str, Supply] = {}
         self._failure: SourceError | None = None
         try:
-            self._supplies = {supply.dataset: supply for supply in self.connector.datasets()}
+            supplies = self.connector.datasets() if self.offered is None else self.offered
+            self._supplies = {supply.dataset: supply for supply in supplies}
         except SourceError as exc:
             self._failure = exc
 
