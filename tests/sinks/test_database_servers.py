@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import threading
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,19 @@ def test_the_key_is_unique_whoever_writes(place: Place) -> None:
     write(place, kpi())
     with pytest.raises(driver.IntegrityError):
         place.run("insert into kpis select * from kpis")
+
+
+def test_every_part_of_the_key_makes_a_row_of_its_own(place: Place) -> None:
+    days = [date(2026, 1, 1) + timedelta(days=number) for number in range(400)]
+    rows = [
+        *(kpi(period_start=day) for day in days),
+        *(kpi(segment={"owner.team": f"team {number}"}) for number in range(400)),
+        kpi("won_amount"), kpi(variant="by_amount"), kpi(grain="month"),
+    ]  # fmt: skip
+    rows.remove(kpi(period_start=date(2026, 1, 26)))
+    write(place, *rows)
+    assert place.run("select count(*) from kpis") == [(802,)]
+    assert write(place, *rows) == {"inserted": 0, "updated": 802, "removed": 0}
 
 
 def test_two_writers_at_once_leave_one_row_per_key(place: Place) -> None:
