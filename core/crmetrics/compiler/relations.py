@@ -6,7 +6,7 @@ key's name without `_id`. Dimensions may also use the short names of rule S6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from crmetrics.catalog import DerivedDimension
@@ -183,6 +183,14 @@ class Schema:
             if target is not None and name in target.columns:
                 found.append(Path((hop,), name))
         return found[0] if len(found) == 1 else None
+
+    def along(self, relation: Relation, path: Path) -> Iterator[Relation]:
+        """The relations behind the keys of a path, in order."""
+        for hop in path.hops:
+            following = self.target(relation, hop)
+            assert following is not None, (relation.name, hop)
+            yield following
+            relation = following
 
     def derived(self, relation: Relation, name: str) -> DerivedDimension | None:
         # A model rendered with other settings has a number behind its name.

@@ -14,6 +14,7 @@ from typing import Any
 from crmetrics.catalog import NOWHERE, Measure, Place, WindowSpec
 from crmetrics.compiler import expressions
 from crmetrics.compiler.adding import Adding, adds_up, do_overlap, reads_windows
+from crmetrics.compiler.covering import any_of
 from crmetrics.compiler.expressions import Aggregate, Split
 from crmetrics.compiler.fact import Fact, quoted
 from crmetrics.compiler.frames import FrameTables
@@ -173,7 +174,7 @@ class RowSet:
             self.compiled = [self._with_orphans(item) for item in self.compiled]
         where = [self._inner(fact, sql, first) for sql in (shared, first.where) if sql]
         if not shared and all(conditions):
-            either = " or ".join(f"({c})" for c in dict.fromkeys(conditions))
+            either = any_of(conditions, fact.relation, self.dimensions, self.around)
             where.append(self._inner(fact, either, first))
         self.fact = fact
         self.fact_where = where

@@ -19,7 +19,8 @@ class Surroundings:
     source_name: SQL name of a relation (`live_opportunities`). join: condition of a foreign key.
     convert: (amount, currency, rate) -> SQL in the reporting currency. has_rates: any rate loaded.
     render: fills `$setting`. day_of: SQL of the local day of an instant. reasons: why quality rules
-    leave out rows of a relation; empty = they leave out none.
+    leave out rows of a relation; empty = they leave out none. is_large: whether a dataset is worth
+    a look beforehand. has_any: whether any row of a relation, by its SQL name, meets a condition.
     """
 
     schema: Schema
@@ -30,5 +31,7 @@ class Surroundings:
     day_of: Callable[[str], str]
     as_of_day: str
     reasons: Callable[[str], tuple[str, ...]]
+    is_large: Callable[[str], bool]
+    has_any: Callable[[str, str], bool]
     parents: dict[str, Fact] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)

@@ -59,7 +59,8 @@ class Answerer:
     """Answers questions over one compute session.
 
     supplied: what definitions find there; by default what the warehouse holds. given: relations
-    that the engine fills itself. additive: KPI and variant -> whether its groups add up to the
+    that the engine fills itself. large_rows: from how many on a dataset is worth a look before its
+    rows are read. additive: KPI and variant -> whether its groups add up to the
     total, of those answered so far.
     """
 
@@ -71,6 +72,7 @@ class Answerer:
     currency: str
     supplied: Supplied | None = None
     given: Mapping[str, GivenRelation] = field(default_factory=dict)
+    large_rows: int = 200_000
     relations: Relations = field(init=False)
     schema: Schema = field(init=False)
     standing: Standing = field(init=False)
@@ -192,6 +194,8 @@ class Answerer:
             lambda instant: f"local_day({instant})",
             f"date '{self.clock.as_of_day}'",
             self._reasons,
+            lambda name: name in inventory and inventory[name].rows >= self.large_rows,
+            self._has_any,
         )
 
     def _reasons(self, relation: str) -> tuple[str, ...]:
