@@ -4,7 +4,8 @@
 
 The cost of an answer without opening the project and the warehouse, each in a process of its own.
 An added KPI: (both - the first) / the second alone. An added dimension: (with it - the total alone)
-/ the total alone.
+/ the total alone. "By hand" is the same of statements that an expert would write for each question;
+their values are compared with the answers before anything is timed.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import argparse
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from statistics import median
 from typing import Any
 
-from benchmarks.comparing import answering
+from benchmarks import added_by_hand
+from benchmarks.comparing import Values, answering, differences
 from benchmarks.measuring import HEAD, Cost, Line, run, told
 from benchmarks.workload import Workload
 
@@ -52,25 +55,66 @@ def measure(size: str, rounds: int) -> list[Line]:
         "total": Asked(deals),
         "by team": Asked(deals, ("team",)),
     }
-    found = [{name: _cost(size, asked) for name, asked in questions.items()} for _ in range(rounds)]
-    same = median((r["same rows"].cpu_s - r["won"].cpu_s) / r["size"].cpu_s for r in found)
-    more = median((r["more columns"].cpu_s - r["rate"].cpu_s) / r["size"].cpu_s for r in found)
-    dimension = median((r["by team"].cpu_s - r["total"].cpu_s) / r["total"].cpu_s for r in found)
+    written = {name: asked for name, asked in questions.items() if "won_amount" not in asked.kpis}
+    found, by_hand = [], []
+    for _ in range(rounds):
+        found.append({name: _cost(size, asked) for name, asked in questions.items()})
+        by_hand.append({name: _cost(size, asked, "--by-hand") for name, asked in written.items()})
+    same = median(_added(r, "same rows", "won", "size") for r in found)
+    more, more_by_hand = (
+        median(_added(r, "more columns", "rate", "size") for r in runs) for runs in (found, by_hand)
+    )
+    dimension, dimension_by_hand = (
+        median(_added(r, "by team", "total", "total") for r in runs) for runs in (found, by_hand)
+    )
     groups = found[0]["by team"].told["groups"]
     every = _cost(size, Asked(("all",)))
     return [
         Line(f"an added KPI on the same rows, {size}", "x", same, None, KPI_GOAL),
         Line(f"an added KPI that reads more columns, {size}", "x", more, None, KPI_GOAL),
+        Line("  the same by hand", "x", more_by_hand, None),
         Line(
             f"an added dimension of {groups} values, {size}", "x", dimension, None, DIMENSION_GOAL
         ),
+        Line("  the same by hand", "x", dimension_by_hand, None),
         Line(f"all {every.told['kpis']} KPIs, 24 months, {size}", "CPU s", every.cpu_s, None),
         Line(f"all {every.told['kpis']} KPIs, 24 months, {size}", "MB", every.peak_mb, None),
     ]
 
 
-def _cost(size: str, asked: Asked) -> Cost:
-    return run("added_work", "--size", size, *asked.arguments)
+def _cost(size: str, asked: Asked, *more: str) -> Cost:
+    return run("added_work", "--size", size, *asked.arguments, *more)
+
+
+def _added(costs: Mapping[str, Cost], both: str, first: str, alone: str) -> float:
+    return (costs[both].cpu_s - costs[first].cpu_s) / costs[alone].cpu_s
+
+
+def _ask_by_hand(workload: Workload, asked: Asked) -> None:
+    for module in ("duckdb", "pyarrow"):
+        importlib.import_module(module)
+    told(lambda: {"rows": added_by_hand.ask(workload, asked.kpis, asked.by).num_rows})
+
+
+def _compared(workload: Workload) -> int:
+    """The number of values that are the same by hand. Ends the program when any differs."""
+    from crmetrics.engine.answer import Question
+
+    kpis = ("win_rate", "average_deal_size")
+    found: dict[tuple[str, date, str, str, str], float] = {}
+    with answering(workload, PACKS) as (answerer, periods):
+        question = Question(kpis, periods, ((), *((name,) for name in _BY_DEAL)))
+        for row in answerer.answer(question).to_pylist():
+            ((dimension, entry),) = dict(row["segment"]).items() or [("", "")]
+            if row["value"] is not None:
+                found[row["kpi"], row["period_start"], dimension, entry, ""] = row["value"]
+    theirs: Values = added_by_hand.values(workload, kpis, _BY_DEAL)
+    wrong = differences(found, theirs)
+    if wrong:
+        raise SystemExit(
+            "\n".join([*wrong[:40], f"{len(wrong)} values differ; nothing was timed."])
+        )
+    return len(found)
 
 
 def _ask(workload: Workload, asked: Asked) -> None:
@@ -99,13 +143,15 @@ def main() -> None:
     parser.add_argument("--make", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--kpis", default="", help=argparse.SUPPRESS)
     parser.add_argument("--by", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--by-hand", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     workload = Workload(asked.size)
     if asked.make:
-        told(lambda: {"folder": str(workload.make().folder)})
+        told(lambda: {"values": _compared(workload.make())})
     elif asked.kpis:
         by = [name for name in asked.by.split(",") if name]
-        _ask(workload, Asked(asked.kpis.split(","), by))
+        work = _ask_by_hand if asked.by_hand else _ask
+        work(workload, Asked(asked.kpis.split(","), by))
     else:
         print(HEAD)
         for line in measure(asked.size, asked.rounds):
