@@ -108,6 +108,34 @@ class SalesRecount(Facts):
             for span in self.spans()
         }
 
+    # --- products ----------------------------------------------------------------------------
+
+    def parts(self, kpi: str, by: str) -> dict[Any, Value]:
+        """Won deals split over their lines by share of the line total, per product or family."""
+        lines: dict[str, list[Row]] = {}
+        for row in self.live.rows("opportunity_items"):
+            lines.setdefault(row["opportunity_id"], []).append(row)
+        found: dict[Any, list[float | None]] = {}
+        for deal in self.deals:
+            if deal.row["is_won"] and self.start <= deal.row["close_date"] < self.end:
+                month = deal.row["close_date"].replace(day=1)
+                for name, share_ in self._shares(lines.get(deal.row["id"], []), by).items():
+                    part = None if deal.usd is None else float(deal.usd) * share_
+                    found.setdefault((month, name), []).append(part)
+        return {key: _of_parts(kpi, values) for key, values in found.items()}
+
+    def _shares(self, lines: Sequence[Row], by: str) -> dict[str, float]:
+        if not lines:
+            return {NONE: 1.0}
+        total, found = sum(float(line["total_amount"]) for line in lines), {}
+        for line in lines:
+            product = line["product_id"] or ""
+            record = self.live.by_id("products").get(product, {})
+            name = record.get(by) if by == "family" else product
+            own = float(line["total_amount"]) / total if total else 1 / len(lines)
+            found[name or NONE] = found.get(name or NONE, 0.0) + own
+        return found
+
     # --- time in stage -----------------------------------------------------------------------
 
     @cached_property
@@ -272,6 +300,15 @@ class SalesRecount(Facts):
                     error = share(abs(forecast - actual), actual)
                     found[span.start, category] = None if error is None else max(0.0, 1 - error)
         return found
+
+
+def _of_parts(kpi: str, parts: Sequence[float | None]) -> Value:
+    rated = [part for part in parts if part is not None]
+    if kpi.endswith("won_count"):
+        return len(parts)
+    if kpi.startswith("won_amount"):
+        return sum(rated) or None
+    return quantile(rated, 50) if kpi.endswith("median") else mean(rated)
 
 
 def _accuracy(variant: str, pairs: Sequence[tuple[Decimal, Decimal]]) -> Value:

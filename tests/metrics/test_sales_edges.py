@@ -87,6 +87,26 @@ def test_of_two_stays_entered_at_one_instant_the_one_that_ended_later_is_last(as
         assert dict(row["segment"]) == {"last_open_stage": "Proposal"}
 
 
+def test_two_products_of_one_family_are_one_part_of_a_deal(ask: Ask) -> None:
+    tables = """
+@opportunities
+id,created_at,close_date,is_closed,is_won,amount
+1,2025-12-01,2026-01-03,true,true,100
+2,2025-12-01,2026-01-04,true,true,300
+@opportunity_items
+opportunity_id,product_id,quantity,total_amount
+1,p,1,40
+1,q,1,60
+2,p,1,300
+@products
+id,family
+p,f
+q,f
+"""
+    (row,) = ask(tables, "average_deal_size.median", by=["family"])
+    assert (row["value"], row["n"]) == (200, 2)
+
+
 def test_one_order_of_an_account_is_new_wherever_customer_type_is_asked(ask: Ask) -> None:
     orders = """
 @orders

@@ -39,6 +39,8 @@ OF_DEALS = {
     "team": [*GROWTH],
     "country": [*GROWTH],
 }
+SOLD = ["won_amount", "won_amount.won_count", "average_deal_size", "average_deal_size.median"]
+OF_PRODUCTS = {"product_id": SOLD, "family": SOLD}
 IN_STAGES = {
     "stage": STAGE,
     "stage, pipeline": STAGE,
@@ -75,7 +77,7 @@ def project(crm: SampleCrm, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 @pytest.fixture(scope="module")
 def answers(project: Project, crm: SampleCrm) -> Answers:
-    asked = together(OF_DEALS, IN_STAGES, OF_CUSTOMERS, OF_QUOTAS, OF_FORECASTS)
+    asked = together(OF_DEALS, OF_PRODUCTS, IN_STAGES, OF_CUSTOMERS, OF_QUOTAS, OF_FORECASTS)
     return Answers(project, crm.start, crm.end, asked)
 
 
@@ -91,6 +93,14 @@ def test_figures_of_deals_equal_the_recount(
     if kpi.endswith("open_opportunities"):  # a group in which nothing is open has no row
         expected = {key: value or None for key, value in expected.items()}
     _assert_same(found, expected, (kpi, by))
+
+
+@recounted(OF_PRODUCTS)
+def test_parts_of_deals_equal_the_recount(
+    kpi: str, by: str, answers: Answers, recount: SalesRecount
+) -> None:
+    found = {key: value or None for key, value in answers.of(kpi, by).items()}
+    _assert_same(found, recount.parts(kpi, by), (kpi, by))
 
 
 @recounted(IN_STAGES)
