@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,21 @@ def test_records_left_out_are_counted_from_what_decides_whether_they_count(tmp_p
     left_out = {group: dict(row["coverage"])["excluded_deleted"] for group, row in found.items()}
     assert left_out == {(): 2, ("big",): 1}
     assert found[()]["value"] == 15
+
+
+def test_records_left_out_are_kept_where_three_statements_count_them(tmp_path: Path) -> None:
+    project = _project(tmp_path, DEALS)
+    periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
+    read, left_out = [], []
+    with project.answerer(periods) as answerer:
+        for kpis in (("won_amount",), ("won_amount", "sales_velocity", "win_rate.cohort")):
+            program = answerer.program(Question(kpis, periods))
+            counts = [item.sql for item in program.statements if item.kind == "excluded"]
+            read.append([re.findall(r"from (\w+_opportunities) f", sql) for sql in counts])
+            (row, *_) = answerer.run(program).to_pylist()
+            left_out.append((row["kpi"], dict(row["coverage"])["excluded_deleted"]))
+    assert read == [[["excluded_opportunities"]], [["removed_opportunities"]] * 3]
+    assert left_out == [("won_amount", 2)] * 2
 
 
 def test_orders_that_would_have_counted_are_counted_by_reason(tmp_path: Path) -> None:

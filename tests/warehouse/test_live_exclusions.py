@@ -62,10 +62,11 @@ def test_few_excluded_rows_are_kept_and_many_are_read_where_they_are(
     text = f"@opportunities\nid,is_deleted\n{deals}\n@opportunity_items\nid,opportunity_id\n{items}"
     with open_crm(tmp_path, text) as crm:
         for name in ("opportunities", "opportunity_items"):
-            assert f"create or replace temp {kind} " in crm.text(f"excluded_{name}")
-        assert ask(crm, "select count(*) from excluded_opportunities") == [(gone,)]
+            assert f"create or replace temp {kind} " in crm.text(f"removed_{name}")
         left = sum(n % 3 < gone for n in range(30))
-        assert ask(crm, "select count(*) from excluded_opportunity_items") == [(left,)]
+        for kept in ("excluded", "removed"):
+            assert ask(crm, f"select count(*) from {kept}_opportunities") == [(gone,)]
+            assert ask(crm, f"select count(*) from {kept}_opportunity_items") == [(left,)]
 
 
 def test_spam_cases_leave_with_their_history_and_messages(tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ statement of their own beside the row set, with the same fact, groups and condit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crmetrics.compiler.fact import quoted
@@ -20,6 +22,9 @@ REASONS: Mapping[str, str] = {
     "parent": "excluded_parent",
 }
 """Reason of the warehouse -> coverage key."""
+
+_MANY_READERS = 3
+_READ = re.compile(r"\bfrom excluded_([a-z]\w*)")
 
 
 @dataclass(frozen=True)
@@ -58,3 +63,18 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
         "select\n  " + ",\n  ".join(shown) + f"\nfrom fact\n{rowset.group_by()}"
     )
     return ExcludedCounts(name, statement, columns)
+
+
+def with_kept(statements: Sequence[str]) -> list[str]:
+    """The same statements, where several read what was left out of a dataset, from a table of it.
+
+    To find these few rows all of a dataset are scanned, and to keep them all their columns are
+    read: as much as three readers save (measured).
+    """
+    readers = Counter(name for sql in statements for name in _READ.findall(sql))
+    kept = {name for name, count in readers.items() if count >= _MANY_READERS}
+
+    def found(read: re.Match[str]) -> str:
+        return f"from removed_{read[1]}" if read[1] in kept else read[0]
+
+    return [_READ.sub(found, sql) for sql in statements]

@@ -14,7 +14,7 @@ from datetime import date
 from crmetrics.catalog import Catalog, Kpi, Measure, Vector
 from crmetrics.compiler import expressions
 from crmetrics.compiler.assemble import Assembler, Labelled, final_select, result_select
-from crmetrics.compiler.excluded import excluded_counts
+from crmetrics.compiler.excluded import excluded_counts, with_kept
 from crmetrics.compiler.frames import listed
 from crmetrics.compiler.hashing import definition_hash, named_segments
 from crmetrics.compiler.needs import Needs, Supplied
@@ -174,6 +174,9 @@ class Compiler:
             statements += self._excluded_of_layers(first, others)
             compiled |= {item.operand.number: item for item in first.compiled}
             program.rowsets += [first, *others]
+        counts = [statement for statement in statements if statement.kind == "excluded"]
+        for statement, sql in zip(counts, with_kept([each.sql for each in counts]), strict=True):
+            statement.sql = sql
         read = " ".join(statement.sql for statement in statements)
         before = [
             self._slices_sql(),

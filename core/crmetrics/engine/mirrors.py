@@ -20,6 +20,7 @@ from crmetrics.warehouse.placeholders import words
 
 _STATED = re.compile(r"^-- excluded: (\w+)$", re.MULTILINE)
 _HEAD = re.compile(r"create or replace temp (?:view|table) \w+ as\b")
+_NO_MODELS = ("live_", "excluded_", "removed_", "gone_", "merged_")
 _CUSTOMERS = "customers"
 _DERIVED = {
     "account_first_lead": "leads",
@@ -115,7 +116,7 @@ class Mirrors:
         waiting = [relation]
         while waiting:
             name = waiting.pop()
-            if name in found or name.startswith(("live_", "excluded_", "gone_", "merged_")):
+            if name in found or name.startswith(_NO_MODELS):
                 continue
             body = self._body(name, vectors)
             if body:

@@ -1,10 +1,10 @@
 """`live_{dataset}`: a dataset as KPIs see it, and `excluded_{dataset}`: what was left out and why.
 
-The first is a view over `crm.{dataset}`, so a query reads only the columns it asks for. What was
-left out is kept in a temp table where it is little, as several statements of a question count it;
-else it is a view as well. What the rules need beyond the row itself stands in small temp tables,
-made only where the warehouse holds merged, deleted, test or spam records:
+Both are views over `crm.{dataset}`, so a query reads only the columns it asks for. What the rules
+need beyond the row itself stands in small temp tables, made only where the warehouse holds merged,
+deleted, test or spam records:
 
+    removed_{dataset}    what was left out, for many readers; a view where it is much
     merged_{dataset}     (source, id, survivor_id)  where a merged record has gone
     earliest_{dataset}   (source, id, created_at)   earliest creation in a survivor's merge group
     gone_{dataset}       (source, id)               records that take their children with them
@@ -59,6 +59,7 @@ class LiveRelations:
     def names(self) -> Iterator[str]:
         for dataset in self.datasets.values():
             yield from (f"live_{dataset.name}", f"excluded_{dataset.name}")
+            yield f"removed_{dataset.name}"
             if "id" in dataset:
                 yield from (f"gone_{dataset.name}", f"ambiguous_{dataset.name}")
             if dataset.is_mergeable:
@@ -72,6 +73,7 @@ class LiveRelations:
         texts: dict[str, Callable[[Dataset], str]] = {
             "live": self._live,
             "excluded": self._excluded,
+            "removed": self._removed,
             "merged": self._merged,
             "earliest": self._earliest,
             "gone": self._gone,
@@ -246,8 +248,7 @@ class LiveRelations:
         return found
 
     def _excluded(self, dataset: Dataset) -> str:
-        kind = "table" if self._excluded_share(dataset) <= _FEW else "view"
-        head = f"create or replace temp {kind} excluded_{dataset.name} as\n"
+        head = f"create or replace temp view excluded_{dataset.name} as\n"
         if not self.reasons(dataset.name):
             return head + _nothing(dataset, "null::varchar as _reason")
         joins = self._joins(dataset)
@@ -260,6 +261,11 @@ class LiveRelations:
         columns += f",\n    case\n        {cases}\n    end as _reason"
         inner = _select(dataset, columns, joins, self._visible(dataset))
         return head + _computed(dataset, f"select * from (\n{inner}\n)\nwhere _reason is not null")
+
+    def _removed(self, dataset: Dataset) -> str:
+        kind = "table" if self._excluded_share(dataset) <= _FEW else "view"
+        head = f"create or replace temp {kind} removed_{dataset.name} as\n"
+        return f"{head}select * from excluded_{dataset.name}"
 
     def _excluded_share(self, dataset: Dataset) -> float:
         """About which part of the rows is excluded, those with a parent that is gone included."""
