@@ -48,9 +48,9 @@ class World:
     def spells(self) -> dict[str, list[Spell]]:
         found: dict[str, list[Spell]] = {}
         for row in sorted(self.segments, key=lambda row: row["start_date"]):
-            if row["mrr"] <= 0:
-                continue
             start, end = row["start_date"], row["end_date"] or date.max
+            if row["mrr"] <= 0 or end <= start:  # active on no day
+                continue
             mine = found.setdefault(row["account_id"], [])
             if mine and start <= mine[-1][1]:
                 mine[-1] = mine[-1][0], max(mine[-1][1], end)
@@ -172,7 +172,8 @@ class World:
                 continue
             key = f"c{row['contact_id']}" if row.get("contact_id") else f"r{row['id']}"
             known = latest.get(key)
-            if known is None or known["responded_at"] < row["responded_at"]:
+            order = (row["responded_at"], row["id"])
+            if known is None or (known["responded_at"], known["id"]) < order:
                 latest[key] = row
         return list(latest.values())
 

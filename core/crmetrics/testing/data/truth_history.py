@@ -100,8 +100,9 @@ def customer_spells(facts: Facts) -> dict[str, list[tuple[date, date | None]]]:
     """Account -> periods as a customer: paid segments joined where no day lies between them."""
     segments: dict[str, list[tuple[date, date | None]]] = {}
     for row in facts.live.rows("subscriptions"):
-        if not row.get("is_trial", False) and row["mrr"] > 0:
-            pair = row["start_date"], row["end_date"]
+        pair = row["start_date"], row["end_date"]
+        is_empty = pair[1] is not None and pair[1] <= pair[0]
+        if not row.get("is_trial", False) and row["mrr"] > 0 and not is_empty:
             segments.setdefault(row["account_id"], []).append(pair)
     return {account: _joined(pairs) for account, pairs in segments.items()}
 
