@@ -276,3 +276,87 @@ def test_counts_of_the_sample_are_those_of_its_raw_rows(
         (row,) = project.query([kpi], period=str(year)).to_pylist()
         found = dict(row["coverage"])
         assert {name: found.get(name, 0) for name in expected} == expected
+
+
+GONE_DEALS = """
+@users
+id,team
+u1,East
+@opportunities
+id,owner_id,lead_source,forecast_category,created_at,close_date,is_closed,is_deleted
+kept,u1,web,pipeline,2026-01-01T00:00:00Z,2026-03-01,false,false
+gone,u1,web,pipeline,2026-01-01T00:00:00Z,2026-03-01,false,true
+gone and omitted,u1,web,omitted,2026-01-01T00:00:00Z,2026-03-01,false,true
+@opportunity_stage_history
+id,opportunity_id,stage,entered_at,exited_at,amount,is_closed
+1,kept,Proposal,2026-01-01T00:00:00Z,2026-01-05T00:00:00Z,100,false
+2,kept,Review,2026-01-05T00:00:00Z,,100,false
+3,gone,Proposal,2026-01-01T00:00:00Z,2026-01-09T00:00:00Z,100,false
+4,gone,Review,2026-01-09T00:00:00Z,,100,false
+5,gone and omitted,Proposal,2026-01-01T00:00:00Z,2026-01-09T00:00:00Z,100,false
+6,gone and omitted,Review,2026-01-09T00:00:00Z,,100,false
+"""
+
+
+@pytest.mark.parametrize("by", ["owner.team", "lead_source"])
+def test_rows_that_left_with_their_parent_are_counted_in_its_group(by: str, tmp_path: Path) -> None:
+    project = _project(tmp_path, GONE_DEALS)
+    found = {}
+    for kpi in ("sales_pipeline_value", "stage_duration"):
+        for row in project.query([kpi], period="2026-01", by=[by]).to_pylist():
+            left_out = dict(row["coverage"]).get("excluded_parent", 0)
+            if left_out:
+                found[kpi, dict(row["segment"])[by]] = left_out
+    # The omitted deal would have been in no pipeline, but it spent its days in the stage.
+    entry = {"owner.team": "East", "lead_source": "web"}[by]
+    assert found == {("sales_pipeline_value", entry): 1, ("stage_duration", entry): 2}
+
+
+QUOTAS = """
+@accounts
+id,segment
+A,big
+@users
+id,team
+u1,East
+u2,West
+@quotas
+owner_id,kpi_id,period_start,period_end,target_amount
+u1,won_amount,2026-01-01,2026-02-01,100
+u2,won_amount,2026-01-01,2026-02-01,200
+@opportunities
+id,owner_id,account_id,created_at,close_date,is_closed,is_won,amount,is_deleted
+1,u1,A,2025-12-01T00:00:00Z,2026-01-10,true,true,40,false
+2,u1,A,2025-12-01T00:00:00Z,2026-01-30,false,false,60,false
+3,u1,A,2025-12-01T00:00:00Z,2026-01-11,true,true,40,true
+4,u1,A,2025-12-01T00:00:00Z,2026-01-30,false,false,60,true
+5,u1,A,2025-12-01T00:00:00Z,2026-02-28,true,true,40,true
+6,u3,A,2025-12-01T00:00:00Z,2026-01-10,true,true,40,true
+"""
+
+
+@pytest.mark.parametrize(
+    ("kpi", "by", "expected"),
+    [
+        ("quota_attainment", [], {"": 1}),
+        ("quota_attainment", ["team"], {"East": 1, "West": 0}),
+        ("quota_attainment.pace", [], {"": 1}),
+        ("pipeline_coverage", [], {"": 2}),
+        ("pipeline_coverage", ["owner_id"], {"u1": 2, "u2": 0}),
+        ("pipeline_coverage", ["segment"], {"big": 1}),
+    ],
+)
+def test_what_is_left_out_of_a_quota_are_deals_of_its_owners(
+    kpi: str, by: list[str], expected: dict[str, int], tmp_path: Path
+) -> None:
+    write_project(tmp_path, {}, packs=("sales",))
+    load_tables(tmp_path, read_tables(QUOTAS))
+    project = Project(tmp_path, environ={}, now=lambda: datetime(2026, 1, 20, tzinfo=UTC))
+    rows = project.query([kpi], period="2026-01", by=by).to_pylist()
+    found = {
+        next(iter(dict(row["segment"]).values()), ""): dict(row["coverage"]).get(
+            "excluded_deleted", 0
+        )
+        for row in rows
+    }
+    assert found == expected

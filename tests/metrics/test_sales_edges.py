@@ -282,3 +282,49 @@ def test_targets_of_another_source_find_the_owners_deals(ask: Ask) -> None:
     quotas = HERE[HERE.index("@quotas") : HERE.index("@forecasts")]
     rows = ask({"crm": users + deals, "plans": quotas}, "quota_attainment", by=["owner_id"])
     assert _values(rows) == [5]
+
+
+def test_pipeline_coverage_states_what_is_open_and_what_it_counts(ask: Ask) -> None:
+    tables = """
+@accounts
+id,segment
+A,big
+@quotas
+owner_id,kpi_id,period_start,period_end,target_amount
+u1,won_amount,2030-01-01,2030-02-01,100
+u2,won_amount,2030-01-01,2030-02-01,100
+@opportunities
+id,owner_id,account_id,created_at,close_date,is_closed,is_won,amount
+1,u1,A,2029-12-01,2030-01-31,false,false,50
+2,u1,A,2029-12-01,2030-01-31,false,false,
+"""
+    rows = ask(tables, "pipeline_coverage", period="2030-01", by=["owner_id"])
+    # Nothing open is a sum of zero (N3).
+    assert [(row["value"], row["numerator"]) for row in rows] == [(0.5, 50), (0, 0)]
+    (row,) = ask(tables, "pipeline_coverage", period="2030-01", by=["segment"])
+    assert (row["value"], row["n"], dict(row["coverage"])) == (
+        0.25,
+        1,
+        {"rows_used": 1, "missing_amount": 1},
+    )
+
+
+def test_owners_without_a_forecast_of_a_category_are_counted_in_it(ask: Ask) -> None:
+    tables = """
+@forecasts
+owner_id,period_start,period_end,submitted_at,forecast_category,forecast_amount
+u1,2026-01-01,2026-02-01,2025-12-30T10:00:00Z,commit,90
+u1,2026-01-01,2026-02-01,2025-12-30T10:00:00Z,best_case,90
+u2,2026-01-01,2026-02-01,2025-12-30T10:00:00Z,commit,40
+@opportunities
+id,owner_id,created_at,close_date,is_closed,is_won,amount
+1,u1,2025-12-01,2026-01-10,true,true,100
+2,u2,2025-12-01,2026-01-10,true,true,50
+3,u3,2025-12-01,2026-01-10,true,true,70
+"""
+    rows = ask(tables, "sales_forecast_accuracy", by=["forecast_category"])
+    found = {
+        dict(row["segment"])["forecast_category"]: dict(row["coverage"])["missing_forecast"]
+        for row in rows
+    }
+    assert found == {"commit": 1, "best_case": 2}

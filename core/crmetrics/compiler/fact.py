@@ -51,10 +51,12 @@ class Fact:
     _read: dict[str, set[str]] = field(default_factory=dict)
     _uses_windows: bool = False
     _base: str = ""
+    _gone_parent: str = ""
 
-    def over(self, base: str) -> Fact:
-        """The same fact over another table with the same columns."""
-        return replace(self, _base=base)
+    def over(self, base: str, gone_parent: str = "") -> Fact:
+        """The same fact over another table with the same columns. gone_parent: the dataset whose
+        left-out records are found there as well: rows that left with them are in their groups."""
+        return replace(self, _base=base, _gone_parent=gone_parent)
 
     def read_for(self, text: str) -> Fact:
         """The same fact with its dimensions and, of its columns, those that a text names."""
@@ -249,7 +251,22 @@ class Fact:
             if alias in found:
                 plain = f"left join {self.around.source_name(parent.relation.name)} "
                 found[alias] = found[alias].replace(plain, f"left join {parent.widened_name} ", 1)
-        return list(found.values())
+        return list(self._with_gone(found).values())
+
+    def _with_gone(self, joins: dict[str, str]) -> dict[str, str]:
+        """Joins whose keys into the parent find its left-out records too."""
+        base = f"excluded_{self._gone_parent}"
+        own = {alias_of((column,)) for column in self.relation.columns if self._gone_parent}
+        for alias in joins.keys() & own:
+            parent = self._widened.get(alias)
+            known = parent.widened_name if parent else self.around.source_name(self._gone_parent)
+            gone = (
+                parent.over(base).sql(()) if parent else f"select * exclude (_reason) from {base}"
+            )
+            both = f"(\nselect * from {known} as known\nunion all by name\n{gone}\n)"
+            if not parent or parent.relation.name == self._gone_parent:
+                joins[alias] = joins[alias].replace(f"left join {known} ", f"left join {both} ", 1)
+        return joins
 
     # --- dimensions ------------------------------------------------------------------------------
 
@@ -399,7 +416,8 @@ class Fact:
         parent = self._widened["f"]
         plain = {column: f"f.{quoted(column)}" for column in parent._columns}
         behind = {name: sql for name, sql in parent._columns.items() if sql != plain[name]}
-        text = replace(parent, _base=base, _columns=behind).sql((), [("f.*", "*")])
+        inner = replace(parent, _columns=behind).over(base, self._gone_parent)
+        text = inner.sql((), [("f.*", "*")])
         return "(\n" + "\n".join("  " + line for line in text.splitlines()) + "\n)"
 
     def _spans(self, name: str) -> list[str]:

@@ -276,11 +276,13 @@ class RowSet:
         they cannot be told from the rows of a model."""
         if self.fact is None:
             return None
+        name = self.fact.relation.name
+        parent = self.around.parent_of(name)
         if self.fact.relation.dataset is None:
-            return self.fact.over(f"(\n{self.mirror}\n)") if self.mirror else None
-        if not self.around.reasons(self.fact.relation.name):
+            return self.fact.over(f"(\n{self.mirror}\n)", parent) if self.mirror else None
+        if not self.around.reasons(name):
             return None
-        return self.fact.over(f"excluded_{self.fact.relation.name}")
+        return self.fact.over(f"excluded_{name}", parent)
 
     def _only_latest(
         self, fact: Fact, where: list[str], further: Sequence[tuple[str, str]] = ()

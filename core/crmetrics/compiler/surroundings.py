@@ -21,6 +21,8 @@ class Surroundings:
     render: fills `$setting`. day_of: SQL of the local day of an instant. reasons: why quality rules
     leave out rows of a relation; empty = they leave out none. is_large: whether a dataset is worth
     a look beforehand. has_any: whether any row of a relation, by its SQL name, meets a condition.
+    parent_of: the dataset whose left-out records took rows of a relation with them (rule E7); empty
+    when none did.
     """
 
     schema: Schema
@@ -33,5 +35,6 @@ class Surroundings:
     reasons: Callable[[str], tuple[str, ...]]
     is_large: Callable[[str], bool]
     has_any: Callable[[str, str], bool]
+    parent_of: Callable[[str], str]
     parents: dict[str, Fact] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)

@@ -196,6 +196,7 @@ class Answerer:
             self._reasons,
             lambda name: name in inventory and inventory[name].rows >= self.large_rows,
             self._has_any,
+            self._mirrors().parent,
         )
 
     def _reasons(self, relation: str) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """Relations as they would be if only what quality rules left out were there (Q6).
 
-A model that says `-- excluded: cases` has rows that stand for cases: what of them was left out is
-found by reading the same model over the excluded cases, once for each reason, with the children
-that left with them. Everything else that the model reads stays as KPIs see it. The excluded rows
-are few, so that the mirror costs little.
+A model that says `-- excluded: cases` has rows that stand for cases (`where CONDITION`: those for
+which it holds). What of them was left out is found by reading the same model over the excluded
+cases, once for each reason, with the children that left with them. Everything else that the model
+reads stays as KPIs see it. The excluded rows are few, so that the mirror costs little.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from crmetrics.engine.relations import Relations
 from crmetrics.warehouse.compute import ComputeSession
 from crmetrics.warehouse.placeholders import words
 
-_STATED = re.compile(r"^-- excluded: (\w+)$", re.MULTILINE)
+_STATED = re.compile(r"^-- excluded: (\w+)(?: where (.+))?$", re.MULTILINE)
 _HEAD = re.compile(r"create or replace temp (?:view|table) \w+ as\b")
 _NO_MODELS = ("live_", "excluded_", "removed_", "gone_", "merged_")
 _CUSTOMERS = "customers"
@@ -61,6 +61,7 @@ class Mirrors:
         parts = []
         for reason in self.reasons(relation):
             rows = self._over(relation, self._subject(relation), reason, vectors)
+            rows += self._condition(relation)
             parts.append(f"select '{reason}' as _reason, * from (\n{rows})")
         return "\nunion all by name\n".join(parts)
 
@@ -68,6 +69,19 @@ class Mirrors:
         """Why records that its rows stand for may have been left out."""
         subject = self._subject(relation)
         return self.session.reasons(subject) if subject in self.datasets else ()
+
+    def parent(self, relation: str) -> str:
+        """The dataset whose left-out records took rows of a relation with them (rule E7); empty
+        when none did."""
+        if "parent" not in self.reasons(relation):
+            return ""
+        subject = self.datasets[self._subject(relation)]
+        return subject.column(subject.parent or "").references or ""
+
+    def _condition(self, relation: str) -> str:
+        model = self.catalog.models.get(relation.partition("__")[0])
+        stated = _STATED.search(model.text) if model else None
+        return f"where {stated[2]}\n" if stated and stated[2] else ""
 
     def _subject(self, relation: str) -> str:
         name = relation.partition("__")[0]

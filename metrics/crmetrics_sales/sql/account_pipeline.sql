@@ -1,5 +1,6 @@
 -- One row per period and open deal with what remains of the period's target: the part of each
 -- account (and so of each segment) in the pipeline coverage. The target has no segment.
+-- excluded: opportunities
 with remaining as (
   select
     period_start,

@@ -1,5 +1,6 @@
 -- Targets, wins and open pipeline of each period for the owners with a quota of their own; a deal
 -- counts in the days of the quota. Target 0 is not targeted.
+-- excluded: opportunities where is_won is not null
 with targets as (
   select
     period_start,

@@ -1,7 +1,7 @@
 -- Targets, wins and open pipeline of each period: the company quota with the deals of everybody if
 -- there is one, else the owners' quotas with the deals of their owners; a deal counts in the days of
 -- the quota. Target 0 is not targeted.
--- excluded: opportunities
+-- excluded: opportunities where is_won is not null
 with scope as (
   select period_start, bool_or(owner_id is null) as is_company
   from period_quotas
