@@ -1,9 +1,11 @@
-"""Questions to the engine against hand-written SQL over the same file: equal values, then cost.
+"""Questions to the engine against hand-written SQL over the same file: equal figures, then cost.
 
-The yardstick is what an expert would write for exactly these questions: one set of statements, as
-few scans as possible, only the values. It knows what the engine has to find out: which months,
-which currency, UTC, no late events, no merged records. Every value is compared before anything is
-timed.
+Two yardsticks, each what an expert would write for exactly these questions: one set of statements,
+as few scans as possible. They know what the engine has to find out: which months, which currency,
+UTC, no late events, no merged records. One gives the same answer: with each value its numerator and
+denominator, what it was computed from, interval, status, flags and all counts of coverage, counted
+anew from the KPI catalogue. The other gives the values alone. Every figure is compared before
+anything is timed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measuring import HEAD, Line, in_turns, lines, run, told
+from benchmarks.measuring import HEAD, Line, lines, run, told
 from benchmarks.workload import EXPORTED_AT, Workload
 
 YARDSTICK = Path(__file__).parent / "yardstick"
@@ -27,21 +29,39 @@ CPU_GOAL, MEMORY_GOAL = 1.3, 1.5
 _TOLERANCE = 1e-9
 _ALWAYS_BY = ("stage", "movement")
 
-Values = Mapping[tuple[str, date, str, str, str], float]
-"""(KPI, first day of the month, dimension, entry, stage or movement) -> value; nulls are left
-out."""
+Key = tuple[str, date, str, str, str]
+"""KPI, first day of the month, dimension, entry, stage or movement."""
+
+Values = Mapping[Key, float]
+"""Nulls are left out."""
+
+Rows = Mapping[Key, Mapping[str, Any]]
+"""What a result row says, by name: figures, status and flags, and the counts of coverage."""
+
+_STATED = (
+    "value",
+    "numerator",
+    "denominator",
+    "n",
+    "interval_low",
+    "interval_high",
+    "status",
+    "flags",
+)
 
 
 @dataclass(frozen=True)
 class Case:
     """module: of the benchmark. questions: KPIs, and the dimensions by which they are asked for
-    beside the total. statements: files of `yardstick/`, in order."""
+    beside the total. values, answer: files of `yardstick/` that give the values alone, and the same
+    answer, in order."""
 
     module: str
     title: str
     packs: Sequence[str]
     questions: Sequence[tuple[Sequence[str], Sequence[str]]]
-    statements: Sequence[str]
+    values: Sequence[str]
+    answer: Sequence[str] = ()
 
     @property
     def kpis(self) -> set[str]:
@@ -84,37 +104,51 @@ def _project_folder(workload: Workload, packs: Sequence[str]) -> Path:
     return folder
 
 
-def engine_values(workload: Workload, case: Case) -> Values:
+def engine_rows(workload: Workload, case: Case) -> Rows:
     found = {}
     for table in ask_engine(workload, case):
         for row in table.to_pylist():
             segment = dict(row["segment"])
             part = next(filter(None, (segment.pop(name, "") for name in _ALWAYS_BY)), "")
             ((dimension, entry),) = segment.items() or [("", "")]
-            if row["value"] is not None and (part or row["kpi"] != "stage_duration"):
-                found[row["kpi"], row["period_start"], dimension, entry, part] = row["value"]
+            stated = {name: row[name] for name in _STATED}
+            key = row["kpi"], row["period_start"], dimension, entry, part
+            found[key] = stated | dict(row["coverage"])
     return found
 
 
-# --- the yardstick -------------------------------------------------------------------------------
+# --- the yardsticks ------------------------------------------------------------------------------
 
 
-def ask_yardstick(workload: Workload, case: Case) -> Any:
-    """The values of the hand-written statements, as an Arrow table."""
+def ask_yardstick(workload: Workload, statements: Sequence[str]) -> Any:
+    """What the hand-written statements give, as an Arrow table."""
     import duckdb
 
     with duckdb.connect(str(workload.warehouse), read_only=True) as con:
         con.execute("set enable_progress_bar = false; set timezone = 'UTC'")
-        for name in case.statements:
+        for name in statements:
             con.execute((YARDSTICK / f"{name}.sql").read_text())
-        return con.sql("from answer where value is not null").to_arrow_table()
+        return con.sql("from answer").to_arrow_table()
 
 
-def yardstick_values(workload: Workload, case: Case) -> Values:
+def yardstick_rows(workload: Workload, case: Case, statements: Sequence[str]) -> Rows:
+    rows = ask_yardstick(workload, statements).to_pylist()
+    return {_key(row): row for row in rows if row["kpi"] in case.kpis}
+
+
+def _key(row: dict[str, Any]) -> Key:
+    """What names a row; afterwards its figures are left."""
+    kpi, month, *parts = (row.pop(name) for name in ("kpi", "month", "dimension", "entry", "part"))
+    dimension, entry, part = (each or "" for each in parts)
+    return kpi, month, dimension, entry, part
+
+
+def values(rows: Rows) -> Values:
+    """The values of all rows, without the stages that no total is asked for."""
     return {
-        (row["kpi"], row["month"], row["dimension"], row["entry"], row["stage"] or ""): row["value"]
-        for row in ask_yardstick(workload, case).to_pylist()
-        if row["kpi"] in case.kpis
+        key: row["value"]
+        for key, row in rows.items()
+        if row["value"] is not None and (key[-1] or key[0] != "stage_duration")
     }
 
 
@@ -123,37 +157,67 @@ def yardstick_values(workload: Workload, case: Case) -> Values:
 
 def differences(ours: Values, theirs: Values) -> list[str]:
     """Every value that one side does not have, or has otherwise. A zero may be left out."""
+    return [
+        f"{' '.join(map(str, key))}: engine {ours.get(key)}, yardstick {theirs.get(key)}"
+        for key in sorted({*ours, *theirs})
+        if not _is_same(ours.get(key, 0), theirs.get(key, 0))
+    ]
+
+
+def row_differences(ours: Rows, theirs: Rows) -> list[str]:
+    """Every row that one side does not have, and every figure that it has otherwise. A count of
+    coverage may be left out when it is zero; a figure of the row itself may not."""
     found = []
     for key in sorted({*ours, *theirs}):
-        a, b = ours.get(key), theirs.get(key)
-        if (a or 0) == (b or 0) == 0 and (a is None or b is None):
-            continue
-        if a is None or b is None or abs(a - b) > _TOLERANCE * max(1, abs(a), abs(b)):
-            found.append(f"{' '.join(map(str, key))}: engine {a}, yardstick {b}")
+        a, b = ours.get(key, {}), theirs.get(key, {})
+        for name in sorted({*a, *b}):
+            absent = None if name in _STATED else 0
+            x, y = (absent if row.get(name) is None else row[name] for row in (a, b))
+            if not a or not b or not _is_same(x, y):
+                found.append(f"{' '.join(map(str, key))} {name}: engine {x}, yardstick {y}")
     return found
 
 
-def compare(workload: Workload, case: Case) -> int:
-    """The number of equal values. Ends the program when any differs."""
-    ours, theirs = engine_values(workload, case), yardstick_values(workload, case)
-    wrong = differences(ours, theirs)
+def _is_same(a: Any, b: Any) -> bool:
+    if isinstance(a, list) and isinstance(b, list):
+        return sorted(a) == sorted(b)
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return abs(a - b) <= _TOLERANCE * max(1, abs(a), abs(b))
+    return bool(a == b)
+
+
+def compare(workload: Workload, case: Case) -> Mapping[str, int]:
+    """The numbers of equal figures and of values. Ends the program when any differs."""
+    ours = engine_rows(workload, case)
+    wrong = differences(values(ours), values(yardstick_rows(workload, case, case.values)))
+    if case.answer:
+        wrong += row_differences(ours, yardstick_rows(workload, case, case.answer))
     if wrong:
         print("\n".join(wrong[:40]), file=sys.stderr)
-        raise SystemExit(f"{len(wrong)} of {len(ours)} values differ; nothing was timed.")
-    return len(ours)
+        raise SystemExit(f"{len(wrong)} figures of {len(ours)} rows differ; nothing was timed.")
+    figures = sum(figure is not None for row in ours.values() for figure in row.values())
+    return {"values": len(values(ours)), "figures": figures}
 
 
 def measure(case: Case, size: str, pairs: int, *, one_currency: bool = False) -> list[Line]:
     arguments = ["--size", size, *(["--one-currency"] if one_currency else [])]
     run(case.module, "--child", "make", *arguments)
-    equal = run(case.module, "--child", "compare", *arguments).told["values"]
-    own, other = in_turns(
-        lambda: run(case.module, "--child", "engine", *arguments),
-        lambda: run(case.module, "--child", "yardstick", *arguments),
-        pairs,
-    )
-    name = f"{case.title} {size}{', one currency' if one_currency else ''}, {equal:,} values"
-    return lines(name, own, other, cpu=CPU_GOAL, memory=MEMORY_GOAL)
+    equal = run(case.module, "--child", "compare", *arguments).told
+    children = ("engine", "answer" if case.answer else "values", "values")
+    turns = [
+        [run(case.module, "--child", child, *arguments) for child in children] for _ in range(pairs)
+    ]
+    own, answer, plain = zip(*turns, strict=True)
+    name = f"{case.title} {size}{', one currency' if one_currency else ''}"
+    if not case.answer:
+        name += f", {equal['values']:,} values"
+        return lines(name, own, plain, cpu=CPU_GOAL, memory=MEMORY_GOAL)
+    return [
+        *lines(
+            f"{name}, {equal['figures']:,} figures", own, answer, cpu=CPU_GOAL, memory=MEMORY_GOAL
+        ),
+        *lines(f"  to {equal['values']:,} values alone", own, plain, cpu=None, memory=None),
+    ]
 
 
 def _child(which: str, workload: Workload, case: Case) -> None:
@@ -165,9 +229,10 @@ def _child(which: str, workload: Workload, case: Case) -> None:
     works: Mapping[str, Callable[[], Mapping[str, Any]]] = {
         "make": lambda: {"folder": str(workload.make().folder)},
         "project": lambda: {"folder": str(_project_folder(workload.make(), case.packs))},
-        "compare": lambda: {"values": compare(workload, case)},
+        "compare": lambda: compare(workload, case),
         "engine": lambda: {"rows": sum(table.num_rows for table in ask_engine(workload, case))},
-        "yardstick": lambda: {"rows": ask_yardstick(workload, case).num_rows},
+        "answer": lambda: {"rows": ask_yardstick(workload, case.answer).num_rows},
+        "values": lambda: {"rows": ask_yardstick(workload, case.values).num_rows},
     }
     told(works[which])
 
@@ -179,7 +244,7 @@ def main(case: Case) -> None:
     parser.add_argument("--one-currency", action="store_true", help="US dollars only, no rates")
     parser.add_argument(
         "--child",
-        choices=["make", "project", "compare", "engine", "yardstick"],
+        choices=["make", "project", "compare", "engine", "answer", "values"],
         help=argparse.SUPPRESS,
     )
     asked = parser.parse_args()

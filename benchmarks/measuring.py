@@ -96,7 +96,12 @@ def in_turns(
 
 
 def lines(
-    what: str, product: Sequence[Cost], yardstick: Sequence[Cost], *, cpu: float, memory: float
+    what: str,
+    product: Sequence[Cost],
+    yardstick: Sequence[Cost],
+    *,
+    cpu: float | None,
+    memory: float | None,
 ) -> list[Line]:
     """CPU and memory of interleaved runs. The yardstick's figure is scaled so that product over
     yardstick is the median of the pairwise ratios."""

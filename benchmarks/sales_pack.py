@@ -33,7 +33,7 @@ CASE = Case(
         (("quota_attainment",), ("team", "owner_id", "owner.role")),
         (("sales_forecast_accuracy",), ("team", "owner_id", "forecast_category")),
     ),
-    statements=(
+    values=(
         "1_common",
         "2_closed_deals",
         "3_open_deals",
@@ -43,6 +43,17 @@ CASE = Case(
         "6_new_customers",
         "7_quotas",
         "8_forecasts",
+    ),
+    answer=(
+        "answer/1_common",
+        "answer/2_deals",
+        "answer/3_closed_deals",
+        "answer/4_open_deals",
+        "answer/5_steps",
+        "answer/6_stages",
+        "answer/7_pipeline",
+        "answer/8_new_customers",
+        "answer/9_owners",
     ),
 )
 

@@ -43,7 +43,7 @@ CASE = Case(
         (("marketing_roi",), ("campaign_id", "channel", "segment")),
         (("sales_forecast_accuracy",), ("team", "owner_id", "forecast_category")),
     ),
-    statements=(
+    values=(
         "1_common",
         "2_closed_deals",
         "3_open_deals",

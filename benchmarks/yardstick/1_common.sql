@@ -39,5 +39,5 @@ create temp view accounts as
 select * from crm.accounts where not is_deleted and not is_test;
 
 create temp table answer (
-  kpi varchar, month date, dimension varchar, entry varchar, stage varchar, value double
+  kpi varchar, month date, dimension varchar, entry varchar, part varchar, value double
 );

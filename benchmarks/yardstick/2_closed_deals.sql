@@ -4,7 +4,6 @@ create temp table deals as
 select
   o.close_date as day,
   o.owner_id,
-  a.segment is not null and u.id is not null as is_known,
   o.is_closed,
   o.is_won,
   case when o.currency is null or o.currency = 'USD' then o.amount end as amount,
