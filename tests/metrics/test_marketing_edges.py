@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from crmetrics.engine import Project
+from crmetrics.engine.answer import Question
 from crmetrics.testing.examples import read_tables
 from crmetrics.testing.projects import load_tables, write_project
 
@@ -319,3 +320,32 @@ def test_deleted_test_and_doubled_rows_change_no_number(tmp_path: Path) -> None:
         assert _ask(second, kpi)["value"] == _ask(first, kpi)["value"], kpi
     counted = _ask(second, "campaign_volume")["coverage"]
     assert (counted["excluded_deleted"], counted["excluded_test"]) == (1, 1)
+
+
+def test_spend_without_revenue_has_its_row_whatever_else_is_asked(tmp_path: Path) -> None:
+    tables = """
+@accounts
+id,segment
+A,big
+@campaigns
+id,channel
+C1,email
+C2,event
+@marketing_spend
+spend_date,campaign_id,amount
+2026-01-02,C1,100
+2026-01-03,C2,50
+@opportunities
+id,account_id,campaign_id,close_date,is_closed,is_won,amount
+1,A,C1,2026-01-10,true,true,300
+"""
+    project = _project(tmp_path, read_tables(tables))
+    periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
+    # Spend has no segment, so that one question reads it by fewer dimensions than the revenue.
+    for others in ([], [("segment",)]):
+        with project.answerer(periods) as answerer:
+            question = Question(("marketing_roi",), periods, (("campaign_id",), *others))
+            rows = answerer.answer(question).to_pylist()
+        found = {row["segment"][0]: row["value"] for row in rows}
+        assert found.pop(("segment", "big"), 2) == 2
+        assert found == {("campaign_id", "C1"): 3, ("campaign_id", "C2"): 0}

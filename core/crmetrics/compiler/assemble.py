@@ -145,12 +145,16 @@ class Assembler:
         )
 
     def _input_keys(self, part: Part, dims: Sequence[str]) -> str:
-        """Slice and group of every row of an input that is split by all these dimensions."""
-        return " union ".join(
-            f"select slice{''.join(', ' + d for d in dims)} from p{child.number} where rows > 0"
-            for child in part.inputs.values()
-            if set(dims) <= set(_dims(child))
-        )
+        """Slice and group of every row of an input that is split by all dimensions of the group."""
+        found = []
+        for child in part.inputs.values():
+            own = set(_dims(child))
+            groups = [{quoted(f"by {name}") for name in group} for group in part.groupings]
+            within = [_is_group(group, own) for group in groups if group and group <= own]
+            shown = "".join(f", {d if d in own else 'null as ' + d}" for d in dims)
+            where = "true" if set(dims) <= own else " or ".join(within) or "false"
+            found.append(f"select slice{shown} from p{child.number} where rows > 0 and ({where})")
+        return " union ".join(found)
 
     def _input_join(self, child: Part, dims: Sequence[str]) -> str:
         name = f"p{child.number}"
@@ -194,8 +198,7 @@ class Assembler:
         return f"p{part.number} as (\n  " + "\n  union all\n  ".join(selects) + "\n)"
 
     def _first_n(self, part: Part) -> str:
-        first = next(iter(part.inputs.values()))
-        return f"p{first.number}.n"
+        return f"p{next(iter(part.inputs.values())).number}.n"
 
     def _merged_coverage(self, part: Part) -> str:
         """The counts of all inputs; where several count the same, at least the largest is true."""
@@ -235,6 +238,11 @@ class Assembler:
             if field in ("n",) or (field == "value" and self.is_additive(child)):
                 columns[column] = f"coalesce(p{child.number}.{field}, 0)"
         return expressions.substituted(sql, columns, place)
+
+
+def _is_group(group: Collection[str], dims: Collection[str]) -> str:
+    """SQL that is true for a row of this group: of the dimensions, it has these and no others."""
+    return " and ".join(f"{d} is {'not ' if d in group else ''}null" for d in sorted(dims))
 
 
 def _dims(part: Part) -> list[str]:

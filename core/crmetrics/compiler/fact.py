@@ -54,8 +54,7 @@ class Fact:
     _gone_parent: str = ""
 
     def over(self, base: str, gone_parent: str = "") -> Fact:
-        """The same fact over another table with the same columns. gone_parent: the dataset whose
-        left-out records are found there as well: rows that left with them are in their groups."""
+        """The same fact over another table. gone_parent: whose left-out records are found too."""
         return replace(self, _base=base, _gone_parent=gone_parent)
 
     def read_for(self, text: str) -> Fact:
@@ -414,11 +413,10 @@ class Fact:
     def _widened_over(self, base: str) -> str:
         """All columns of another table, and what lies behind the relation."""
         parent = self._widened["f"]
-        plain = {column: f"f.{quoted(column)}" for column in parent._columns}
-        behind = {name: sql for name, sql in parent._columns.items() if sql != plain[name]}
-        inner = replace(parent, _columns=behind).over(base, self._gone_parent)
-        text = inner.sql((), [("f.*", "*")])
-        return "(\n" + "\n".join("  " + line for line in text.splitlines()) + "\n)"
+        behind = {n: sql for n, sql in parent._columns.items() if sql != f"f.{quoted(n)}"}
+        inner = replace(parent, _columns=behind, _base=base, _gone_parent=self._gone_parent)
+        lines = inner.sql((), [("f.*", "*")]).splitlines()
+        return "(\n" + "\n".join("  " + line for line in lines) + "\n)"
 
     def _spans(self, name: str) -> list[str]:
         """A state with the readings inside its span, positions [first, last): one row per reading,
