@@ -54,6 +54,8 @@ CASE = Case(
         "answer/7_pipeline",
         "answer/8_new_customers",
         "answer/9_owners",
+        "answer/10_quotas",
+        "answer/11_forecasts",
     ),
 )
 

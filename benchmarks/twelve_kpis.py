@@ -56,6 +56,21 @@ CASE = Case(
         "twelve/4_leads",
         "twelve/5_campaigns",
     ),
+    answer=(
+        "answer/1_common",
+        "answer/2_deals",
+        "answer/3_closed_deals",
+        "answer/4_open_deals",
+        "answer/twelve/1_pipeline_steps",
+        "answer/7_pipeline",
+        "answer/9_owners",
+        "answer/11_forecasts",
+        "answer/twelve/2_accounts",
+        "answer/twelve/3_surveys",
+        "answer/twelve/4_cases",
+        "answer/twelve/5_leads",
+        "answer/twelve/6_campaigns",
+    ),
 )
 
 if __name__ == "__main__":

@@ -61,6 +61,12 @@ with named as (
   union
   select distinct 'lead_source', lead_source from crm.opportunities
   union
+  select distinct 'account.industry', industry from crm.accounts
+  union
+  select distinct 'channel', channel from crm.cases
+  union
+  select distinct 'priority', priority from crm.cases
+  union
   select distinct 'currency', currency from crm.opportunities where currency <> 'USD'
 )
 select
@@ -68,7 +74,7 @@ select
 from named
 where entry is not null
 union all
-select unnest(['team', 'segment', 'country', 'lead_source']), '(none)', 0
+select unnest(['team', 'segment', 'country', 'lead_source', 'account.industry', 'channel', 'priority']), '(none)', 0
 union all
 select '', '', 0;
 
@@ -83,10 +89,12 @@ select
   a.id,
   case when a.is_deleted then 1 when a.is_test then 2 else 0 end::utinyint as gone,
   coalesce(s.code, 0)::utinyint as segment,
-  coalesce(c.code, 0)::utinyint as country
+  coalesce(c.code, 0)::utinyint as country,
+  coalesce(i.code, 0)::utinyint as industry
 from crm.accounts a
 left join entries s on s.dimension = 'segment' and s.entry = a.segment
-left join entries c on c.dimension = 'country' and c.entry = a.country;
+left join entries c on c.dimension = 'country' and c.entry = a.country
+left join entries i on i.dimension = 'account.industry' and i.entry = a.industry;
 
 create temp table answer (
   kpi varchar, month date, dimension varchar, entry varchar, part varchar, value double,
@@ -94,7 +102,7 @@ create temp table answer (
   status varchar, flags varchar[],
   rows_used bigint, orphan bigint, missing_amount bigint, missing_rate bigint, zero_amount bigint,
   invalid_duration bigint, running bigint, unanswered bigint, missing_forecast bigint,
-  unattributed_revenue double, excluded_deleted bigint, excluded_test bigint,
+  unattributed_revenue double, missing_score bigint, out_of_scale bigint, excluded_deleted bigint, excluded_test bigint,
   excluded_parent bigint, excluded_spam bigint
 );
 
