@@ -37,6 +37,7 @@ def parts(*, is_quick: bool) -> Iterator[Callable[[], list[Line]]]:
     yield lambda: comparing.measure(twelve_kpis.CASE, "S", 5)
     if not is_quick:
         yield lambda: postgres_sink.measure(1_000_000, 3)
+        yield lambda: csv_load.measure("M", 2, grows=False)
         yield lambda: comparing.measure(sales_pack.CASE, "M", 3)
         yield lambda: comparing.measure(sales_pack.CASE, "M", 3, one_currency=True)
         yield lambda: comparing.measure(twelve_kpis.CASE, "M", 3)

@@ -49,9 +49,6 @@ class LoadSession:
         prepare_layout(connection)
         # Rows carry their order of arrival; keeping it in storage too would cost a sixth.
         connection.execute("set preserve_insertion_order = false")
-        # Row groups go to disk one by one: five at a time, the default, take more memory and save
-        # no work.
-        connection.execute("set write_buffer_row_group_count = 1")
         self._follow_datasets()
 
     def _follow_datasets(self) -> None:
