@@ -83,6 +83,10 @@ class AddedFields:
         """What to tell the user of the records so far."""
         return self._goals.notices() if self._goals else []
 
+    def unfit(self) -> list[str]:
+        """What to tell of values that do not fit, where a field is made from them."""
+        return self._goals.unfit() if self._goals else []
+
     def of(self, ids: Sequence[str], texts: Callable[[str], Any]) -> dict[str, Any]:
         """Name -> column. texts: gives a property as it came."""
         found: dict[str, Any] = {}

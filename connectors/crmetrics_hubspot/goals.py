@@ -6,7 +6,7 @@ the records count. A target of calls made or of pipeline generated is no quota o
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -52,6 +52,7 @@ class Goals:
     known: Collection[str]
     unused: Counter[str] = field(default_factory=Counter)
     untold: int = 0
+    misfits: dict[str, Misfits] = field(default_factory=lambda: defaultdict(_misfits))
 
     def of(self, name: str, count: int, texts: Callable[[str], Any]) -> Any:
         """One of FIELDS for each of `count` goals. texts: gives a property as it came."""
@@ -67,8 +68,12 @@ class Goals:
             case "goal_owner":
                 return pa.array([self._owner(goal) for goal in goals], pa.string())
         place = ("goal_first_day", "goal_end_day").index(name)
-        days = [self._days(start, end) for start, end in _instants(columns)]
+        days = [self._days(start, end) for start, end in _instants(columns, self.misfits[name])]
         return pa.array([pair[place] for pair in days], pa.date32())
+
+    def unfit(self) -> list[str]:
+        """Days that are none; both ends of a goal are looked at for either field."""
+        return list(dict.fromkeys(n for found in self.misfits.values() for n in found.notices()))
 
     def notices(self) -> list[str]:
         found = []
@@ -173,9 +178,15 @@ def _is_midnight(instant: datetime) -> bool:
     return (instant.hour, instant.minute, instant.second, instant.microsecond) == (0, 0, 0, 0)
 
 
-def _instants(columns: Mapping[str, list[Any]]) -> list[tuple[datetime | None, datetime | None]]:
+def _misfits() -> Misfits:
+    return Misfits("goal_targets")
+
+
+def _instants(
+    columns: Mapping[str, list[Any]], misfits: Misfits
+) -> list[tuple[datetime | None, datetime | None]]:
     texts = pa.RecordBatch.from_arrays(
         [pa.array(columns[name], pa.string()) for name in DAYS], names=list(DAYS)
     )
-    start, end = typed(texts, dict.fromkeys(DAYS, INSTANT), Misfits("goal_targets"))
+    start, end = typed(texts, dict.fromkeys(DAYS, INSTANT), misfits)
     return list(zip(start.to_pylist(), end.to_pylist(), strict=True))

@@ -174,9 +174,11 @@ class Objects:
             yield from fresh
             if not page.has_more:
                 return
-            seen = set(inside)
+            # The next search begins behind all of the page: it may hold none but newer ones.
+            seen = {name for name, _ in page.found}
             # Neighbours can come in the wrong order: the last of a page are seen twice.
-            following = nearest((int(name) for name in inside[-_NEIGHBOURS:]), default=last)
+            numbers = (int(name) for name, _ in page.found[-_NEIGHBOURS:])
+            following = nearest(numbers, default=last)
             if following == last:
                 raise SourceError(
                     f"HubSpot's search for changed {self.kind} gives the same page again and again."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -23,6 +24,12 @@ nulls: Any = pa.nulls
 
 INSTANT = pa.timestamp("us", tz="UTC")
 MONEY = pa.decimal128(28, 10)
+_MOST_MONEY = Decimal("99999999999999.9999")
+"""What a canonical column of money holds."""
+_MOST = 1e18
+"""What a canonical column of whole numbers holds, about."""
+_FIRST, _END = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+"""Instants with a day before and after them in every zone; others stand for always or never."""
 _DIGITS = r"^-?\d{9,}$"
 _SHOWN = 40
 
@@ -62,9 +69,10 @@ def _typed(name: str, texts: Any, kind: pa.DataType, misfits: Misfits) -> Any:
     if pa.types.is_string(kind):
         return texts
     try:
-        return _fast(texts, kind)
+        found = _fast(texts, kind)
     except pa.ArrowInvalid:
         return _slow(name, texts, kind, misfits)
+    return found if _are_usable(found) else _slow(name, texts, kind, misfits)
 
 
 def _fast(texts: Any, kind: pa.DataType) -> Any:
@@ -74,6 +82,20 @@ def _fast(texts: Any, kind: pa.DataType) -> Any:
     if pa.types.is_date(kind):
         return texts.cast(pa.date32())
     return texts.cast(kind)
+
+
+def _are_usable(found: Any) -> bool:
+    """Whether all these values can be counted with, beside being of their type."""
+    if found.type == INSTANT:
+        early, late = pa.scalar(_FIRST, INSTANT), pa.scalar(_END, INSTANT)
+        inside = compute.and_(compute.greater_equal(found, early), compute.less(found, late))
+    elif found.type == MONEY:
+        inside = compute.less_equal(compute.abs(found), pa.scalar(_MOST_MONEY, MONEY))
+    elif pa.types.is_floating(found.type):
+        inside = compute.less_equal(compute.abs(found), _MOST)  # not so for NaN
+    else:
+        return True
+    return bool(compute.all(inside).as_py())
 
 
 def _slow(name: str, texts: Any, kind: pa.DataType, misfits: Misfits) -> Any:
@@ -111,13 +133,14 @@ def _number(text: str) -> float | None:
         found = float(_plain(text))
     except ValueError:
         return None
-    return found if found == found and abs(found) != float("inf") else None
+    return found if abs(found) <= _MOST else None  # not so for NaN
 
 
 def _money(text: str) -> Decimal | None:
     try:
-        return round(Decimal(_plain(text)), MONEY.scale)
-    except InvalidOperation:
+        found = round(Decimal(_plain(text)), MONEY.scale)
+        return found if abs(found) <= _MOST_MONEY else None
+    except InvalidOperation:  # also when NaN is compared
         return None
 
 
@@ -131,8 +154,10 @@ def _instant(text: str) -> Any:
     """Milliseconds since 1970, or ISO 8601 with or without a fraction."""
     try:
         if re.match(_DIGITS, text):
-            return pa.scalar(int(text) * 1000, INSTANT).as_py()
-        return pa.scalar(text).cast(INSTANT).as_py()
+            found: Any = pa.scalar(int(text) * 1000, INSTANT).as_py()
+        else:
+            found = pa.scalar(text).cast(INSTANT).as_py()
+        return found if _FIRST <= found < _END else None
     except (pa.ArrowInvalid, OverflowError, ValueError):
         return None
 

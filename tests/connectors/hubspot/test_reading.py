@@ -197,6 +197,18 @@ def test_ties_in_another_order_at_each_search_hide_no_record(
     assert not set(newer) & set(found)
 
 
+def test_pages_that_hold_only_newer_records_are_passed(
+    unlimited: HubSpotSimulator, connect: Connect
+) -> None:
+    """As when hundreds are edited at once while search is behind."""
+    newer = deals(unlimited, 450, STARTED + DAY)
+    ids = deals(unlimited, 50, STARTED, timedelta(seconds=1))
+    newer += deals(unlimited, 450, STARTED + DAY)
+    unlimited.index.leaks_newer = True
+    found = incremental(connect(unlimited), STARTED, until=STARTED + MINUTE)
+    assert sorted(found) == sorted(ids) and not set(newer) & set(found)
+
+
 def test_records_that_leave_the_window_while_it_is_paged_hide_no_others(
     unlimited: HubSpotSimulator, connect: Connect
 ) -> None:

@@ -22,9 +22,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class SearchIndex:
     """The index behind search.
 
-    lag: how long a change takes to be found. leaks_newer: results hold one record that is newer
-    than the window asked for. swaps_neighbours: records stand in the wrong order, those on either
-    side of the end of a page among them. Those that are equal to a sort come in any order.
+    lag: how long a change takes to be found. leaks_newer: results hold the records that are
+    newer than the window asked for. swaps_neighbours: records stand in the wrong order, those on
+    either side of the end of a page among them. Those that are equal to a sort come in any order.
     """
 
     lag: timedelta = timedelta(0)
@@ -81,7 +81,7 @@ class SearchIndex:
         return [record for record in found if all(test(record) for test in by_id)]
 
     def _look(self, store: ObjectStore, asked: Any, now: datetime) -> list[Record]:
-        groups = _groups(store, asked.get("filterGroups") or [])
+        groups = _groups(store, self._conditions(store, asked))
         known = [
             record
             for record in store.records.values()
@@ -90,11 +90,18 @@ class SearchIndex:
         found = [r for r in known if not groups or any(all(f(r) for f in g) for g in groups)]
         self._dice.shuffle(found)  # what is equal to the sort comes in any order
         _sort(store, found, asked.get("sorts") or [])
-        if self.leaks_newer:
-            there = {record.id for record in found}
-            rest = [record for record in known if record.id not in there]
-            found += [max(rest, key=lambda record: record.updated_at)] if rest else []
         return found
+
+    def _conditions(self, store: ObjectStore, asked: Any) -> list[Any]:
+        """The groups of filters that count: without the end of the window where newer ones leak."""
+
+        def is_end(item: dict[str, Any]) -> bool:
+            return item.get("propertyName") == store.cursor and item.get("operator") == "LT"
+
+        groups: list[Any] = asked.get("filterGroups") or []
+        if not self.leaks_newer:
+            return groups
+        return [{"filters": [f for f in group["filters"] if not is_end(f)]} for group in groups]
 
     def _disordered(self, found: list[Record], limit: int) -> list[Record]:
         if not self.swaps_neighbours or len(found) < 2:
