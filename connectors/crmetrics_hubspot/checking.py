@@ -13,10 +13,12 @@ from crmetrics_hubspot.fields import is_added
 from crmetrics_hubspot.leads import stage_entries
 from crmetrics_hubspot.mapping import fields_in
 from crmetrics_hubspot.objects import Objects
+from crmetrics_hubspot.people import OWNER_FIELDS
 from crmetrics_hubspot.privacy import is_personal, reason
 from crmetrics_hubspot.records import settled
 from crmetrics_hubspot.streams import SPECIAL, Stream, streams_of
 
+_CONVERSATIONS = "conversations"
 _SIGN_IN = (
     "Make a service key (Settings > Integrations > Service Keys) with the scopes of the datasets "
     "that you need, and give it as auth.token; or authorise the OAuth app again."
@@ -75,22 +77,27 @@ class AccountCheck:
         if not streams:
             return self._special(name)
         told: list[str] = []
-        problems: list[tuple[Stream, SourceError]] = []
+        problems: list[tuple[str, str, SourceError]] = []
         lacking: set[str] = set(self.supplies[name].columns)
         for stream in streams:
             try:
                 told.append(self._stream(stream, name, lacking))
             except (MissingScopeError, UnavailableError) as exc:
-                problems.append((stream, exc))
-        text = "; ".join([*told, *(f"{s.kind} cannot be read: {exc}" for s, exc in problems)])
+                problems.append((stream.kind, stream.scope, exc))
+        if name == "case_messages" and _CONVERSATIONS in self.account.config.case_messages_from:
+            try:
+                told.append(f"{_CONVERSATIONS} {self._reach(name)}")
+            except (MissingScopeError, UnavailableError) as exc:
+                problems.append((_CONVERSATIONS, SPECIAL[name].scopes[0], exc))
+        text = "; ".join([*told, *(f"{what} cannot be read: {exc}" for what, _, exc in problems)])
         lacks: dict[str, tuple[str, ...]] = {}
-        if not told:
+        if not told or any(_is_fatal(what, exc) for what, _, exc in problems):
             lacks = {name: ()}
         elif lacking:
             lacks = {name: tuple(sorted(lacking))}
         if problems:
-            stream, first = problems[0]
-            return CheckResult(name, "warning", text, _grant(first, stream.scope), lacks)
+            _, scope, first = problems[0]
+            return CheckResult(name, "warning", text, _grant(first, scope), lacks)
         if lacks:
             fix = "Map properties that hold them under `columns:`, or do without those KPIs."
             return CheckResult(name, "warning", text, fix, lacks)
@@ -140,9 +147,12 @@ class AccountCheck:
             case "campaigns" | "marketing_spend":
                 api.get("campaigns", params=few)
             case "users":
+                if self._maps_users():
+                    api.get("objects", "users", params=few)
                 return f"{len(self.account.owners)} owners"
             case "user_activity":
                 api.get("account", "activity", "login", params=few)
+                _ = self.account.owners  # users are named by their owners
                 return "reachable; HubSpot keeps logins for 90 days"
             case "exchange_rates":
                 api.get("currencies", "exchange-rates", params=few)
@@ -153,6 +163,16 @@ class AccountCheck:
                 api.get("objects", kind, params=few)
                 return f"{Objects(api, kind, ()).count()} {kind} with their history"
         return "reachable"
+
+    def _maps_users(self) -> bool:
+        """Whether the project file maps columns to properties of the users object."""
+        texts = self.account.config.own("users").columns.values()
+        return any(set(fields_in(text)) - set(OWNER_FIELDS) for text in texts)
+
+
+def _is_fatal(what: str, exc: SourceError) -> bool:
+    """Whether the read of the whole dataset fails, not that of one object of several."""
+    return isinstance(exc, MissingScopeError) or what == _CONVERSATIONS
 
 
 def _grant(exc: SourceError, scope: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from crmetrics_hubspot import closing
+from crmetrics_hubspot import closing, ending
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.associations import FIELDS as ASSOCIATED
 from crmetrics_hubspot.associations import chosen, read_ties
@@ -41,6 +41,8 @@ def is_added(name: str, kind: str) -> bool:
         return kind == "goal_targets"
     if name == closing.FIELD:
         return kind == "deals"
+    if name == ending.FIELD:
+        return kind == "subscriptions"
     return name in ENVELOPE_FIELDS or name in ASSOCIATED or name in _BEHIND or name in _PLAIN
 
 
@@ -50,6 +52,8 @@ def is_reached(name: str, account: Account) -> bool:
         return account.reaches(ASSOCIATED[name])
     if name == "owner_of_ticket":
         return account.reaches("tickets")
+    if name == ending.FIELD:
+        return ending.STATUS in account.properties.of("subscriptions")
     if name in _OF_OWNERS:
         return account.reaches_owners
     return name not in ("company_of_deal", "deal_is_won") or account.reaches("deals")
@@ -61,6 +65,8 @@ def properties_behind(names: Sequence[str], kind: str) -> list[str]:
     found += [behind for name in names for behind in GOAL_FIELDS.get(name, ())]
     if closing.FIELD in names:
         found += closing.BEHIND
+    if ending.FIELD in names:
+        found += ending.BEHIND
     if STAGE_FIELDS & set(names):
         found += PROPERTIES[kind]
     return found
@@ -78,14 +84,16 @@ class AddedFields:
         self._account, self._kind, self._labels = account, kind, labels
         self._names = [name for name in names if name not in ENVELOPE_FIELDS]
         self._goals: Goals | None = None
+        self._endings: ending.Endings | None = None
 
     def notices(self) -> list[str]:
         """What to tell the user of the records so far."""
         return self._goals.notices() if self._goals else []
 
-    def unfit(self) -> list[str]:
-        """What to tell of values that do not fit, where a field is made from them."""
-        return self._goals.unfit() if self._goals else []
+    def remarks(self) -> list[str]:
+        """What to tell besides: values that do not fit, and ends that HubSpot does not date."""
+        unfit = self._goals.unfit() if self._goals else []
+        return unfit + (self._endings.notices() if self._endings else [])
 
     def of(self, ids: Sequence[str], texts: Callable[[str], Any]) -> dict[str, Any]:
         """Name -> column. texts: gives a property as it came."""
@@ -104,6 +112,8 @@ class AddedFields:
             elif name == closing.FIELD:
                 made, ends = (texts(behind) for behind in closing.BEHIND)
                 found[name] = closing.are_default(made, ends, self._account.zone)
+            elif name == ending.FIELD:
+                found[name] = self._of_endings().of(ids, texts)
             elif name == "unqualified_at":
                 found[name] = self._unqualified(ids, texts("hs_lead_status").to_pylist())
             elif name in _BEHIND:
@@ -119,6 +129,12 @@ class AddedFields:
         if self._goals is None:
             self._goals = Goals(self._account, frozenset(self._account.properties.of(self._kind)))
         return self._goals
+
+    def _of_endings(self) -> ending.Endings:
+        if self._endings is None:
+            known = frozenset(self._account.properties.of(self._kind))
+            self._endings = ending.Endings(self._account, known)
+        return self._endings
 
     def _tied(self, ids: Sequence[str], other: str) -> list[str | None]:
         ties = read_ties(self._account.api, self._kind, other, ids)

@@ -207,7 +207,11 @@ SUBSCRIPTIONS: Entries = {
     "account_id": "associated_company",
     "product_id": "hs_product_id",
     "start_date": "hs_recurring_billing_start_date",
-    "end_date": "hs_recurring_billing_end_date",
+    "end_date": (
+        "coalesce(hs_recurring_billing_end_date, subscription_ended_on)",
+        "subscription_ended_on",
+        "hs_recurring_billing_end_date",
+    ),
     "mrr": (
         f"coalesce(hs_mrr, hs_recurring_revenue / ({_MONTHS}))",
         "hs_mrr",

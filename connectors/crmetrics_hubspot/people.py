@@ -15,7 +15,7 @@ from crmetrics_hubspot.privacy import Asked, is_personal
 from crmetrics_hubspot.tables import batches_of
 
 _USER_ID = "hs_internal_user_id"
-_ROW = ("id", "updated_at", "team", "user_type", "created_at", "deactivated_at", "is_test")
+OWNER_FIELDS = ("id", "updated_at", "team", "user_type", "created_at", "deactivated_at", "is_test")
 
 
 def read_users(account: Account, request: ReadRequest) -> Iterator[Any]:
@@ -23,9 +23,11 @@ def read_users(account: Account, request: ReadRequest) -> Iterator[Any]:
 
     Properties of the users object can be mapped under `columns:`.
     """
-    known = account.properties.of("users") if set(request.source_fields) - set(_ROW) else {}
-    allowed = Asked(request, "users", lambda name: name not in _ROW and _is_private(known, name))
-    asked = tuple(name for name in allowed.fields if name not in _ROW)
+    known = account.properties.of("users") if set(request.source_fields) - set(OWNER_FIELDS) else {}
+    allowed = Asked(
+        request, "users", lambda name: name not in OWNER_FIELDS and _is_private(known, name)
+    )
+    asked = tuple(name for name in allowed.fields if name not in OWNER_FIELDS)
     further = _user_properties(account, asked) if asked else {}
     empty = dict.fromkeys(asked)
     rows = (

@@ -232,7 +232,7 @@ class RecordReader:
             )
         self._asked.tell()
         of_goals = self._adding.notices() if "goal_kpi" in self._requires else ()
-        for notice in (*self._misfits.notices(), *self._adding.unfit(), *of_goals):
+        for notice in (*self._misfits.notices(), *self._adding.remarks(), *of_goals):
             self._request.notice(notice)
         if self._close_dates is not None and self._close_dates.count:
             self._request.notice(self._close_dates.notice())

@@ -17,7 +17,7 @@ from crmetrics.engine import Project
 from crmetrics.errors import SourceError
 from crmetrics.testing import CollectingRequest
 from crmetrics.testing.request import STARTED
-from simulators.hubspot import ALL_SCOPES, HubSpotSimulator
+from simulators.hubspot import ALL_SCOPES, HubSpotSimulator, property_of
 from simulators.messages import Answer
 
 DAY = timedelta(days=1)
@@ -216,6 +216,41 @@ def test_the_walk_through_all_that_is_due_is_in_the_estimate(
         second.intake.started = later
         collect(second, connect(unlimited))
     assert abs(estimate.calls - (len(unlimited.calls) - sent)) <= 3
+
+
+@pytest.mark.parametrize(
+    ("dataset", "scope", "options"),
+    [
+        ("user_activity", "crm.objects.owners.read", {}),
+        (
+            "case_messages",
+            "conversations.read",
+            {"case_messages_from": ("emails", "conversations")},
+        ),
+        (
+            "users",
+            "crm.objects.users.read",
+            {"datasets": {"users": {"columns": {"user_type": "lower(crm_role)"}}}},
+        ),
+    ],
+)
+def test_check_finds_each_missing_scope_that_a_read_fails_for(
+    service: HubSpotSimulator, connect: Connect, dataset: str, scope: str, options: dict[str, Any]
+) -> None:
+    service.account.objects["users"].define(property_of("crm_role", "string", is_own=True))
+    service.account.logins = [
+        {"id": "1", "userId": 70, "loginAt": "2025-11-01T00:00:00Z", "loginSucceeded": True}
+    ]
+    service.account.create("tickets", {}, at=STARTED)
+    narrow = connect(service, auth=without(service, scope), **options)
+    mapping = options.get("datasets", {}).get(dataset, {}).get("columns", {})
+    with pytest.raises(SourceError, match=scope.replace(".", "[.]")):
+        rows(narrow, dataset, mapping=mapping)
+    found = {result.subject: result for result in narrow.check()}[dataset]
+    assert found.state == "warning" and found.lacks == {dataset: ()}
+    assert scope in found.message and scope in found.fix
+    whole = {result.subject: result for result in connect(service, **options).check()}[dataset]
+    assert whole.state == "ok", whole
 
 
 # --- in a project ------------------------------------------------------------------------------
