@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from crmetrics.plugin import ConnectorContext, SourceError, http
 from crmetrics_salesforce.answers import JobMade, JobState
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.csv_pages import table_of
-from crmetrics_salesforce.errors import ApiError
+from crmetrics_salesforce.errors import FORBIDDEN, ApiError
 from crmetrics_salesforce.misfits import Misfits
 from crmetrics_salesforce.soql import Query
 
@@ -23,14 +24,23 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 30.0
-_KEPT_FOR = timedelta(days=6)  # results live for seven
+KEPT_FOR = timedelta(days=6)  # results live for seven
 _STORED = "bulk_jobs"
 _ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
 _BATCH_ROWS = 50_000
+_NOT_TAKEN = frozenset({400, 404, 405})
+"""Objects, clauses and editions that Bulk lacks, and its own daily limit."""
+_PASSING = frozenset({401, 406, 420, 429, 503})
+"""About the session or the moment; the job is as good as before."""
 
 
 class Refused(SourceError):
-    """Bulk does not take this query; a query by REST may do."""
+    """Bulk does not take this query; a query by REST may do. is_switched_off: for the user or the
+    org, whatever is asked for."""
+
+    def __init__(self, message: str, *, is_switched_off: bool) -> None:
+        super().__init__(message)
+        self.is_switched_off = is_switched_off
 
 
 @dataclass(frozen=True)
@@ -56,21 +66,25 @@ class BulkReader:
 
     # --- life -----------------------------------------------------------------------------------
 
-    def start(self, query: Query, started: datetime) -> Job:
-        """A job that runs this query: one that an earlier run made, else a new one.
+    def start(self, query: Query, started: datetime, oldest: datetime | None) -> Job:
+        """A job that runs this query: one that an earlier run began at `oldest` or later, else a
+        new one. oldest: None = a new one whatever there is.
 
         Raises Refused when Bulk does not take the query.
         """
         key = _key(query, self._api.options.api_version)
-        # Without a window, what changed since the job began could not be asked for.
-        found = self._resumed(key, started) if query.window is not None else None
-        return found or self._created(query, key, started)
+        return self._resumed(key, oldest) or self._created(query, key, started)
 
-    def has(self, query: Query) -> bool:
-        """True when an earlier run began a job for this query."""
+    def has(self, query: Query, oldest: datetime | None) -> bool:
+        """True when an earlier run began a job for this query at `oldest` or later."""
+        return self._found(_key(query, self._api.options.api_version), oldest) is not None
+
+    def _found(self, key: str, oldest: datetime | None) -> dict[str, str] | None:
         with self._lock:
-            entry = self._storage.read(_STORED).get(_key(query, self._api.options.api_version))
-            return isinstance(entry, dict) and entry.get("id") not in self._own
+            entry = self._storage.read(_STORED).get(key)
+            if oldest is None or not isinstance(entry, dict) or entry.get("id") in self._own:
+                return None
+            return entry if datetime.fromisoformat(entry["began"]) >= oldest else None
 
     def _created(self, query: Query, key: str, started: datetime) -> Job:
         body = {
@@ -81,16 +95,13 @@ class BulkReader:
             "lineEnding": "LF",
         }
         what = f"the bulk job of {query.object}"
-        refused = ""
         try:
             made = self._api.asked(JobMade, "POST", "jobs/query", what=what, json=body)
         except ApiError as exc:
-            # Objects, clauses and rights that Bulk lacks, and its own daily limit.
-            if exc.status != 400:
+            is_forbidden = exc.status == 403 and exc.code in FORBIDDEN
+            if exc.status not in _NOT_TAKEN and not is_forbidden:
                 raise
-            refused = str(exc)
-        if refused:
-            raise Refused(refused)
+            raise Refused(str(exc), is_switched_off=exc.status != 400) from None
         upper = query.window.upper if query.window else None
         job = Job(made.id, started, upper)
         entry = {"id": job.id, "began": started.isoformat(), "object": query.object}
@@ -102,16 +113,12 @@ class BulkReader:
             self._storage.write(_STORED, {**kept, key: entry})
         return job
 
-    def _resumed(self, key: str, started: datetime) -> Job | None:
-        with self._lock:
-            entry = self._storage.read(_STORED).get(key)
-        if not isinstance(entry, dict) or entry.get("id") in self._own:
+    def _resumed(self, key: str, oldest: datetime | None) -> Job | None:
+        entry = self._found(key, oldest)
+        if entry is None:
             return None
         began = datetime.fromisoformat(entry["began"])
         upper = datetime.fromisoformat(entry["upper"]) if entry.get("upper") else None
-        if started - began > _KEPT_FOR:
-            self._forget(entry["id"])
-            return None
         try:
             state = self._state(entry["id"]).state
         except ApiError:
@@ -160,24 +167,16 @@ class BulkReader:
     def batches(self, job: Job, query: Query) -> Iterator[pa.RecordBatch]:
         """The rows of a job, when it is complete; every page and the whole are counted.
 
-        Raises SourceError when the job failed, takes too long, or the counts differ.
+        Raises SourceError when the job failed, takes too long, or the counts differ. No later run
+        resumes it then.
         """
         expected = self._wait(job, query)
         rows, is_end_told = 0, False
         for table, is_last in self._pages(job, query):
             rows, is_end_told = rows + table.num_rows, is_last
             yield from table.to_batches(max_chunksize=_BATCH_ROWS)
-        if expected is None and not is_end_told:
-            raise SourceError(
-                f"{query.object}: neither the bulk job tells how many rows it found, nor a page "
-                "that it is the last (header Sforce-Locator: null), so that what came may be a "
-                "part. Let the proxy pass the headers Sforce-*, or set transport: rest."
-            )
-        if expected is not None and rows != expected:
-            raise SourceError(
-                f"{query.object}: the bulk job says it found {expected:,} rows, its pages hold "
-                f"{rows:,}. Nothing of this read was kept; run again."
-            )
+        with self._judged(job):
+            _require_whole(rows, expected, query, is_end_told=is_end_told)
         self._done.append(job.id)
 
     def _wait(self, job: Job, query: Query) -> int | None:
@@ -213,23 +212,62 @@ class BulkReader:
         step = pager.first()
         number = 0
         while True:
-            response = self._api.call(
+            response = self._page(job, query, number, {**params, **step.params})
+            with self._judged(job):
+                table = table_of(_body(response, query), query, self._misfits)
+                _require_count(table.num_rows, response, query, number)
+                following = pager.after(http.Page(b"", response.headers, number), step)
+                if following == step:
+                    raise SourceError(f"{query.object}: the bulk job repeats its locator for ever.")
+            yield table, response.headers.get("Sforce-Locator", "").strip() == "null"
+            if following is None:
+                return
+            step, number = following, number + 1
+
+    def _page(self, job: Job, query: Query, number: int, params: dict[str, str]) -> http.Response:
+        try:
+            return self._api.call(
                 "GET",
                 f"jobs/query/{job.id}/results",
                 what=f"page {number + 1} of the bulk job of {query.object}",
-                params={**params, **step.params},
+                params=params,
             )
-            if response.status == 204:
-                raise SourceError(f"{query.object}: the bulk job has no results yet; run again.")
-            table = table_of(response.body, query, self._misfits)
-            _require_count(table.num_rows, response, query, number)
-            yield table, response.headers.get("Sforce-Locator", "").strip() == "null"
-            following = pager.after(http.Page(b"", response.headers, number), step)
-            if following is None:
-                return
-            if following == step:
-                raise SourceError(f"{query.object}: the bulk job repeats its locator for ever.")
-            step, number = following, number + 1
+        except ApiError as exc:
+            # A lost connection, a used up allowance: the next run goes on with the job.
+            if exc.status not in _PASSING and exc.code != "REQUEST_LIMIT_EXCEEDED":
+                self._forget(job.id)
+            raise
+
+    @contextmanager
+    def _judged(self, job: Job) -> Iterator[None]:
+        """A result that is wrong stays wrong: the next run begins a job of its own."""
+        try:
+            yield
+        except SourceError:
+            self._forget(job.id)
+            self._done.append(job.id)
+            raise
+
+
+def _body(response: http.Response, query: Query) -> bytes:
+    if response.status == 204:
+        raise SourceError(f"{query.object}: the bulk job has no results; run again.")
+    return response.body
+
+
+def _require_whole(rows: int, expected: int | None, query: Query, *, is_end_told: bool) -> None:
+    if expected is None and not is_end_told:
+        raise SourceError(
+            f"{query.object}: neither the bulk job tells how many rows it found, nor a page "
+            "that it is the last (header Sforce-Locator: null), so that what came may be a "
+            "part. Let the proxy pass the headers Sforce-*, or set transport: rest."
+        )
+    if expected is not None and rows != expected:
+        raise SourceError(
+            f"{query.object}: the bulk job says it found {expected:,} rows, its pages hold "
+            f"{rows:,}. Nothing of this read was kept; run again: that begins a new job. Set "
+            "transport: rest if it fails again."
+        )
 
 
 def _require_count(rows: int, response: http.Response, query: Query, number: int) -> None:
@@ -244,7 +282,7 @@ def _require_count(rows: int, response: http.Response, query: Query, number: int
 def _lives(entry: Any, now: datetime) -> bool:
     """False for a job whose results the org has thrown away by now."""
     began = entry.get("began") if isinstance(entry, dict) else None
-    return began is not None and now - datetime.fromisoformat(str(began)) <= _KEPT_FOR
+    return began is not None and now - datetime.fromisoformat(str(began)) <= KEPT_FOR
 
 
 def _key(query: Query, version: str) -> str:

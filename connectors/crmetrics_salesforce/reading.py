@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _IDS_AT_ONCE = 500  # 500 ids and the rest of a query stay below the longest URI
 _IDS_AT_MOST = 20_000
 """Beyond so many records the companions are read whole: it takes fewer calls."""
+_YOUNG = timedelta(hours=6)
+"""Values that change without a stamp may be so old when a job of an earlier run gives them."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class DatasetRead:
         self.reaches = self._survey.reaches
         self.span = self._span()
         self._left: dict[str, str | None] = {}
+        self._limit_resuming()
 
     # --- planning -----------------------------------------------------------------------
 
@@ -60,6 +63,14 @@ class DatasetRead:
         if self._is_stale() or self._gained():
             return Span(None, request.until, is_refresh=True)
         return Span(request.since, request.until)
+
+    def _limit_resuming(self) -> None:
+        for reach in self.reaches:
+            if self._request.is_full:
+                self._transport.resume_within(reach.stream.object, None)
+            elif self.span.since is None and (reach.stale or reach.stale_conditions):
+                age = min(_YOUNG, self._catalog.options.refresh_formulas)
+                self._transport.resume_within(reach.stream.object, age)
 
     @property
     def _stale_fields(self) -> list[str]:
@@ -79,6 +90,14 @@ class DatasetRead:
                 self._request.notice(
                     f"{name}.{field} is declared as {kind} and holds other values, such as "
                     f"{example!r}: they are read as texts. Correct the type of the field."
+                )
+
+    def _tell_refusals(self) -> None:
+        for name in sorted({reach.stream.object for reach in self.reaches}):
+            if why := self._transport.switched_off(name):
+                self._request.notice(
+                    f"{name} is read by queries, because bulk jobs are refused: {why} Let the "
+                    "user run Bulk API 2.0 jobs, or set transport: auto or rest."
                 )
 
     def _given(self) -> dict[str, list[str]]:
@@ -146,6 +165,7 @@ class DatasetRead:
         for reach in self.reaches:
             yield from self._rows(reach)
         self._tell_misfits()
+        self._tell_refusals()
         if self._request.since is None or self._request.is_full:
             removals.skip(list(self.reaches))
         else:
@@ -347,9 +367,16 @@ class DatasetRead:
         state["left"] = {name: at for name, at in left.items() if at is not None}
         state["logged"] = {**dict(state.get("logged") or {}), **removals.logged}
         if self._stale_fields:
-            at = self._request.started if self.span.since is None else self._refreshed_at()
+            at = self._read_at() if self.span.since is None else self._refreshed_at()
             state["refreshed_at"] = (at or self._request.started).astimezone(UTC).isoformat()
         self._request.save_state(state)
+
+    def _read_at(self) -> datetime:
+        """As of when the values of this read are: a job of an earlier run is as old as its
+        begin."""
+        resumed = self._transport.resumed
+        began = (resumed.get(reach.stream.object) for reach in self.reaches)
+        return min([self._request.started, *(at for at in began if at is not None)])
 
 
 def _guessed(companion: Companion, pa: Any) -> dict[str, Any]:

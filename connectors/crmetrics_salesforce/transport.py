@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from crmetrics.plugin import ConnectorContext, SourceError
 from crmetrics_salesforce.api import Api
-from crmetrics_salesforce.bulk import BulkReader, Job, Refused
+from crmetrics_salesforce.bulk import KEPT_FOR, BulkReader, Job, Refused
 from crmetrics_salesforce.errors import TOO_HEAVY, TOO_LONG, ApiError
 from crmetrics_salesforce.misfits import Misfits
 from crmetrics_salesforce.rest import Opened, RestReader, is_too_long
@@ -19,8 +19,6 @@ from crmetrics_salesforce.soql import Query
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_MARGIN = timedelta(minutes=10)
 
 Way = Opened | Job | None
 """How a query is under way: its first page, its job, or not yet at all."""
@@ -39,10 +37,29 @@ class Transport:
         self._rest = RestReader(api, self.misfits)
         self.bulk = BulkReader(api, context, self.misfits)
         self._lock = threading.Lock()
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, Refused] = {}
         self._waiting: dict[str, Way] = {}
         self.resumed: dict[str, datetime] = {}
         """Object -> when the job of an earlier run began whose rows were read."""
+        self._youth: dict[str, timedelta | None] = {}
+
+    def resume_within(self, name: str, age: timedelta | None) -> None:
+        """How old a job of an earlier run may be to be used for an object; None = none is used.
+
+        Of several limits the narrowest counts.
+        """
+        with self._lock:
+            known = self._youth.get(name, KEPT_FOR)
+            self._youth[name] = None if age is None or known is None else min(age, known)
+
+    def _oldest(self, query: Query, started: datetime) -> datetime | None:
+        """Since when a job may have begun whose rows serve this query; None = none serves it."""
+        # Without a window, what changed since a job began could not be asked for. Ids alone tell
+        # what exists or has left: what an earlier run found of that may be wrong by now.
+        age = self._youth.get(query.object, KEPT_FOR)
+        if query.window is None or query.fields == ("Id",) or age is None:
+            return None
+        return started - age
 
     # --- under way -----------------------------------------------------------------------------
 
@@ -65,7 +82,7 @@ class Transport:
 
     def _opened(self, query: Query, started: datetime) -> Way:
         choice = self._api.options.transport
-        may_resume = query.window is not None and self.bulk.has(query)
+        may_resume = self.bulk.has(query, self._oldest(query, started))
         if choice == "bulk" or may_resume or (choice == "auto" and is_too_long(query)):
             job = self._job(query, started)
             if job is not None or is_too_long(query):
@@ -88,15 +105,18 @@ class Transport:
         if query.object in self._refused:
             return None
         try:
-            return self.bulk.start(query, started)
+            return self.bulk.start(query, started, self._oldest(query, started))
         except Refused as exc:
             with self._lock:
-                self._refused[query.object] = str(exc)
+                self._refused[query.object] = exc
         return None
 
-    def why_refused(self, name: str) -> str:
-        """What Bulk said of an object; empty when it took it, or was not asked."""
-        return self._refused.get(name, "")
+    def switched_off(self, name: str) -> str:
+        """Why bulk jobs were refused whatever they ask for, where the project file wants them;
+        empty otherwise."""
+        found = self._refused.get(name)
+        is_wanted = self._api.options.transport == "bulk"
+        return str(found) if is_wanted and found is not None and found.is_switched_off else ""
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -119,7 +139,9 @@ class Transport:
     def _since_job(self, job: Job, query: Query) -> Iterator[pa.RecordBatch]:
         """What changed after a job of an earlier run began; repeated rows are settled by key."""
         assert query.window is not None
-        lower = (job.upper or job.began) - _MARGIN
+        # Where the read after a run that had finished then would have begun.
+        options = self._api.options
+        lower = (job.upper or job.began - options.hold_back) - options.overlap
         yield from self._rest.batches(query.over(replace(query.window, lower=lower)))
 
     def close(self) -> None:
