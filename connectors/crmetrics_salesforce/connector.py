@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from crmetrics_salesforce.api import Api
     from crmetrics_salesforce.catalog import Catalog
+    from crmetrics_salesforce.lookups import Lookups
     from crmetrics_salesforce.reading import DatasetRead
     from crmetrics_salesforce.transport import Transport
 
@@ -72,13 +73,19 @@ class SalesforceConnector(Connector):
     def _reading(self, request: ReadRequest) -> DatasetRead:
         from crmetrics_salesforce.reading import DatasetRead
 
-        return DatasetRead(self.catalog, self.transport, request)
+        return DatasetRead(self.catalog, self.transport, self.lookups, request)
 
     @cached_property
     def transport(self) -> Transport:
         from crmetrics_salesforce.transport import Transport
 
         return Transport(self.api, self.context)
+
+    @cached_property
+    def lookups(self) -> Lookups:
+        from crmetrics_salesforce.lookups import Lookups
+
+        return Lookups(self.transport)
 
     def datasets(self) -> Sequence[Supply]:
         return self.catalog.supplies()

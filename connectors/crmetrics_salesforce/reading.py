@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.plugin import ReadRequest, SourceError, UnavailableError
 from crmetrics_salesforce.assembling import Workbench
 from crmetrics_salesforce.catalog import WHOLE, Catalog
+from crmetrics_salesforce.lookups import Lookups
 from crmetrics_salesforce.reach import Reach
 from crmetrics_salesforce.removals import Removals
 from crmetrics_salesforce.soql import Query, Window, any_of
@@ -40,9 +42,12 @@ class Span:
 class DatasetRead:
     """Reads a dataset for a request of the engine."""
 
-    def __init__(self, catalog: Catalog, transport: Transport, request: ReadRequest) -> None:
+    def __init__(
+        self, catalog: Catalog, transport: Transport, lookups: Lookups, request: ReadRequest
+    ) -> None:
         self._catalog = catalog
         self._transport = transport
+        self._lookups = lookups
         self._request = request
         self._survey = catalog.surveyed(request)
         self.reaches = self._survey.reaches
@@ -60,7 +65,7 @@ class DatasetRead:
         request = self._request
         if request.since is None or request.is_full:
             return Span(None, request.until)
-        if self._is_stale() or self._gained():
+        if self._is_stale() or self._gained() or self._redefined():
             return Span(None, request.until, is_refresh=True)
         return Span(request.since, request.until)
 
@@ -123,6 +128,29 @@ class DatasetRead:
                 found.append(name)
             found += [f"{c} of {name}" for c in columns if c not in before.get(name, columns)]
         return found
+
+    @cached_property
+    def _meanings(self) -> dict[str, str]:
+        """Small object that rows take the meaning of their values from -> its fingerprint; "" for
+        one that cannot be read."""
+        return {
+            companion.object: self._lookups.fingerprint(
+                self._companion_query(companion, types), self._request.started
+            )
+            if types
+            else ""
+            for reach in self.reaches
+            for companion, types in reach.companions.items()
+            if not companion.link
+        }
+
+    def _redefined(self) -> list[str]:
+        """Small objects that are not as the last read found them: what they say holds for all
+        rows, also for those that did not change themselves."""
+        if not self._given_before:
+            return []
+        before = dict(self._request.state.get("meanings") or {})
+        return [name for name, found in self._meanings.items() if before.get(name) != found]
 
     def _refreshed_at(self) -> datetime | None:
         text = self._request.state.get("refreshed_at")
@@ -271,7 +299,10 @@ class DatasetRead:
         bench.make(companion.table, types)
         query = self._companion_query(companion, types)
         if self.span.since is None or not companion.link:
-            rows = self._transport.batches(query, self._request.started)
+            if companion.link:
+                rows = self._transport.batches(query, self._request.started)
+            else:
+                rows = iter(self._lookups.rows(query, self._request.started))
             bench.fill(companion.table, rows)
             return
         ids = bench.column(f'select distinct "{reach.stream.group or "Id"}" from main')
@@ -313,6 +344,11 @@ class DatasetRead:
         if self.span.is_refresh and (gained := self._gained()):
             shown = ", ".join(gained[:5])
             self._request.notice(f"read whole, because {shown} could not be read before.")
+        if self.span.is_refresh and (redefined := self._redefined()):
+            self._request.notice(
+                f"read whole, because {', '.join(redefined)} changed since the last read: it says "
+                "what values of rows mean that did not change themselves."
+            )
         formulas = sorted(
             {
                 f"{reach.stream.object}.{name}"
@@ -361,6 +397,7 @@ class DatasetRead:
             return  # read whole each time: without a state, what is gone leaves the dataset
         state = dict(self._request.state)
         state["given"] = self._given()
+        state["meanings"] = self._meanings
         state["org"] = self._catalog.options.domain
         # Who is inactive, and since when; who is back is forgotten.
         left = {**dict(state.get("left") or {}), **self._left}
