@@ -23,10 +23,9 @@ from crmetrics_salesforce.auth import Grant, Login
 from crmetrics_salesforce.describe import SObject, sobject_of
 from crmetrics_salesforce.errors import FORBIDDEN, UNAVAILABLE, ApiError, judge, refusal
 from crmetrics_salesforce.options import AccessToken, SalesforceOptions
-from crmetrics_salesforce.quota import Quota
+from crmetrics_salesforce.quota import BUDGETS, MOST_PARTS, Quota, budget_of
 
 T = TypeVar("T")
-_DESCRIBES = 25  # in one call
 # Describe of a large object takes minutes; everything else answers sooner or fails.
 _TIMEOUTS = http.Timeouts(connect_s=10, read_s=300)
 
@@ -78,7 +77,7 @@ class Api:
             retries=self._retries,
             judge=judge,
             # No rate is known beforehand; a refusal (too many long calls at once) teaches one.
-            budgets={"": http.Budget()},
+            budgets=dict.fromkeys(BUDGETS, http.Budget()),
             admit=self.quota.admit,
             observe=self.quota.observe,
             sleep=self.sleep,
@@ -151,8 +150,8 @@ class Api:
         with self._lock:
             unknown = [name for name in dict.fromkeys(names) if name not in self._described]
             self.start()
-            for first in range(0, len(unknown), _DESCRIBES):
-                self._describe(unknown[first : first + _DESCRIBES])
+            for first in range(0, len(unknown), MOST_PARTS):
+                self._describe(unknown[first : first + MOST_PARTS])
 
     def _describe(self, names: list[str]) -> None:
         version = f"v{self.options.api_version}"
@@ -162,7 +161,12 @@ class Api:
         requests = [{"method": "GET", "url": f"{version}/sobjects/{n}/describe"} for n in names]
         what = "describe of several objects (composite/batch)"
         answer = self.asked(
-            Batch, "POST", "composite/batch", what=what, json={"batchRequests": requests}
+            Batch,
+            "POST",
+            "composite/batch",
+            what=what,
+            json={"batchRequests": requests},
+            budget=budget_of(len(requests)),
         )
         if len(answer.results) != len(names):
             raise unexpected(what, f"{len(answer.results)} results for {len(names)} objects")

@@ -7,11 +7,21 @@ import threading
 
 from crmetrics.plugin import SourceError, http
 
+MOST_PARTS = 25  # requests in one composite/batch
 _USAGE = re.compile(r"\bapi-usage=(\d+)/(\d+)")
 
 
 class QuotaError(SourceError):
     """The next call would go beyond what the project file allows."""
+
+
+def budget_of(parts: int) -> str:
+    """The name of the budget of a call that carries so many requests: each of them counts too."""
+    return f"with {parts} parts" if parts else ""
+
+
+BUDGETS = {budget_of(parts): 1 + parts for parts in range(MOST_PARTS + 1)}
+"""Name of a budget -> what a call under it counts as."""
 
 
 class Quota:
@@ -34,24 +44,27 @@ class Quota:
         """Calls of the day that may be used up; None while the allowance is not known."""
         return None if self.daily is None else int(self.daily * self._percent / 100)
 
-    def admit(self, _budget: str = "") -> None:
-        """Count a call, or raise QuotaError."""
+    def admit(self, budget: str = "") -> None:
+        """Count a call and the requests that it carries (see `budget_of`), or raise QuotaError."""
+        cost = BUDGETS[budget]
+        more = f", and the next request counts as {cost} calls" if cost > 1 else ""
         with self._lock:
-            if self._per_run is not None and self.calls >= self._per_run:
+            if self._per_run is not None and self.calls + cost > self._per_run:
+                limit = f"{more}: beyond the {self._per_run:,}" if more else ", the limit"
                 raise QuotaError(
-                    f"this run has made {self.calls:,} calls, the limit of max_calls_per_run. "
+                    f"this run has made {self.calls:,} calls{limit} of max_calls_per_run. "
                     "What is loaded stays; raise the limit or run again later."
                 )
             ceiling = self.ceiling
-            if ceiling is not None and self.used is not None and self.used >= ceiling:
+            if ceiling is not None and self.used is not None and self.used + cost > ceiling:
                 raise QuotaError(
                     f"the org has used {self.used:,} of its {self.daily:,} daily calls; "
-                    f"max_api_usage_percent allows {ceiling:,}. What is loaded stays; run again "
-                    "when the 24 hours are over, or raise the limit."
+                    f"max_api_usage_percent allows {ceiling:,}{more}. What is loaded stays; run "
+                    "again when the 24 hours are over, or raise the limit."
                 )
-            self.calls += 1
+            self.calls += cost
             if self.used is not None:
-                self.used += 1  # until the answer says it exactly: other threads ask meanwhile
+                self.used += cost  # until the answer says it exactly: other threads ask meanwhile
 
     def observe(self, response: http.Response) -> None:
         """Learn from the usage that an answer carries."""

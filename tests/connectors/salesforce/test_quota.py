@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from connectors.salesforce.orgs import Connect, rows_of
+from connectors.salesforce.orgs import Connect, fill, rows_of
+from connectors.salesforce.sites import Site
 from crmetrics.errors import ExitCode, SourceError
 from crmetrics_salesforce.quota import QuotaError
 from simulators.salesforce import SalesforceSimulator
@@ -82,6 +83,40 @@ def test_a_run_stops_at_its_own_ceiling(salesforce: SalesforceSimulator, connect
     with pytest.raises(QuotaError, match=r"made 10 calls, the limit of max_calls_per_run"):
         rows_of(connect(max_calls_per_run=10), "accounts", ["id"])
     assert salesforce.used == 10
+
+
+@pytest.mark.parametrize(
+    ("settings", "daily", "before", "ceiling"),
+    [
+        ({"max_calls_per_run": 10}, 100_000, 0, 10),
+        ({"max_calls_per_run": 60}, 100_000, 0, 60),
+        ({"max_api_usage_percent": 50}, 1000, 490, 500),
+        ({"max_api_usage_percent": 100}, 1000, 930, 1000),
+    ],
+)
+def test_requests_that_share_a_call_count_one_by_one(
+    site: Site,
+    salesforce: SalesforceSimulator,
+    settings: dict[str, int],
+    daily: int,
+    before: int,
+    ceiling: int,
+) -> None:
+    fill(salesforce.org)
+    salesforce.clock.advance(3600)
+    salesforce.daily_calls, salesforce.used = daily, before
+    [key] = settings
+    site.source.update(settings)
+    site.only = (
+        "accounts", "contacts", "leads", "opportunities", "opportunity_stage_history", "orders",
+        "opportunity_items", "products", "order_items", "campaigns", "campaign_members", "users",
+        "activities", "cases", "case_status_history", "case_messages", "survey_responses",
+        "subscriptions", "user_activity", "quotas", "forecasts",
+    )  # fmt: skip
+    report = site.sync()
+    assert isinstance(report.error, SourceError)
+    assert key in str(report.error)
+    assert before < salesforce.used <= ceiling
 
 
 def test_the_end_of_the_allowance_is_told_and_not_waited_for(
