@@ -30,7 +30,8 @@ _BEHIND: Mapping[str, str] = {
 _OF_OWNERS = frozenset({"team_label", "owner_of_creator"})
 _UNQUALIFIED = "UNQUALIFIED"
 
-_PLAIN = ("company_currency", "company_of_deal", "deal_is_won", "owner_of_ticket")
+_PLAIN = ("company_currency", "company_of_contact", "company_of_deal", "deal_is_won",
+          "owner_of_ticket")  # fmt: skip
 
 
 def is_added(name: str, kind: str) -> bool:
@@ -52,6 +53,8 @@ def is_reached(name: str, account: Account) -> bool:
         return account.reaches(ASSOCIATED[name])
     if name == "owner_of_ticket":
         return account.reaches("tickets")
+    if name == "company_of_contact":
+        return account.reaches("contacts") and account.reaches("companies")
     if name == ending.FIELD:
         return ending.STATUS in account.properties.of("subscriptions")
     if name in _OF_OWNERS:
@@ -166,6 +169,9 @@ class AddedFields:
             tickets = tied.get("associated_ticket") or self._tied(ids, "tickets")
             owners = _values(Objects(api, "tickets", ("hubspot_owner_id",)), tickets)
             found["owner_of_ticket"] = _column([owners.get(t or "") for t in tickets])
+        if "company_of_contact" in self._names:
+            own = tied.get("associated_company") or [None] * len(ids)
+            found["company_of_contact"] = self._companies_of_contacts(ids, own)
         if {"company_of_deal", "deal_is_won"} & set(self._names):
             deals = tied.get("associated_deal") or self._tied(ids, "deals")
             named = sorted({deal for deal in deals if deal})
@@ -179,6 +185,15 @@ class AddedFields:
                 pa.bool_(),
             )
         return found
+
+    def _companies_of_contacts(self, ids: Sequence[str], own: Sequence[str | None]) -> Any:
+        """The company of the contact, for records without one of their own; null for others."""
+        lone = [name for name, company in zip(ids, own, strict=True) if company is None]
+        contacts = dict(zip(lone, self._tied(lone, "contacts"), strict=True))
+        named = sorted({contact for contact in contacts.values() if contact})
+        ties = read_ties(self._account.api, "contacts", "companies", named)
+        companies = {name: chosen(found) for name, found in ties.items()}
+        return _column([companies.get(contacts.get(name) or "") for name in ids])
 
 
 def _values(objects: Objects, ids: Sequence[str | None]) -> dict[str, str | None]:

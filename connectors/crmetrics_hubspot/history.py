@@ -27,6 +27,9 @@ FOLLOWED: Mapping[str, tuple[str, ...]] = {
 """The properties whose history KPIs read. All of them whatever columns are wanted: each change
 of one begins a span, and the spans of a record must not depend on who asks."""
 
+FLAGS: Mapping[str, tuple[str, ...]] = {"deals": ("hs_is_closed", "hs_is_closed_won")}
+"""What HubSpot says of a record as it is now, for a stage that was deleted."""
+
 _ROWS = 5_000
 _MOST_VERSIONS = 20  # that HubSpot gives of a property
 
@@ -77,7 +80,7 @@ def _normal(text: str) -> str:
 # --- rows -----------------------------------------------------------------------------------
 
 Row = dict[str, Any]
-Rows = Callable[[str, list[Span]], Iterator[Row]]
+Rows = Callable[[Mapping[str, Any], list[Span]], Iterator[Row]]
 
 
 class HistoryReader:
@@ -110,7 +113,7 @@ class HistoryReader:
         self._long += any(len(versions or ()) >= _MOST_VERSIONS for versions in history.values())
         found = spans(history, self._leading)
         changed = record.get("updatedAt")
-        for row in self._rows(str(record["id"]), found):
+        for row in self._rows(record, found):
             yield {**row, "is_deleted": bool(record.get("archived")), "updated_at": changed}
 
     def _batch(self, rows: list[Row]) -> pa.RecordBatch:
@@ -144,8 +147,8 @@ def _own(values: list[Any]) -> Any:
 def deal_rows(pipelines: Pipelines) -> Rows:
     """Rows of `opportunity_stage_history`: a stay is consecutive spans in one stage."""
 
-    def rows(deal: str, found: list[Span]) -> Iterator[Row]:
-        stay = ""
+    def rows(record: Mapping[str, Any], found: list[Span]) -> Iterator[Row]:
+        deal, stay = str(record["id"]), ""
         for number, span in enumerate(found):
             stage = span.values["dealstage"]
             if number == 0 or found[number - 1].values["dealstage"] != stage:
@@ -156,8 +159,12 @@ def deal_rows(pipelines: Pipelines) -> Rows:
                 "opportunity_id": deal,
                 "stay_id": stay,
                 "stage": pipelines.label(stage),
-                "is_closed": known.is_closed if known else None,
-                "is_won": known.is_won if known else None,
+                "is_closed": known.is_closed
+                if known
+                else _says(record, "hs_is_closed", found[number:]),
+                "is_won": known.is_won
+                if known
+                else _says(record, "hs_is_closed_won", found[number:]),
                 "probability": known.probability if known else None,
                 "entered_at": span.start,
                 "exited_at": span.end,
@@ -166,6 +173,16 @@ def deal_rows(pipelines: Pipelines) -> Rows:
             }
 
     return rows
+
+
+def _says(record: Mapping[str, Any], flag: str, rest: list[Span]) -> bool:
+    """A flag of a stage that was deleted, at the first of the spans from there on.
+
+    HubSpot's own while the deal is in that stage; one that went on had not been closed in it.
+    """
+    is_there = len({span.values["dealstage"] for span in rest}) == 1
+    own: Mapping[str, Any] = record.get("properties") or {}
+    return is_there and bool(own.get(flag) == "true")
 
 
 TICKET_TYPES: Mapping[str, pa.DataType] = {
@@ -183,7 +200,8 @@ DEAL_TYPES: Mapping[str, pa.DataType] = {
 def ticket_rows(pipelines: Pipelines, categories: Mapping[str, str]) -> Rows:
     """Rows of `case_status_history`. categories: stage label or id -> status category."""
 
-    def rows(ticket: str, found: list[Span]) -> Iterator[Row]:
+    def rows(record: Mapping[str, Any], found: list[Span]) -> Iterator[Row]:
+        ticket = str(record["id"])
         for number, span in enumerate(found):
             stage = span.values["hs_pipeline_stage"]
             yield {

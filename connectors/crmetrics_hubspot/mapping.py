@@ -174,7 +174,7 @@ PRODUCTS: Entries = {
 }
 
 ORDERS: Entries = {
-    "account_id": "associated_company",
+    "account_id": ("coalesce(associated_company, company_of_contact)", "associated_company"),
     "opportunity_id": "associated_deal",
     "ordered_at": ("coalesce(hs_external_created_date, hs_createdate)", "hs_createdate"),
     "status": "case when hs_external_order_status is null then 'placed' "

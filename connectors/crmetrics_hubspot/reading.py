@@ -15,7 +15,7 @@ from crmetrics.plugin import ReadRequest, SourceError, SourceStorage
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import UnavailableError
 from crmetrics_hubspot.conversations import Conversations
-from crmetrics_hubspot.history import FOLLOWED, history_reader
+from crmetrics_hubspot.history import FLAGS, FOLLOWED, history_reader
 from crmetrics_hubspot.leads import stage_entries
 from crmetrics_hubspot.objects import Objects, Short
 from crmetrics_hubspot.records import RecordReader, texts_of
@@ -116,7 +116,10 @@ class DatasetRead:
     def history(self) -> Iterator[pa.RecordBatch]:
         """The spans of property history."""
         reader, kind = history_reader(self._account, self._request)
-        objects = Objects(self._account.api, kind, ("hs_object_id",), FOLLOWED[kind])
+        known = self._account.properties.of(kind)
+        now = tuple(name for name in FLAGS.get(kind, ()) if name in known)
+        names = ("hs_object_id", *now)
+        objects = Objects(self._account.api, kind, names, FOLLOWED[kind])
         yield from reader.batches(self._bodies(objects))
         yield from reader.batches(self._came_back(objects))
         reader.tell()

@@ -162,6 +162,42 @@ def test_a_deal_in_a_stage_that_was_deleted_keeps_its_id_and_hubspots_own_flags(
     }  # fmt: skip
 
 
+def test_the_history_of_a_stage_that_was_deleted_says_whether_it_is_closed(
+    selling: HubSpotSimulator, connect: Connect
+) -> None:
+    values = {"dealstage": "998", "pipeline": "10"}
+    deal = selling.account.create("deals", values, at=MADE).id
+    now = {"dealstage": "999", "hs_is_closed": "true", "hs_is_closed_won": "true"}
+    selling.account.update("deals", deal, at(5), **now)
+    selling.account.update("deals", deal, at(6), amount="7")
+    lost = selling.account.create("deals", {**values, "hs_is_closed": "true"}, at=MADE).id
+    columns = ("opportunity_id", "stage", "is_closed", "is_won", "entered_at")
+    found = rows(connect(selling), "opportunity_stage_history", columns=columns)
+    found.sort(key=lambda row: (row["opportunity_id"], row["entered_at"]))
+    assert [tuple(row[name] for name in columns[:4]) for row in found] == [
+        (deal, "998", False, False),
+        (deal, "999", True, True),
+        (deal, "999", True, True),
+        (lost, "998", True, False),
+    ]
+
+
+def test_an_order_of_a_contact_alone_belongs_to_the_contacts_company(
+    selling: HubSpotSimulator, connect: Connect
+) -> None:
+    account = selling.account
+    one_company, other = (account.create("companies", {}, at=MADE).id for _ in range(2))
+    contact = account.create("contacts", {}, at=MADE).id
+    account.associate("contacts", contact, "companies", other, [(1, "Primary")])
+    orders = [account.create("orders", {}, at=MADE).id for _ in range(3)]
+    account.associate("orders", orders[0], "companies", one_company)
+    for order in orders[:2]:
+        account.associate("orders", order, "contacts", contact)
+    found = rows(connect(selling), "orders", columns=("id", "account_id"))
+    companies = {row["id"]: row["account_id"] for row in found}
+    assert companies == {orders[0]: one_company, orders[1]: other, orders[2]: None}
+
+
 def test_a_deal_without_currency_is_in_the_companys(
     selling: HubSpotSimulator, connect: Connect
 ) -> None:
