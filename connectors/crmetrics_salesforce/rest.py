@@ -55,7 +55,7 @@ class RestReader:
     def batches(self, query: Query, opened: Opened | None = None) -> Iterator[pa.RecordBatch]:
         """All rows, narrowed or cut into pieces where the org asks for it."""
         if is_too_long(query):
-            yield from self._by_field_groups(query)
+            yield from self._by_field_groups(query, _LONGEST_URI)
             return
         after = ""
         try:
@@ -64,7 +64,7 @@ class RestReader:
                 yield batch
         except ApiError as exc:
             if exc.status in TOO_LONG:
-                yield from self._by_field_groups(query)
+                yield from self._by_shorter(query, after, _length(query), exc)
             elif exc.code in TOO_HEAVY:
                 yield from self._by_halves(query, after, exc)
             else:
@@ -123,20 +123,43 @@ class RestReader:
         for low, high in ((lower, middle), (middle, upper)):
             yield from self.batches(rest.over(replace(window, lower=low, upper=high)))
 
-    def _by_field_groups(self, query: Query) -> Iterator[pa.RecordBatch]:
+    def _by_shorter(
+        self, query: Query, after: str, longest: int, why: ApiError
+    ) -> Iterator[pa.RecordBatch]:
+        """URIs half as long as those that the edge refused; rows up to `after` have come already.
+
+        Raises SourceError when the conditions and one field are refused too.
+        """
+        rest = query.within(f"Id > {quoted(after)}") if after else query
+        shortest = _shortest(rest)
+        if longest <= shortest:
+            raise SourceError(
+                f"{query.object}: a query with one field only is still too long for what lies "
+                f"before the org: {why} Let it pass longer addresses, shorten `where:` or "
+                "`is_test:` of the project file, or set transport: bulk."
+            )
+        yield from self._by_field_groups(rest, max(longest // 2, shortest))
+
+    def _by_field_groups(self, query: Query, longest: int) -> Iterator[pa.RecordBatch]:
         """The SELECT cut into groups of fields, joined by Id over the same closed range of ids.
 
         The range is pinned by the first group: without it, rows that come and go between the
         calls would shift the groups against each other.
         """
-        groups = _field_groups(query)
-        for batch in self._walk(groups[0]):
-            if not batch.num_rows:
-                continue
-            first, last = batch.column("Id")[0].as_py(), batch.column("Id")[-1].as_py()
-            pinned = (f"Id >= {quoted(first)}", f"Id <= {quoted(last)}")
-            parts = [self._table(group.within(*pinned)) for group in groups[1:]]
-            yield from _joined(batch, parts, query)
+        groups, after = _field_groups(query, longest), ""
+        try:
+            for batch in self._walk(groups[0]):
+                if not batch.num_rows:
+                    continue
+                first, last = batch.column("Id")[0].as_py(), _last_id(batch)
+                pinned = (f"Id >= {quoted(first)}", f"Id <= {quoted(last)}")
+                parts = [self._table(group.within(*pinned)) for group in groups[1:]]
+                yield from _joined(batch, parts, query)
+                after = last
+        except ApiError as exc:
+            if exc.status not in TOO_LONG:
+                raise
+            yield from self._by_shorter(query, after, longest, exc)
 
     def _table(self, query: Query) -> pa.Table:
         return _alike(list(self._walk(query)), query)
@@ -234,23 +257,38 @@ def _last_id(batch: pa.RecordBatch) -> str:
 
 def is_too_long(query: Query) -> bool:
     """True when the URI would not be taken."""
-    return len(urlencode({"q": query.soql(order="Id")})) > _LONGEST_URI
+    return _length(query) > _LONGEST_URI
 
 
-def _field_groups(query: Query) -> list[Query]:
+def _length(query: Query) -> int:
+    return len(urlencode({"q": query.soql(order="Id")}))
+
+
+def _pinned_to(query: Query, names: Sequence[str]) -> Query:
+    """A part of the fields, with a range of ids."""
+    part = replace(query, types={name: query.types[name] for name in names})
+    return part.within("Id >= '000000000000000000'", "Id <= '000000000000000000'")
+
+
+def _shortest(query: Query) -> int:
+    """The length of what no grouping of fields makes shorter."""
+    names = [name for name in query.fields if name != "Id"]
+    return max(_length(_pinned_to(query, part)) for part in [["Id"], *(["Id", n] for n in names)])
+
+
+def _field_groups(query: Query, longest: int) -> list[Query]:
     """Queries with a part of the fields each, all with Id, all short enough."""
     groups: list[Query] = []
     waiting: list[str] = ["Id"]
-    spare = query.only(["Id"]).within("Id >= '000000000000000000'", "Id <= '000000000000000000'")
     for name in query.fields:
         if name == "Id":
             continue
-        if is_too_long(replace(spare, types={n: query.types[n] for n in [*waiting, name]})):
+        if _length(_pinned_to(query, [*waiting, name])) > longest and len(waiting) > 1:
             groups.append(query.only(waiting))
             waiting = ["Id"]
         waiting.append(name)
     groups.append(query.only(waiting))
-    if any(is_too_long(group) for group in groups):
+    if any(_length(group) > longest for group in groups):
         raise SourceError(
             f"{query.object}: the conditions of the query alone are longer than a query may be. "
             "Shorten `where:` or `is_test:` of the project file."

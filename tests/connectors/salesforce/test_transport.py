@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
 
 import pytest
 
@@ -16,6 +17,7 @@ from simulators.messages import Answer
 from simulators.salesforce import SalesforceSimulator
 from simulators.salesforce.errors import Refusal
 from simulators.salesforce.moods import too_wide
+from simulators.salesforce.selecting import Selection
 
 COLUMNS = ("id", "industry", "country")
 
@@ -287,6 +289,50 @@ def test_an_edge_that_finds_the_uri_too_long_is_answered_by_shorter_ones(
     made = accounts(salesforce, 3)
     salesforce.faults.html(status, on="/queryAll", times=1)
     assert read(connect()) == expected(made)
+
+
+def edge_of(limit: int, status: int) -> Callable[[Selection], Refusal | None]:
+    """An edge that takes shorter URIs than Salesforce's own."""
+
+    def check(selection: Selection) -> Refusal | None:
+        if len(urlencode({"q": selection.query.text})) <= limit:
+            return None
+        return Refusal("", "URI Too Long", status)
+
+    return check
+
+
+@pytest.mark.parametrize("is_refused_later", [False, True])
+@pytest.mark.parametrize(("limit", "status"), [(4_000, 414), (900, 431), (260, 414)])
+def test_an_edge_that_takes_shorter_uris_gets_them(
+    salesforce: SalesforceSimulator,
+    connect: Connect,
+    limit: int,
+    status: int,
+    is_refused_later: bool,
+) -> None:
+    made, expression = wide(salesforce, 120 if limit > 900 else 40)
+    last = (120 if limit > 900 else 40) - 1
+    salesforce.rest.batch_cap = 3
+    if is_refused_later:  # a session that ends after the first page makes the query longer
+        salesforce.faults.before(salesforce.tokens.revoke_all, on="GET .*/query/", times=1)
+    salesforce.rest.checks.append(edge_of(limit, status))
+    found = rows_of(
+        connect(transport="rest"), "accounts", ["id", "segment"], mapping={"segment": expression}
+    )
+    assert [(row["id"], row["segment"]) for row in found] == [
+        (name, f"{n}-0/{n}-{(last + 1) // 2}/{n}-{last}") for n, name in enumerate(made)
+    ]
+
+
+def test_a_uri_that_no_grouping_makes_short_enough_is_an_error_that_says_what_to_do(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    accounts(salesforce, 1)
+    salesforce.rest.checks.append(edge_of(60, 414))
+    with pytest.raises(SourceError, match=r"Account: .*one field only.*414.*transport: bulk"):
+        read(connect(transport="rest"))
+    assert salesforce.count("/queryAll") < 10
 
 
 def test_a_query_that_is_too_slow_becomes_a_job(
