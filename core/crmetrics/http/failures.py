@@ -7,6 +7,7 @@ HttpError           no usable answer: lost, timed out, broken off, not what was 
 from __future__ import annotations
 
 import ssl
+import zlib
 from typing import Any
 
 from crmetrics.errors import SourceError
@@ -108,6 +109,6 @@ def _body_reason(exc: Exception) -> str:
 
     if isinstance(exc, exceptions.ReadTimeoutError):
         return "nothing came within the time limit"
-    if isinstance(exc, exceptions.DecodeError):
+    if isinstance(exc, exceptions.DecodeError | zlib.error):
         return "its compression cannot be read"
     return "the connection was lost before its end"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode, urlsplit
 
+from crmetrics.http import compression
 from crmetrics.http.addresses import is_loopback, origin
 from crmetrics.http.failures import HttpError, broke_off, lost
 from crmetrics.http.retries import Timeouts
@@ -138,8 +140,9 @@ class _Arriving:
         failure: HttpError | None = None
         try:
             # Straight from the connection: pieces of 64 kB would cost a third more.
-            return bytes(self._response.raw.read(decode_content=True))
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            body = bytes(self._response.raw.read(decode_content=not self._is_ours))
+            return b"".join(self._inflated([body])) if self._is_ours else body
+        except (urllib3.exceptions.HTTPError, OSError, EOFError, zlib.error) as exc:
             failure = broke_off(self.origin, exc)
         raise failure
 
@@ -148,11 +151,27 @@ class _Arriving:
 
         failure: HttpError | None = None
         try:
-            yield from self._response.raw.stream(size, decode_content=True)
-        except (urllib3.exceptions.HTTPError, OSError) as exc:
+            pieces = self._response.raw.stream(size, decode_content=not self._is_ours)
+            yield from self._inflated(pieces, size) if self._is_ours else pieces
+        except (urllib3.exceptions.HTTPError, OSError, EOFError, zlib.error) as exc:
             failure = broke_off(self.origin, exc)
         if failure is not None:
             raise failure
+
+    @property
+    def _encoding(self) -> str:
+        return self.headers.get("Content-Encoding", "").strip().lower()
+
+    @property
+    def _is_ours(self) -> bool:
+        """False for a body that is plain, or of an encoding that nobody asked for."""
+        return self._encoding in compression.KNOWN
+
+    def _inflated(self, pieces: Iterable[bytes], size: int = 0) -> Iterator[bytes]:
+        inflation = compression.Inflation(self._encoding)
+        for piece in pieces:
+            yield from inflation.feed(piece, size)
+        inflation.end()
 
     def close(self) -> None:
         self._response.close()
