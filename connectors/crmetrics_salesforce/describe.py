@@ -22,6 +22,10 @@ _PERSONAL = frozenset(
     {
         "Name", "FirstName", "LastName", "MiddleName", "Username", "Alias", "Email", "Phone",
         "MobilePhone", "HomePhone", "OtherPhone", "Fax", "Title", "Street", "CompanyOrAccount",
+        "NameOrAlias", "CommunityNickname", "SenderName", "SenderEmail", "FederationIdentifier",
+        "AssistantName", "AssistantPhone", "InformalName", "Suffix", "AboutMe", "Signature",
+        "StayInTouchSignature", "StayInTouchNote", "StayInTouchSubject", "PhotoUrl",
+        "SmallPhotoUrl", "MediumPhotoUrl", "FullPhotoUrl", "BannerPhotoUrl",
     }
 )  # fmt: skip
 _PERSONAL_ANYWHERE = frozenset(
@@ -35,6 +39,23 @@ _PERSONAL_ANYWHERE = frozenset(
         "FirstName", "LastName", "MiddleName", "Salutation",  # of person accounts too
     }
 )  # fmt: skip
+
+_PERSONAL_FOLDED = frozenset(name.lower() for name in _PERSONAL)
+_ANYWHERE_FOLDED = frozenset(name.lower() for name in _PERSONAL_ANYWHERE)
+_PERSON_RELATIONS = frozenset(
+    {
+        "owner", "createdby", "lastmodifiedby", "who", "user", "contact", "lead", "individual",
+        "reportsto", "manager", "convertedcontact", "quotaowner", "forecastowner",
+    }
+)  # fmt: skip
+
+
+def is_named_personal(name: str, field: str) -> bool:
+    """True when the name of a field alone says that it is about a person, of an object that cannot
+    be looked at. Accounts may be people: nobody says that those of a hidden object are none."""
+    wanted = field.lower()
+    is_known = name in PERSONS and wanted in _PERSONAL_FOLDED
+    return is_known or wanted in _ANYWHERE_FOLDED or (name == "Account" and wanted == "name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +73,14 @@ class Field:
     def is_readable(self) -> bool:
         """False for compounds and files: Bulk refuses them, their parts are fields themselves."""
         return self.type not in _UNREADABLE
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The objects that it refers to, people first: `Owner.Name` is a person's name although it
+        may be a queue's. An org may leave out those that the user cannot see."""
+        people = self.relationship.lower() in _PERSON_RELATIONS
+        names = dict.fromkeys([*self.refers_to, *(["User", "Contact"] if people else [])])
+        return tuple(sorted(names, key=lambda name: name not in PERSONS))
 
     def arrow_type(self) -> pa.DataType:
         """Numbers are floats, because whole ones come as 23.0 at times."""
@@ -96,7 +125,7 @@ class SObject:
         wanted = found.name if found is not None else name
         if self.name == "Account" and wanted == "Name":
             return self.field("IsPersonAccount") is not None  # then some of them are people
-        return wanted in _PERSONAL_ANYWHERE or (self.name in PERSONS and wanted in _PERSONAL)
+        return is_named_personal(self.name, wanted)
 
 
 def sobject_of(described: Described) -> SObject:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from crmetrics_salesforce.api import Api, is_soql_name
-from crmetrics_salesforce.describe import PERSONS, Field, SObject
+from crmetrics_salesforce.describe import Field, SObject, is_named_personal
 from crmetrics_salesforce.soql import is_about_now, words_of
 from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
 
@@ -115,9 +115,11 @@ class Surveyor:
             return None, f"{sobject.name}.{first} is missing or hidden from the user", False
         kind = None
         why = f"{sobject.name}.{name} is missing or hidden from the user"
-        for described in self._targets(lookup):
-            if described.is_personal(rest):
-                return None, f"{described.name}.{rest} is personal, and never read", False
+        for target in lookup.targets:
+            # Hidden objects too: what stands for them in a query tells names all the same.
+            described = self._api.describe(target) if target in lookup.refers_to else None
+            if described.is_personal(rest) if described else is_named_personal(target, rest):
+                return None, f"{target}.{rest} is personal, and never read", False
         for described in self._readable(lookup):
             kind, why, _ = self.field_type(described, rest)
             if kind is not None:
@@ -142,14 +144,6 @@ class Surveyor:
                 return f"{lookup.relationship}.{self.spelled(described, rest)}"
         return name
 
-    def _targets(self, lookup: Field) -> Iterator[SObject]:
-        """The objects that a lookup refers to, people before others: `Owner.Name` is a person's
-        name although it may be a queue's."""
-        for name in sorted(lookup.refers_to, key=lambda name: name not in PERSONS):
-            described = self._api.describe(name)
-            if described is not None:
-                yield described
-
     def _readable(self, lookup: Field) -> Iterator[SObject]:
         """What the fields behind a lookup are fields of: when it may refer to several objects, a
         query knows only those that the object Name stands for."""
@@ -158,7 +152,10 @@ class Surveyor:
             if described is not None:
                 yield described
             return
-        yield from self._targets(lookup)
+        for name in lookup.refers_to:
+            described = self._api.describe(name)
+            if described is not None:
+                yield described
 
     def companion_types(self, companion: Companion) -> Mapping[str, Any] | Lack:
         """Types of a companion's fields, or why it cannot be read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -397,3 +398,49 @@ def test_where_the_log_does_not_reach_the_ids_are_compared(
         request.intake.started = salesforce.clock() + timedelta(hours=1)
         request.collect(connect().read(request))
         assert request.retained == [kept]
+
+
+@pytest.mark.parametrize("hidden", [(), ("User",), ("User", "Contact", "Lead", "Account")])
+@pytest.mark.parametrize(
+    ("dataset", "column", "field"),
+    [
+        ("cases", "category", "Owner.Name"),
+        ("cases", "category", "owner.name"),
+        ("cases", "category", "Owner.CommunityNickname"),
+        ("cases", "category", "LastModifiedBy.SenderName"),
+        ("cases", "category", "LastModifiedBy.FederationIdentifier"),
+        ("cases", "category", "Contact.AssistantName"),
+        ("cases", "category", "Contact.ReportsTo.Name"),
+        ("activities", "outcome", "Who.Name"),
+        ("activities", "outcome", "Who.NameOrAlias"),
+        ("activities", "outcome", "What.FirstName"),
+        ("users", "role", "CommunityNickname"),
+        ("users", "role", "SenderName"),
+        ("users", "role", "FederationIdentifier"),
+        ("contacts", "account_id", "AssistantName"),
+    ],
+)
+def test_no_name_of_a_person_is_requested_through_any_relation(
+    salesforce: SalesforceSimulator,
+    connect: Connect,
+    hidden: tuple[str, ...],
+    dataset: str,
+    column: str,
+    field: str,
+) -> None:
+    org = salesforce.org
+    org.add_fields("Contact", "AssistantName")
+    org.add_fields("User", "CommunityNickname SenderName FederationIdentifier")
+    fill(org)
+    for name in hidden:
+        org.hide(name)
+    connector = connect(transport="rest")
+    with (
+        suppress(UnavailableError),  # users, when users are hidden
+        CollectingRequest(dataset, columns=["id", column], mapping={column: field}) as request,
+    ):
+        request.collect(connector.read(request))
+    wanted = field.rpartition(".")[2].lower()
+    selects = [query.partition(" FROM ")[0].lower().split() for query in salesforce.queries]
+    last_parts = {name.strip(",").rpartition(".")[2] for words in selects for name in words}
+    assert wanted not in last_parts
