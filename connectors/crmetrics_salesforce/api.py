@@ -97,10 +97,17 @@ class Api:
         )
         if response.is_ok:
             return response
-        error = refusal(what, response)
+        error = self.refused(what, response)
         if response.status in (404, 410) and not self._is_checked:
             self._require_version()
         raise error
+
+    def refused(self, what: str, response: http.Response) -> ApiError:
+        """The error of an answer that is not 2xx; it may mean that no call is worth making."""
+        error = refusal(what, response)
+        if error.is_used_up:
+            self.quota.end()
+        return error
 
     def asked(self, kind: type[T], method: str, path: str, *, what: str, **options: Any) -> T:
         """The answer to a call as this; see `call`. Raises SourceError for one of another shape."""

@@ -12,6 +12,12 @@ FORBIDDEN = frozenset({"INSUFFICIENT_ACCESS", "FUNCTIONALITY_NOT_ENABLED"})
 """Of one object: it is hidden from the user, or its feature is off."""
 TOO_HEAVY = frozenset({"QUERY_TIMEOUT", "OPERATION_TOO_LARGE", "QUERY_TOO_COMPLICATED"})
 TOO_LONG = frozenset({414, 431})
+LIMIT_EXCEEDED = "REQUEST_LIMIT_EXCEEDED"
+_ALL_CALLS = "TotalRequests"  # the others are limits of a moment
+_USED_UP = (
+    "The daily calls of the org are used up. What is loaded stays; run again when the 24 hours are "
+    "over, or let others make fewer calls."
+)
 _LOOKED_AT = 1_024
 
 _HINTS = {
@@ -36,11 +42,16 @@ class ApiError(SourceError):
         self.code = code
         # A proxy's answer may repeat what it was sent.
         self.said = redact(said)
-        hint = _HINTS.get(code, "")
-        shown = " ".join(self.said.split())[:500]
+        hint = _USED_UP if self.is_used_up else _HINTS.get(code, "")
+        shown = " ".join(self.said.split())[:500].rstrip(".")
         super().__init__(
             f"Salesforce refused {what} with {status} {code}: {shown}. {hint}".rstrip()
         )
+
+    @property
+    def is_used_up(self) -> bool:
+        """True when the calls of the day are: every further one would be refused."""
+        return self.code == LIMIT_EXCEEDED and _ALL_CALLS in self.said
 
 
 def refusal(what: str, response: http.Response) -> ApiError:
@@ -70,8 +81,7 @@ def judge(response: http.Response) -> http.Hitch | None:
         return "declined"
     if status == 403:
         code, said = code_and_message(response.body)
-        is_daily = "TotalRequests" in said
-        return "declined" if code == "REQUEST_LIMIT_EXCEEDED" and not is_daily else None
+        return "declined" if code == LIMIT_EXCEEDED and _ALL_CALLS not in said else None
     if status == 400 and code_and_message(response.body)[0] == "UNABLE_TO_LOCK_ROW":
         return "busy"
     if status == 200 and _is_page(response):

@@ -38,6 +38,7 @@ class Quota:
         self.calls = 0
         self.used: int | None = None
         self.daily: int | None = None
+        self._is_used_up = False
 
     @property
     def ceiling(self) -> int | None:
@@ -49,6 +50,11 @@ class Quota:
         cost = BUDGETS[budget]
         more = f", and the next request counts as {cost} calls" if cost > 1 else ""
         with self._lock:
+            if self._is_used_up:
+                raise QuotaError(
+                    "the org has refused a call of this run because its daily calls are used up. "
+                    "What is loaded stays; run again when the 24 hours are over."
+                )
             if self._per_run is not None and self.calls + cost > self._per_run:
                 limit = f"{more}: beyond the {self._per_run:,}" if more else ", the limit"
                 raise QuotaError(
@@ -65,6 +71,11 @@ class Quota:
             self.calls += cost
             if self.used is not None:
                 self.used += cost  # until the answer says it exactly: other threads ask meanwhile
+
+    def end(self) -> None:
+        """Let no further call out: the org refuses them all for the rest of the day."""
+        with self._lock:
+            self._is_used_up = True
 
     def observe(self, response: http.Response) -> None:
         """Learn from the usage that an answer carries."""

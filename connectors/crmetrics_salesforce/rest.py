@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from crmetrics.plugin import Secret, SourceError, http
 from crmetrics_salesforce.answers import unexpected
 from crmetrics_salesforce.api import Api
-from crmetrics_salesforce.errors import TOO_HEAVY, TOO_LONG, ApiError, refusal
+from crmetrics_salesforce.errors import TOO_HEAVY, TOO_LONG, ApiError
 from crmetrics_salesforce.misfits import Misfits, text_of
 from crmetrics_salesforce.soql import Query, quoted
 
@@ -201,7 +201,7 @@ class _Pages:
                 self.is_lost = True
                 return
             if not response.is_ok:
-                raise refusal("a page of the query", response)
+                raise self._api.refused("a page of the query", response)
             self._page = response
 
     def _renew(self, refused: Secret | None) -> None:

@@ -136,6 +136,40 @@ def test_the_end_of_the_allowance_is_told_and_not_waited_for(
     assert connector.pauses == []
 
 
+def test_no_call_follows_the_one_that_was_refused_for_the_day(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    fill(salesforce.org)
+    salesforce.clock.advance(3600)
+    salesforce.sends_usage = False
+    site.source["parallel"] = 1
+    site.only = ("accounts", "contacts", "leads", "campaigns", "products", "users")
+    salesforce.faults.answer(
+        403,
+        b'[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests Limit exceeded."}]',
+        on="/queryAll",
+        times=None,
+    )
+    report = site.sync()
+    assert salesforce.count("/queryAll") == 1
+    assert "used up. What is loaded stays; run again when the 24 hours" in str(report.error)
+    assert ".." not in str(report.error)
+
+
+def test_the_refusal_itself_says_what_to_do(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.org.create("Account")
+    salesforce.faults.answer(
+        403,
+        b'[{"errorCode":"REQUEST_LIMIT_EXCEEDED","message":"TotalRequests Limit exceeded."}]',
+        on="/queryAll",
+        times=None,
+    )
+    with pytest.raises(SourceError, match=r"exceeded\. The daily calls of the org are used up\."):
+        rows_of(connect(), "accounts", ["id"])
+
+
 def test_an_org_that_tells_no_usage_can_be_read(
     salesforce: SalesforceSimulator, connect: Connect
 ) -> None:
