@@ -96,7 +96,10 @@ class SearchIndex:
         """The groups of filters that count: without the end of the window where newer ones leak."""
 
         def is_end(item: dict[str, Any]) -> bool:
-            return item.get("propertyName") == store.cursor and item.get("operator") == "LT"
+            return item.get("propertyName") == store.cursor and item.get("operator") in (
+                "LT",
+                "LTE",
+            )
 
         groups: list[Any] = asked.get("filterGroups") or []
         if not self.leaks_newer:
