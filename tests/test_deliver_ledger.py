@@ -97,6 +97,17 @@ def test_what_a_history_comes_to(history: str, arrived: str | None, pending: str
     )
 
 
+def test_what_a_failed_attempt_had_sent_is_not_forgotten() -> None:
+    records = [
+        attempt("k", "started"),
+        attempt("k", "started", receipt={"reference": "ts-1"}),
+        attempt("k", "failed", error="the thread was refused"),
+    ]
+    past = past_of(records)
+    assert past.pending is not None
+    assert past.pending.receipt == {"reference": "ts-1"}
+
+
 def test_the_list_shows_an_attempt_once_the_newest_first(session: Connection) -> None:
     ledger = Ledger(session)
     for record in (

@@ -31,7 +31,7 @@ jobs:
 
 BOARD = '''
 import json
-from crmetrics.plugin import Options, Receipt, Sink, hookimpl
+from crmetrics.plugin import Options, Receipt, Sink, SinkError, hookimpl
 
 
 class BoardSink(Sink):
@@ -50,6 +50,8 @@ class BoardSink(Sink):
         return "" if delivery.restated else "no figure has changed"
 
     def write(self, delivery):
+        if (self.context.project_dir / "down").exists():
+            raise SinkError("the board is down")
         with (self.context.project_dir / "board.txt").open("a", encoding="utf-8") as out:
             out.write(self._text(delivery) + "\\n")
         return Receipt("the board", reference=delivery.run_id)
@@ -241,6 +243,50 @@ def test_the_gate_keeps_back_figures_that_leave_too_much_out(directory: Path) ->
     assert report.exit_code == ExitCode.QUALITY
     assert report.blocked.endswith("too few rows could be used for won_amount")
     assert board(directory) == []
+
+
+def test_the_gate_looks_at_each_group_where_there_is_no_total(directory: Path) -> None:
+    configure(directory, block_on="low_coverage")
+    file = directory / "crmetrics.yaml"
+    file.write_text(
+        file.read_text().replace("block_on:", "by: [owner_id], totals: false, block_on:")
+    )
+    deals = directory / "data" / "opportunities.csv"
+    deal = "x,Deal,u1,Won,2025-10-01T00:00:00Z,2025-12-11,,true,true,USD\n"
+    deals.write_text(deals.read_text() + deal)
+    report = run(directory, JANUARY)
+    assert report.exit_code == ExitCode.QUALITY
+    assert report.blocked.endswith("too few rows could be used for won_amount")
+
+
+def test_the_gate_keeps_back_a_restatement_until_its_data_are_good(directory: Path) -> None:
+    configure(directory, block_on="low_coverage")
+    run(directory, JANUARY)
+    won(directory, november=900, december=1250, january=500)
+    file = directory / "data" / "opportunities.csv"
+    whole = file.read_text()
+    file.write_text(whole + "x,Deal,u1,Won,2025-10-01T00:00:00Z,2025-12-11,,true,true,USD\n")
+    report = run(directory, FEBRUARY)
+    assert report.exit_code == ExitCode.QUALITY
+    assert [said[0] for said in board(directory)] == ["2025-12", "2026-01"]
+    file.write_text(whole)
+    assert run(directory, FEBRUARY).exit_code == ExitCode.OK
+    assert board(directory)[-1][0] == "2025-12"
+    assert board(directory)[-1][2] == ["1,000 USD -> 1,250 USD"]
+
+
+def test_a_restatement_that_a_sink_could_not_take_is_told_by_the_next_run(directory: Path) -> None:
+    run(directory, JANUARY)
+    won(directory, november=900, december=1250, january=500)
+    (directory / "down").touch()
+    assert run(directory, FEBRUARY).exit_code == ExitCode.SINK
+    assert [said[0] for said in board(directory)] == ["2025-12"]
+    (directory / "down").unlink()
+    assert run(directory, FEBRUARY).exit_code == ExitCode.OK
+    said = [(label, changes) for label, _, changes in board(directory)]
+    assert said == [("2025-12", []), ("2026-01", []), ("2025-12", ["1,000 USD -> 1,250 USD"])]
+    assert run(directory, FEBRUARY).exit_code == ExitCode.OK
+    assert len(board(directory)) == 3
 
 
 # --- through a real sink ----------------------------------------------------------------------

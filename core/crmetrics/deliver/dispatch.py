@@ -42,6 +42,11 @@ class Outcome:
     note: str = ""
     period: str = ""
 
+    @property
+    def is_settled(self) -> bool:
+        """True when nothing is left to do: it is there, or not repeated by the sink's policy."""
+        return self.status in ("delivered", "skipped") and self.error is None
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:

@@ -88,7 +88,8 @@ class Past:
 
 
 def past_of(attempts: Iterable[DeliveryRecord]) -> Past:
-    """attempts: of one key, in their order. A later failure does not settle an earlier attempt."""
+    """attempts: of one key, in their order. A later failure does not settle an earlier attempt, nor
+    what the failed one had sent before it failed: a message stands whose thread was refused."""
     arrived: DeliveryRecord | None = None
     pending: dict[str, DeliveryRecord] = {}
     for attempt in attempts:
@@ -100,7 +101,9 @@ def past_of(attempts: Iterable[DeliveryRecord]) -> Past:
                 attempt = replace(attempt, receipt=kept.receipt)
             pending[attempt.run_id] = attempt
         elif attempt.status == "failed":
-            pending.pop(attempt.run_id, None)
+            kept = pending.pop(attempt.run_id, None)
+            if kept is not None and kept.receipt:
+                pending[attempt.run_id] = kept
     return Past(arrived, next(reversed(pending.values()), None))
 
 

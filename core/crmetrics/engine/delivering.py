@@ -29,6 +29,8 @@ from crmetrics.plugin import Delivery, Sink, SinkContext
 from crmetrics.warehouse.load import LoadSession, open_for_load
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from crmetrics.engine.project import Project
 
 
@@ -88,12 +90,10 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
     """Record the results and hand them to the job's sinks, earlier periods that changed last.
 
     What the quality gate keeps back is neither recorded nor sent; each sink's entry in the ledger
-    says so.
+    says so. An earlier period is recorded anew when every sink has been told: whatever ends the run
+    before, the next one finds the change again.
     """
-    min_coverage = float(setting_value(project.config.metrics.settings, "min_coverage"))
-    blocked = why_blocked(
-        job.block_on, mailing.computed.results, mailing.loaded, min_coverage=min_coverage
-    )
+    blocked = _why_blocked(project, job, mailing, mailing.computed.results)
     with ExitStack() as stack:
         opened: dict[str, Sink] = {}
         for name, sink in sinks(project, job.sinks):
@@ -105,7 +105,9 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
         if not mailing.dry_run:
             create_deliveries(session)
             if not blocked:
-                _record(project, job, mailing, session)
+                unchanged = (one for one in mailing.computed.earlier if not one.has_changed)
+                for results in (mailing.computed.results, *(one.results for one in unchanged)):
+                    _record(project, job, mailing, session, results)
         terms = Terms(
             ledger=Ledger(session),
             dry_run=mailing.dry_run,
@@ -116,23 +118,27 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
         )
         letters = list(_letters(project, job, mailing))
         outcomes = deliver(opened, letters[0], terms)
-        if not blocked:
-            again = replace(terms, only_again=True, resend=False)
-            for letter in letters[1:]:
-                outcomes += deliver(opened, letter, again)
+        for letter in () if blocked else letters[1:]:
+            kept_back = _why_blocked(project, job, mailing, letter.results)
+            again = replace(terms, only_again=True, resend=False, blocked=kept_back)
+            told = deliver(opened, letter, again)
+            if not mailing.dry_run and all(one.is_settled for one in told):
+                _record(project, job, mailing, session, letter.results)
+            outcomes += told
     _notify(project, job, mailing.run_id, outcomes)
     return Sent(letters[0].message, tuple(outcomes), blocked)
 
 
-def _record(project: Project, job: JobConfig, mailing: Mailing, session: LoadSession) -> None:
-    """The reported period, and every version of an earlier one (rule P6)."""
-    for results in (
-        mailing.computed.results,
-        *(earlier.results for earlier in mailing.computed.earlier),
-    ):
-        state.record_results(
-            session, results, job=job.name, run_id=mailing.run_id, at=project.now()
-        )
+def _why_blocked(project: Project, job: JobConfig, mailing: Mailing, results: pa.Table) -> str:
+    min_coverage = float(setting_value(project.config.metrics.settings, "min_coverage"))
+    return why_blocked(job.block_on, results, mailing.loaded, min_coverage=min_coverage)
+
+
+def _record(
+    project: Project, job: JobConfig, mailing: Mailing, session: LoadSession, results: pa.Table
+) -> None:
+    """The results of one period as its current version (rule P6)."""
+    state.record_results(session, results, job=job.name, run_id=mailing.run_id, at=project.now())
 
 
 def _letters(project: Project, job: JobConfig, mailing: Mailing) -> Iterator[Delivery]:

@@ -65,11 +65,15 @@ def _kpis_flagged(results: pa.Table, prefix: str) -> list[str]:
 
 
 def _low_coverage(results: pa.Table, min_coverage: float) -> list[str]:
-    """KPIs whose total used too small a share of its rows (rule Q1)."""
+    """KPIs whose total used too small a share of its rows (rule Q1); of one that was computed for
+    groups alone, any group."""
+    rows = results.select(["kpi", "variant", "segment", "coverage"]).to_pylist()
+    with_total = {(row["kpi"], row["variant"]) for row in rows if not row["segment"]}
     found = []
-    for row in results.select(["kpi", "segment", "coverage"]).to_pylist():
+    for row in rows:
         share = coverage_share(dict(row["coverage"] or ()))
-        if not row["segment"] and share is not None and share < min_coverage:
+        counts = not row["segment"] or (row["kpi"], row["variant"]) not in with_total
+        if counts and share is not None and share < min_coverage:
             found.append(row["kpi"])
     return list(dict.fromkeys(found))
 

@@ -259,7 +259,7 @@ def _finish(project: Project, report: RunReport) -> None:
 def _exit_code(
     blocked: str, loaded: SyncReport, outcomes: Sequence[Outcome], *, is_partial: bool
 ) -> int:
-    if blocked:
+    if blocked or any(outcome.status == "blocked" for outcome in outcomes):
         return ExitCode.QUALITY
     if loaded.failures:
         return ExitCode.SOURCE
