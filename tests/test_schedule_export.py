@@ -144,6 +144,18 @@ def test_a_workflow_runs_what_is_due_with_its_secrets() -> None:
     assert step["env"]["SF_CLIENT_SECRET"] == "${{ secrets.SF_CLIENT_SECRET }}"
 
 
+def test_a_workflow_takes_no_warehouse_of_another_job_and_saves_each_attempt() -> None:
+    found = files("github", exported("weekly"), exported("weekly_sales"))
+    first, second = (
+        next(step["with"] for step in yaml.safe_load(text)["jobs"]["run"]["steps"] if "with" in step
+             and "restore-keys" in step["with"])
+        for text in found.values()
+    )  # fmt: skip
+    assert not second["key"].startswith(first["restore-keys"])
+    assert first["key"].startswith(first["restore-keys"])
+    assert "github.run_attempt" in first["key"]
+
+
 @given(
     st.sampled_from(["0 8 * * MON", "30 0 * * 1-5", "15 23 1 * *", "0 0 1 1 *", "*/20 4 * * *",
                      "10 1 1 * FRI", "0 12 31 * *"]),
@@ -220,6 +232,21 @@ def test_a_cron_job_keeps_zone_grace_and_limits() -> None:
     assert container["image"] == "crmetrics:1.2.3"
     assert volume["metadata"]["name"] == "crmetrics-sohne-co-x-100"
     assert len(second["metadata"]["name"]) <= 52
+
+
+def test_jobs_with_long_names_do_not_become_one_cron_job() -> None:
+    (text,) = files("kubernetes", exported("x" * 60 + "a"), exported("x" * 60 + "b")).values()
+    names = [one["metadata"]["name"] for one in yaml.safe_load_all(text)][1:]
+    assert len(set(names)) == 2
+    assert max(len(name) for name in names) <= 52
+
+
+@pytest.mark.parametrize(
+    ("schedule", "told"), [("0 8 * * 7", "0 8 * * 0"), ("30 2 * * 5-7", "30 2 * * 0,5,6")]
+)
+def test_kubernetes_is_told_no_seventh_weekday(schedule: str, told: str) -> None:
+    (text,) = files("kubernetes", exported(schedule=schedule)).values()
+    assert list(yaml.safe_load_all(text))[1]["spec"]["schedule"] == told
 
 
 # --- variables -------------------------------------------------------------------------------

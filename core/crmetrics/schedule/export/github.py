@@ -42,8 +42,10 @@ def _workflow(job: ExportedJob, place: Place, unit: str) -> dict[str, object]:
     minutes = job.job.time_limit.total_seconds() // 60 if job.job.time_limit else 60
     cache = {
         "path": ".crmetrics",
-        "key": f"{unit}-${{{{ github.run_id }}}}",
-        "restore-keys": f"{unit}-",
+        # A cache cannot be changed, so each attempt of a run has its own. The dot ends the name: no
+        # job takes the warehouse of another whose name goes on.
+        "key": f"{unit}.${{{{ github.run_id }}}}.${{{{ github.run_attempt }}}}",
+        "restore-keys": f"{unit}.",
     }
     run: dict[str, object] = {"run": f"crmetrics run {job.name} --if-due --wait 600"}
     if place.variables:

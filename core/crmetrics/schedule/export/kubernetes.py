@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from crmetrics.schedule.export.place import ExportedJob, Place
@@ -47,7 +48,7 @@ def _cron_job(job: ExportedJob, place: Place, name: str) -> dict[str, object]:
     if settings.time_limit is not None:
         spec["activeDeadlineSeconds"] = int(settings.time_limit.total_seconds())
     cron: dict[str, object] = {
-        "schedule": job.schedule,
+        "schedule": _schedule(job),
         "timeZone": place.zone,
         "concurrencyPolicy": "Forbid",
         "successfulJobsHistoryLimit": 3,
@@ -60,9 +61,25 @@ def _cron_job(job: ExportedJob, place: Place, name: str) -> dict[str, object]:
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": {"name": place.unit(job.name)[:_LONGEST_NAME].strip("-")},
+        "metadata": {"name": _short(place.unit(job.name))},
         "spec": cron,
     }
+
+
+def _schedule(job: ExportedJob) -> str:
+    """The five fields; Kubernetes knows no seventh weekday, which cron takes for Sunday."""
+    *fields, weekdays = job.schedule.split()
+    if "7" in weekdays:
+        weekdays = ",".join(str(day) for day in sorted(job.job.cron.weekdays))
+    return " ".join([*fields, weekdays])
+
+
+def _short(name: str) -> str:
+    """The name, or its beginning with a mark of the rest: two jobs must not become one."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: _LONGEST_NAME - 9].strip('-')}-{mark}"
 
 
 def _pod(job: ExportedJob, place: Place, name: str) -> dict[str, object]:
