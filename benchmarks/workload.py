@@ -75,7 +75,15 @@ class Workload:
     # --- making ----------------------------------------------------------------------------------
 
     def make(self, *, csv: bool = False, warehouse: bool = True) -> Workload:
-        """Make what is not there yet, or not of this version."""
+        """Make what is not there yet, or not of this version. One process makes, others wait."""
+        from filelock import FileLock
+
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder.with_suffix(".lock")):
+            self._make(csv=csv, warehouse=warehouse)
+        return self
+
+    def _make(self, *, csv: bool, warehouse: bool) -> None:
         stamp = self.folder / "version"
         version = _version()
         if not stamp.exists() or stamp.read_text() != version:
@@ -86,7 +94,6 @@ class Workload:
             self._write_csv()
         if warehouse and not self.warehouse.exists():
             self._load()
-        return self
 
     def _write_parquet(self) -> None:
         import duckdb
