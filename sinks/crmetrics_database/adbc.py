@@ -75,6 +75,28 @@ class AdbcDatabase(Database):
             raise DatabaseError(text, is_lost=bool(self.lost.search(text))) from None
 
 
+class StagedDatabase(AdbcDatabase):
+    """A server without transactions that can be trusted: the rows wait in a table of their own, and
+    one MERGE, atomic by itself, brings them in.
+    """
+
+    commits_before_read_back = True
+
+    @property
+    def staging(self) -> str:
+        """The quoted name of the table in which they wait."""
+        raise NotImplementedError
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Each statement is one of its own; only the MERGE changes rows."""
+        try:
+            yield
+        finally:
+            with suppress(DatabaseError):
+                self.execute(f"drop table if exists {self.staging}")
+
+
 def literal(text: str) -> str:
     """A text as SQL of a database that knows no escapes in it."""
     return "'" + text.replace("'", "''") + "'"

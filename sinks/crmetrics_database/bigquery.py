@@ -10,14 +10,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 from crmetrics.plugin import export
-from crmetrics_database.adbc import AdbcDatabase
+from crmetrics_database.adbc import StagedDatabase
 from crmetrics_database.address import TableName
 from crmetrics_database.engines import DatabaseError
 from crmetrics_database.statements import Kind, create_table, merge, read_back
@@ -29,7 +28,7 @@ _BYTES_AT_ONCE = 4_000_000  # a request takes ten million
 _OPTION = "adbc.bigquery.sql."
 
 
-class BigQueryDatabase(AdbcDatabase):
+class BigQueryDatabase(StagedDatabase):
     """A dataset of a BigQuery project. Nothing enforces a key there: the statement keeps it."""
 
     label, extra, module = "BigQuery", "bigquery", "adbc_driver_bigquery"
@@ -38,7 +37,6 @@ class BigQueryDatabase(AdbcDatabase):
         r"|backendError|rateLimitExceeded|could not serialize|concurrent update",
         re.IGNORECASE,
     )
-    commits_before_read_back = True
     types: ClassVar[Mapping[Kind, str]] = {
         "text": "string",
         "float": "float64",
@@ -107,7 +105,7 @@ class BigQueryDatabase(AdbcDatabase):
     # --- rows --------------------------------------------------------------------------------
 
     @property
-    def _staging(self) -> str:
+    def staging(self) -> str:
         return self._path(self._dataset, self._incoming)
 
     def load(self, table: pa.Table) -> None:
@@ -117,7 +115,7 @@ class BigQueryDatabase(AdbcDatabase):
             f"{_quoted(column)} {self.types[kind]}" for column, kind in self.staged.items()
         )
         self.execute(
-            f"create table {self._staging} ({described}) options (expiration_timestamp = "
+            f"create table {self.staging} ({described}) options (expiration_timestamp = "
             "timestamp_add(current_timestamp(), interval 1 day))"
         )
         values = ", ".join(
@@ -125,25 +123,25 @@ class BigQueryDatabase(AdbcDatabase):
             for index, kind in enumerate(self.staged.values())
         )
         sql = (
-            f"insert into {self._staging}\nselect {values}\nfrom unnest(json_query_array(?)) as one"
+            f"insert into {self.staging}\nselect {values}\nfrom unnest(json_query_array(?)) as one"
         )
         for text in _texts(table):
             # A cursor of its own: the driver sends its text along with every later statement.
             with self.errors(), self._connection.cursor() as cursor:
                 cursor.execute(sql, [text])
-        self._compare(f"select count(*), count(value) from {self._staging}",
+        self._compare(f"select count(*), count(value) from {self.staging}",
                       _totals(table)[:2], "not all rows came up")  # fmt: skip
 
     def maintain(self, name: TableName) -> dict[str, int]:
         """The rows that were merged; the driver does not say which were known."""
         table, columns = self.qualified(name), list(self.staged)
-        self.execute(merge(table, self._staging, columns, self.upkeep, _quoted))
+        self.execute(merge(table, self.staging, columns, self.upkeep, _quoted))
         return {"merged": int(self._rows.num_rows)}
 
     def totals(self, name: TableName) -> tuple[Any, ...] | None:
         """What was written, when the server says that it is there."""
         expected = _totals(self._rows)
-        query = read_back(self.qualified(name), self._staging, self.upkeep, _quoted)
+        query = read_back(self.qualified(name), self.staging, self.upkeep, _quoted)
         self._compare(
             query,
             expected,
@@ -165,15 +163,6 @@ class BigQueryDatabase(AdbcDatabase):
         )
         # A name per column: BigQuery has no names for a row of values.
         self.execute(f"assert (select {terms} from (select {parts} from {rest})) as '{told}'")
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Each statement is one of its own; only the MERGE changes rows."""
-        try:
-            yield
-        finally:
-            with suppress(DatabaseError):
-                self.execute(f"drop table if exists {self._staging}")
 
 
 def _texts(table: pa.Table) -> Iterator[str]:

@@ -8,13 +8,12 @@ by itself, removes, changes and adds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from crmetrics_database.adbc import AdbcDatabase, literal
+from crmetrics_database.adbc import StagedDatabase, literal
 from crmetrics_database.address import TableName
 from crmetrics_database.engines import DatabaseError
 from crmetrics_database.statements import (
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 _LOGIN_S = 60
 
 
-class SnowflakeDatabase(AdbcDatabase):
+class SnowflakeDatabase(StagedDatabase):
     """A schema of a Snowflake account.
 
     Names are in capitals, as Snowflake makes them of names without quotes. The primary key is a
@@ -44,7 +43,6 @@ class SnowflakeDatabase(AdbcDatabase):
         r"session no longer exists|390111|390114|deadlock|lock",
         re.IGNORECASE,
     )
-    commits_before_read_back = True
     types: ClassVar[Mapping[Kind, str]] = {
         "text": "varchar",
         "float": "float",
@@ -102,6 +100,10 @@ class SnowflakeDatabase(AdbcDatabase):
 
     # --- rows --------------------------------------------------------------------------------
 
+    @property
+    def staging(self) -> str:
+        return self._incoming
+
     def load(self, table: pa.Table) -> None:
         """The rows in a temporary table, none lost on the way."""
         described = ", ".join(
@@ -112,7 +114,7 @@ class SnowflakeDatabase(AdbcDatabase):
         with self.errors():
             if table.num_rows:
                 self._cursor.adbc_ingest(self._incoming, renamed, mode="append")
-        found = self.first(f"select count(*), count({_quoted('value')}) from {self._incoming}")
+        found = self.first(f"select count(*), count({_quoted('value')}) from {self.staging}")
         expected = table.num_rows, table.num_rows - table.column("value").null_count
         if found is None or (int(found[0]), int(found[1])) != expected:
             raise DatabaseError(f"{found} rows and values came up of {expected}")
@@ -120,7 +122,7 @@ class SnowflakeDatabase(AdbcDatabase):
     def maintain(self, name: TableName) -> dict[str, int]:
         """Rows inserted, updated and removed, as the server counts them."""
         table = self.qualified(name)
-        sql = merge(table, self._incoming, list(self.staged), self.upkeep, _quoted)
+        sql = merge(table, self.staging, list(self.staged), self.upkeep, _quoted)
         with self.errors():
             self._cursor.execute(sql)
             names = [str(column[0]).rpartition(" ")[2] for column in self._cursor.description]
@@ -133,16 +135,7 @@ class SnowflakeDatabase(AdbcDatabase):
         }
 
     def totals(self, name: TableName) -> tuple[Any, ...] | None:
-        return self.first(read_back(self.qualified(name), self._incoming, self.upkeep, _quoted))
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Each statement is one of its own; only the MERGE changes rows."""
-        try:
-            yield
-        finally:
-            with suppress(DatabaseError):
-                self.execute(f"drop table if exists {self._incoming}")
+        return self.first(read_back(self.qualified(name), self.staging, self.upkeep, _quoted))
 
 
 def _quoted(identifier: str) -> str:

@@ -19,6 +19,7 @@ from crmetrics.plugin import Secret, SinkContext, SinkError
 from crmetrics_database.sink import DatabaseOptions, DatabaseSink
 from result_rows import delivery, kpi, table
 from simulators.mariadb import MariaDbServer
+from sinks.writing_at_once import failures_at_once
 
 databases = itertools.count(1)
 
@@ -167,19 +168,9 @@ def test_many_periods_at_once_are_restated(place: Place) -> None:
 
 
 def test_two_writers_at_once_leave_one_row_per_key(place: Place) -> None:
-    failures: list[Exception] = []
-
-    def deliver(value: float) -> None:
-        try:
-            write(place, kpi(value=value), kpi("new", value))
-        except Exception as exc:  # noqa: BLE001 - told by the test
-            failures.append(exc)
-
-    threads = [threading.Thread(target=deliver, args=(n / 10,)) for n in range(1, 5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    failures = failures_at_once(
+        lambda value: write(place, kpi(value=value), kpi("new", value)), writers=4
+    )
     assert failures == []
     assert [name for name, _ in place.values()] == ["new", "win_rate"]
 

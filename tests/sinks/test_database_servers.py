@@ -22,6 +22,7 @@ from crmetrics_database.sink import DatabaseOptions, DatabaseSink
 from crmetrics_database.statements import KEY, kinds
 from result_rows import delivery, kpi, table
 from simulators.postgres import PostgresServer
+from sinks.writing_at_once import failures_at_once
 
 schemas = itertools.count(1)
 
@@ -118,19 +119,9 @@ def test_every_part_of_the_key_makes_a_row_of_its_own(place: Place) -> None:
 
 def test_two_writers_at_once_leave_one_row_per_key(place: Place) -> None:
     write(place, kpi(value=0.0))
-    failures: list[Exception] = []
-
-    def deliver(value: float) -> None:
-        try:
-            write(place, kpi(value=value), kpi("new", value))
-        except Exception as exc:  # noqa: BLE001 - told by the test
-            failures.append(exc)
-
-    threads = [threading.Thread(target=deliver, args=(n / 10,)) for n in range(1, 4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    failures = failures_at_once(
+        lambda value: write(place, kpi(value=value), kpi("new", value)), writers=3
+    )
     assert failures == []
     assert [name for name, _ in place.values()] == ["new", "win_rate"]
 

@@ -13,8 +13,9 @@ from datetime import date
 
 from crmetrics.catalog import Catalog, Kpi, Measure, Vector
 from crmetrics.compiler import expressions
-from crmetrics.compiler.assemble import Assembler, Labelled, final_select, result_select
+from crmetrics.compiler.assemble import Assembler
 from crmetrics.compiler.excluded import excluded_counts, with_kept
+from crmetrics.compiler.final import Labelled, final_select, result_select
 from crmetrics.compiler.frames import listed
 from crmetrics.compiler.hashing import definition_hash, named_segments
 from crmetrics.compiler.needs import Needs, Supplied
