@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crmetrics.deliver import DeliveryRecord, Outcome, Terms, deliver, delivery_key
+from crmetrics.deliver import DeliveryRecord, Outcome, Place, Terms, deliver, delivery_key
 from crmetrics.errors import SinkError, UnknownOutcomeError, WarehouseError
 from crmetrics.plugin import (
     Delivery,
@@ -34,17 +34,35 @@ class MemoryLedger:
     def attempts(self, key: str) -> list[DeliveryRecord]:
         return [record for record in self.records if record.key == key]
 
-    def told_before(self, job: str, sink: str, destination: str, before: date) -> Mapping[str, Any]:
-        place = (job, sink, destination)
-        fitting = [
+    def key_before(self, place: Place, start: date, end: date) -> str:
+        days = (start, end)
+        old = [one for one in self._at(place) if not one.channel]
+        fitting = [one.key for one in old if (one.period_start, one.period_end) == days]
+        return fitting[-1] if fitting else ""
+
+    def told_before(self, place: Place, before: date) -> Mapping[str, Any]:
+        fitting = [one for one in self._delivered(place) if self._start(one) < before]
+        return fitting[-1].told if fitting else {}
+
+    def held(self, place: Place) -> tuple[date, date] | None:
+        found = [one for one in self._delivered(place) if one.grain == place.grain]
+        last = found[-1] if found else None
+        return (self._start(last), last.period_end or date.max) if last else None
+
+    def _start(self, record: DeliveryRecord) -> date:
+        return record.period_start or date.min
+
+    def _delivered(self, place: Place) -> list[DeliveryRecord]:
+        return [record for record in self._at(place) if record.status == "delivered"]
+
+    def _at(self, place: Place) -> list[DeliveryRecord]:
+        return [
             record
             for record in self.records
-            if record.status == "delivered"
-            and (record.job, record.sink, record.destination) == place
-            and record.period_start is not None
-            and record.period_start < before
+            if (record.job, record.sink) == (place.job, place.sink)
+            and record.channel in ("", place.channel)
+            and (record.channel or record.destination == place.destination)
         ]
-        return fitting[-1].told if fitting else {}
 
     def record(self, record: DeliveryRecord) -> None:
         self.records.append(record)
@@ -97,7 +115,7 @@ def send(
     given: Delivery | None = None,
     **options: Any,
 ) -> list[Outcome]:
-    terms = Terms(ledger=ledger, now=lambda: AS_OF, **options)
+    terms = Terms(**{"ledger": ledger, "now": lambda: AS_OF, **options})
     return deliver(sinks, given or delivery(), terms)
 
 
@@ -202,12 +220,15 @@ def test_what_was_delivered_is_not_sent_again() -> None:
     assert len(sink.given) == 1
 
 
-def test_an_attempt_of_unknown_end_is_not_repeated() -> None:
+LATER = AS_OF + timedelta(hours=12)
+
+
+def test_an_attempt_of_unknown_end_is_not_repeated_and_still_unknown() -> None:
     ledger = MemoryLedger()
     send({"team": Chat(fail(UnknownOutcomeError("no answer")))}, ledger)
     sink = Chat()
     [outcome] = send({"team": sink}, ledger)
-    assert outcome.status == "skipped"
+    assert outcome.status == "unknown"
     assert "may have arrived" in outcome.note
     assert sink.given == []
 
@@ -217,7 +238,16 @@ def test_an_attempt_that_a_kill_cut_short_is_not_repeated() -> None:
     with pytest.raises(KeyboardInterrupt):
         send({"team": Chat(fail(KeyboardInterrupt()))}, ledger)
     [outcome] = send({"team": Chat()}, ledger)
-    assert outcome.status == "skipped"
+    assert outcome.status == "unknown"
+
+
+def test_an_old_attempt_of_unknown_end_is_left_to_the_policy_and_still_told() -> None:
+    ledger = MemoryLedger()
+    send({"team": Chat(fail(UnknownOutcomeError("no answer")))}, ledger)
+    sink = Chat()
+    [outcome] = send({"team": sink}, ledger, now=lambda: LATER)
+    assert (outcome.status, sink.given) == ("skipped", [])
+    assert "may have arrived" in outcome.note
 
 
 def test_a_failed_attempt_is_repeated() -> None:
@@ -285,9 +315,96 @@ def test_the_key_is_the_same_for_every_repeat_and_differs_in_every_part() -> Non
 
 
 def test_a_secret_in_a_destination_is_masked() -> None:
-    secret = Secret("hooks-very-secret-path")
-    [outcome] = send({"team": Board(place=f"at {secret.reveal()}")})
+    secret, ledger = Secret("hooks-very-secret-path"), MemoryLedger()
+    [outcome] = send({"team": Board(place=f"at {secret.reveal()}")}, ledger)
     assert secret.reveal() not in outcome.destination
+    assert secret.reveal() not in repr(ledger.records)
+
+
+def test_another_secret_of_the_project_makes_no_other_channel() -> None:
+    ledger, sink = MemoryLedger(), Chat(place="the hall of mirrors")
+    send({"team": sink}, ledger)
+    Secret("mirrors")  # a password that happens to be a word of the destination
+    [outcome] = send({"team": sink}, ledger)
+    assert outcome.destination == "the hall of ********"
+    assert (outcome.status, len(sink.given)) == ("skipped", 1)
+
+
+def of_an_older_version(ledger: MemoryLedger) -> None:
+    """The same records under keys of their own, without the columns that are new."""
+    ledger.records[:] = [
+        replace(record, key=f"old-{record.key}", channel="", recording=None)
+        for record in ledger.records
+    ]
+
+
+def test_what_an_older_version_delivered_is_not_sent_again() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4))
+    of_an_older_version(ledger)
+    key = ledger.records[-1].key
+    renamed = table(kpi(unit="percent", definition_hash="fedcba9876543210"))
+    again = replace(report_of(0.4), results=renamed)
+    [outcome] = send({"team": sink}, ledger, again)
+    assert (outcome.status, outcome.key) == ("skipped", key)
+    changed = replace(report_of(0.5), results=renamed)
+    [outcome] = send({"team": sink}, ledger, changed)
+    assert (outcome.status, outcome.key) == ("delivered", key)
+    assert sink.given[-1].restated == (Restated("Win rate", "40.0%", "50.0%"),)
+    [outcome] = send({"team": sink}, ledger, changed)
+    assert outcome.status == "skipped"
+
+
+# --- a place that holds one period ------------------------------------------------------------
+
+
+class Wall(Board):
+    """A sink whose last delivery is all that it shows."""
+
+    def holds_one_period(self, delivery: Delivery) -> bool:
+        return True
+
+
+BEFORE = replace(
+    delivery(), period_start=date(2026, 1, 19), period_end=date(2026, 1, 26), run_id="run-2"
+)
+
+
+def test_a_place_that_holds_one_period_does_not_go_back() -> None:
+    ledger, sink = MemoryLedger(), Wall()
+    send({"wall": sink}, ledger)
+    [outcome] = send({"wall": sink}, ledger, BEFORE)
+    assert outcome.status == "skipped"
+    assert outcome.note.startswith("it holds a later period (from 2026-01-26)")
+    assert len(sink.given) == 1
+    [outcome] = send({"wall": sink}, ledger, BEFORE, dry_run=True)
+    assert outcome.note.startswith("would not be sent: it holds a later period")
+
+
+def test_a_place_that_holds_one_period_goes_back_when_asked_and_forward_again() -> None:
+    ledger, sink = MemoryLedger(), Wall()
+    send({"wall": sink}, ledger)
+    [back] = send({"wall": sink}, ledger, BEFORE, resend=True)
+    [forth] = send({"wall": sink}, ledger)
+    assert [back.status, forth.status] == ["delivered", "delivered"]
+
+
+def test_a_period_that_only_a_wrong_clock_can_have_reported_does_not_hold_a_place() -> None:
+    ledger, sink = MemoryLedger(), Wall()
+    send(
+        {"wall": sink},
+        ledger,
+        replace(delivery(), period_start=date(2030, 1, 7), period_end=date(2030, 1, 14)),
+    )
+    [outcome] = send({"wall": sink}, ledger)
+    assert outcome.status == "delivered"
+
+
+def test_a_place_for_every_period_takes_an_earlier_one_too() -> None:
+    ledger, sink = MemoryLedger(), Board()
+    send({"reports": sink}, ledger)
+    [outcome] = send({"reports": sink}, ledger, BEFORE)
+    assert outcome.status == "delivered"
 
 
 # --- again ------------------------------------------------------------------------------------
@@ -426,7 +543,7 @@ def test_a_failure_after_it_does_not_settle_an_attempt_without_end() -> None:
     ledger.record(replace(ledger.records[0], run_id="run-2"))
     ledger.record(replace(ledger.records[0], run_id="run-2", status="failed"))
     [outcome] = send({"team": Chat()}, ledger, replace(delivery(), run_id="run-3"))
-    assert outcome.status == "skipped"
+    assert outcome.status == "unknown"
     assert "may have arrived" in outcome.note
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from crmetrics.deliver import DeliveryRecord, DeliveryStatus, Ledger, create_deliveries, deliveries
-from crmetrics.deliver.ledger import past_of
+from crmetrics.deliver.ledger import Place, channel_of, last_recordings, past_of
 from crmetrics.warehouse.connection import Connection, EngineSettings, connect
 from result_rows import AS_OF
 
@@ -25,6 +26,9 @@ def session(settings: EngineSettings) -> Iterator[Connection]:
     with connect(settings, read_only=False) as connection:
         create_deliveries(connection)
         yield connection
+
+
+PLACE = Place("weekly", "week", "team", "hooks.slack.com …abcd", channel_of("hooks.slack.com"))
 
 
 def attempt(key: str, status: DeliveryStatus, **parts: Any) -> DeliveryRecord:
@@ -65,10 +69,46 @@ def test_what_was_told_before_is_that_of_the_last_earlier_period_there(
         ledger.record(attempt("k", "delivered", period_start=start, told={"said": told}))
     ledger.record(attempt("k", "failed", period_start=date(2026, 1, 20), told={"said": "no"}))
     ledger.record(attempt("k", "delivered", job="other", told={"said": "other"}))
-    place = ("weekly", "team", "hooks.slack.com …abcd")
-    assert ledger.told_before(*place, date(2026, 1, 26)) == {"said": "c"}
-    assert ledger.told_before(*place, date(2026, 1, 5)) == {}
-    assert ledger.told_before("weekly", "team", "elsewhere", date(2026, 1, 26)) == {}
+    assert ledger.told_before(PLACE, date(2026, 1, 26)) == {"said": "c"}
+    assert ledger.told_before(PLACE, date(2026, 1, 5)) == {}
+    elsewhere = replace(PLACE, destination="elsewhere")
+    assert ledger.told_before(elsewhere, date(2026, 1, 26)) == {}
+
+
+def test_a_channel_is_found_whatever_of_its_name_is_masked(session: Connection) -> None:
+    ledger = Ledger(session)
+    ledger.record(
+        attempt("k", "delivered", destination="hooks.********.com", channel="c1", told={"said": 1})
+    )
+    here = replace(PLACE, channel="c1")
+    assert ledger.told_before(here, date(2026, 2, 2)) == {"said": 1}
+    assert ledger.told_before(replace(here, channel="c2"), date(2026, 2, 2)) == {}
+    assert ledger.key_before(here, date(2026, 1, 26), date(2026, 2, 2)) == ""
+
+
+def test_a_place_holds_what_was_delivered_there_last(session: Connection) -> None:
+    ledger = Ledger(session)
+    assert ledger.held(PLACE) is None
+    ledger.record(attempt("k", "delivered", channel=PLACE.channel))
+    earlier = {"period_start": date(2026, 1, 19), "period_end": date(2026, 1, 26)}
+    ledger.record(attempt("k2", "delivered", channel=PLACE.channel, **earlier))
+    ledger.record(attempt("k3", "failed", channel=PLACE.channel))
+    day = {"grain": "day", "period_start": date(2026, 2, 3), "period_end": date(2026, 2, 4)}
+    ledger.record(attempt("k4", "delivered", channel=PLACE.channel, **day))
+    assert ledger.held(PLACE) == (date(2026, 1, 19), date(2026, 1, 26))
+
+
+def test_each_sink_is_known_to_rest_on_the_recording_that_it_took_last(
+    session: Connection,
+) -> None:
+    ledger = Ledger(session)
+    ledger.record(attempt("k", "delivered", sink="a", recording=3))
+    ledger.record(attempt("k", "delivered", sink="a", recording=5))
+    ledger.record(attempt("k", "failed", sink="a", recording=7))
+    ledger.record(attempt("k", "delivered", sink="b", recording=3))
+    ledger.record(attempt("k", "unknown", sink="c", recording=3))
+    asked = {"job": "weekly", "start": date(2026, 1, 26), "grain": "week"}
+    assert last_recordings(session, **asked) == {"a": 5, "b": 3}  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -146,8 +186,14 @@ def test_a_table_of_an_older_version_is_read_and_extended(settings: EngineSettin
         found = deliveries(reader)
         assert found is not None
         assert found.column("period_start").to_pylist() == [None]
+        assert len(Ledger(reader).attempts("k")) == 1
     with connect(settings, read_only=False) as writer:
         create_deliveries(writer)
+        writer.execute("update meta.deliveries set grain = 'week', period_start = '2026-01-26',"
+                       " period_end = '2026-02-02'")  # fmt: skip
+        place = Place("j", "week", "s", "d", channel_of("d unmasked"))
+        assert Ledger(writer).key_before(place, date(2026, 1, 26), date(2026, 2, 2)) == "k"
+        assert Ledger(writer).held(place) == (date(2026, 1, 26), date(2026, 2, 2))
         [record] = Ledger(writer).attempts("k")
         assert (record.at, record.told) == (datetime(2026, 2, 2, 7, tzinfo=UTC), {})
 
@@ -158,4 +204,4 @@ def test_a_warehouse_without_ledger_has_no_deliveries(settings: EngineSettings) 
     with connect(settings, read_only=True) as reader:
         assert deliveries(reader) is None
         assert Ledger(reader).attempts("k") == []
-        assert Ledger(reader).told_before("j", "s", "d", date(2026, 1, 1)) == {}
+        assert Ledger(reader).told_before(PLACE, date(2026, 1, 1)) == {}

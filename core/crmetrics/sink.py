@@ -132,6 +132,14 @@ class Sink(ABC):
     def write(self, delivery: Delivery) -> Receipt:
         """Deliver once. Raises SinkError when it is not certain that the delivery arrived."""
 
+    def holds_one_period(self, delivery: Delivery) -> bool:
+        """Whether this delivery takes the place of another period's at the destination.
+
+        Of interest to an idempotent sink: a table or file that always holds the newest period is
+        then not given an earlier one after it, unless somebody asks for that (`--resend`).
+        """
+        return False
+
     # --- repeats; only of interest to a sink that is not idempotent -------------------------
 
     @property

@@ -2,7 +2,9 @@
 
 Results are kept per job, KPI, variant, period and segment. A value that a later run changes is not
 overwritten: the former version gets a `valid_to`, the new one the next `version` number (rule P6).
-A run that confirms a value writes nothing.
+A run that confirms a value writes nothing. Every recording has a number, and each version knows by
+which it came (`recording`) and went (`closed_by`): what a sink was told can be read again, whatever
+the clock did since.
 
 `session` is a read-write session of the warehouse for everything that writes; reading also works
 on a read-only one, and on a warehouse that has no ledger yet.
@@ -105,7 +107,8 @@ def _result_columns() -> dict[str, str]:
     }
     flat = {name: kinds.get(str(kind), "varchar") for name, kind in _schema_types()}
     versions = {"version": "integer", "valid_from": "timestamptz", "valid_to": "timestamptz"}
-    return {"job": "varchar", **flat, **versions}
+    recordings = {"recording": "bigint", "closed_by": "bigint"}
+    return {"job": "varchar", **flat, **versions, **recordings}
 
 
 def _schema_types() -> list[tuple[str, Any]]:
@@ -114,10 +117,11 @@ def _schema_types() -> list[tuple[str, Any]]:
 
 def has_table(session: Reader, name: str) -> bool:
     """Whether the ledger has this table; a warehouse may have no ledger yet."""
-    return _has_column(session, name, None)
+    return has_column(session, name, None)
 
 
-def _has_column(session: Reader, table: str, column: str | None) -> bool:
+def has_column(session: Reader, table: str, column: str | None) -> bool:
+    """Whether a table of the ledger has this column; that of an older version may not."""
     found = session.rows(
         "select 1 from information_schema.columns where table_schema = 'meta' "
         "and table_name = ? and column_name = coalesce(?, column_name) limit 1",
@@ -182,7 +186,7 @@ class ReportedPeriod:
 
 def reported_periods(session: Session, job: str, *, grain: str) -> list[ReportedPeriod]:
     """The runs of a job about periods of this grain, in the order of the runs."""
-    if not _has_column(session, "runs", "period_start"):
+    if not has_column(session, "runs", "period_start"):
         return []
     found = session.rows(
         "select period_start, started_at, exit_code, is_dated from meta.runs "
@@ -217,9 +221,10 @@ def record_results(
         with session.transaction():
             session.execute(_stage_sql())
             _refuse_duplicates(session)
-            changed = session.execute(_close_sql(_differs_sql()), [at])
-            withdrawn = session.execute(_close_sql(_is_gone_sql()), [at])
-            written = session.execute(_insert_sql(), [at])
+            number = last_recording(session) + 1
+            changed = session.execute(_close_sql(_differs_sql()), [at, number])
+            withdrawn = session.execute(_close_sql(_is_gone_sql()), [at, number])
+            written = session.execute(_insert_sql(), [at, number])
             session.execute("update meta.runs set recorded_at = ? where run_id = ?", [at, run_id])
             session.execute("drop table staged_results")
     finally:
@@ -230,6 +235,16 @@ def record_results(
         withdrawn=withdrawn,
         confirmed=results.num_rows - written,
     )
+
+
+def last_recording(session: Reader) -> int:
+    """The number of the last recording that changed anything; 0 = none."""
+    if not has_column(session, "results", "recording"):
+        return 0
+    found = session.rows(
+        "select coalesce(max(greatest(recording, closed_by)), 0) from meta.results"
+    )
+    return int(found[0][0])
 
 
 def history(
@@ -263,15 +278,19 @@ def history(
 
 
 def reported(
-    session: Reader, *, job: str, start: date, grain: str
+    session: Reader, *, job: str, start: date, grain: str, recording: int | None = None
 ) -> dict[tuple[str, str, str], float | None]:
-    """What a job has reported on one period: (KPI, variant, segment as JSON text) -> value."""
+    """What a job has reported on one period: (KPI, variant, segment as JSON text) -> value.
+
+    recording: as it stood after the recording of that number; None = as it stands now.
+    """
     if not has_table(session, "results"):
         return {}
+    then = "coalesce(recording, 0) <= ? and (valid_to is null or closed_by > ?)"
     found = session.rows(
-        "select kpi, variant, segment, value from meta.results "
-        "where valid_to is null and job = ? and period_start = ? and grain = ?",
-        [job, start, grain],
+        "select kpi, variant, segment, value from meta.results where job = ? and period_start = ? "
+        f"and grain = ? and {'valid_to is null' if recording is None else then}",
+        [job, start, grain, *([] if recording is None else [recording, recording])],
     )
     return {(kpi, variant, segment): value for kpi, variant, segment, value in found}
 
@@ -338,7 +357,8 @@ def _same_key(one: str, other: str) -> str:
 
 def _close_sql(condition: str) -> str:
     return (
-        f"update meta.results as kept set valid_to = ? where kept.valid_to is null and {condition}"
+        "update meta.results as kept set valid_to = ?, closed_by = ? "
+        f"where kept.valid_to is null and {condition}"
     )
 
 
@@ -376,8 +396,8 @@ def _insert_sql() -> str:
     staged = ", ".join(f'staged."{name}"' for name in columns)
     former = f"from meta.results as kept where {_same_key('kept', 'staged')}"
     return (
-        f"insert into meta.results ({names}, version, valid_from) "
-        f"select {staged}, 1 + (select count(*) {former}), ? from staged_results as staged "
+        f"insert into meta.results ({names}, version, valid_from, recording) "
+        f"select {staged}, 1 + (select count(*) {former}), ?, ? from staged_results as staged "
         f"where not exists ({former} and kept.valid_to is null)"
     )
 

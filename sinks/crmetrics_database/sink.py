@@ -93,6 +93,9 @@ class DatabaseSink(Sink):
     def destination(self, delivery: Delivery) -> str:
         return self._shown
 
+    def holds_one_period(self, delivery: Delivery) -> bool:
+        return self.config.mode == "replace"
+
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
         if not self.config.address.is_file:

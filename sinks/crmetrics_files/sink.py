@@ -29,6 +29,7 @@ from crmetrics_files.tables import BINARY, Form, Format, text, writer
 FORMATS: tuple[Format, ...] = get_args(Format)
 
 _EXTENSIONS: Mapping[Format, str] = {"markdown": "md"}
+_OF_PERIOD = frozenset({"period", "start", "end"})
 _NAME_FIELDS = ("job", "period", "grain", "start", "end", "project")
 
 
@@ -119,6 +120,10 @@ class FilesSink(Sink):
         extensions = [PurePosixPath(name).suffix for name in names]
         listed = ",".join(extension.removeprefix(".") for extension in extensions)
         return f"{shown.removesuffix(extensions[0])}.{{{listed}}}"
+
+    def holds_one_period(self, delivery: Delivery) -> bool:
+        fields = {field for _, field, _, _ in string.Formatter().parse(self.config.name)}
+        return not fields & _OF_PERIOD
 
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"

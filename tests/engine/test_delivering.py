@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ jobs:
 
 BOARD = '''
 import json
-from crmetrics.plugin import Options, Receipt, Sink, SinkError, hookimpl
+from crmetrics.plugin import Options, Receipt, Sink, SinkError, UnknownOutcomeError, hookimpl
 
 
 class BoardSink(Sink):
@@ -52,6 +52,8 @@ class BoardSink(Sink):
     def write(self, delivery):
         if (self.context.project_dir / "down").exists():
             raise SinkError("the board is down")
+        if (self.context.project_dir / "lost").exists():
+            raise UnknownOutcomeError("no answer")
         with (self.context.project_dir / "board.txt").open("a", encoding="utf-8") as out:
             out.write(self._text(delivery) + "\\n")
         return Receipt("the board", reference=delivery.run_id)
@@ -93,6 +95,20 @@ def won(directory: Path, **months: int) -> None:
         for month, amount in months.items()
     ]
     (directory / "data" / "opportunities.csv").write_text(HEADER + "\n".join(rows) + "\n")
+
+
+def recorded(directory: Path, day: str) -> list[float]:
+    """The versions of a period's value in the warehouse, the first one first."""
+    with duckdb.connect(str(directory / ".crmetrics" / "warehouse.duckdb")) as warehouse:
+        rows = warehouse.execute(
+            "select value from meta.results where period_start = ? order by version", [day]
+        ).fetchall()
+    return [value for (value,) in rows]
+
+
+def reported_in(file: Path) -> set[str]:
+    """The first days of the periods in a report."""
+    return {row["period_start"] for row in json.loads(file.read_text("utf-8"))}
 
 
 def run(directory: Path, at: datetime, **options: Any) -> Any:
@@ -139,18 +155,19 @@ def test_a_late_deal_restates_the_month_before_everywhere(directory: Path) -> No
     won(directory, november=900, december=1250, january=500)
     report = run(directory, FEBRUARY)
     assert report.exit_code == ExitCode.OK
+    assert report.restated == (date(2025, 12, 1),)
     assert statuses(report) == [
-        ("2026-01", "board", "delivered"),
-        ("2026-01", "history", "delivered"),
-        ("2026-01", "reports", "delivered"),
         ("2025-12", "board", "delivered"),
         ("2025-12", "history", "delivered"),
         ("2025-12", "reports", "delivered"),
+        ("2026-01", "board", "delivered"),
+        ("2026-01", "history", "delivered"),
+        ("2026-01", "reports", "delivered"),
     ]
     assert [(label, changes) for label, _, changes in board(directory)] == [
         ("2025-12", []),
-        ("2026-01", []),
         ("2025-12", ["1,000 USD -> 1,250 USD"]),
+        ("2026-01", []),
     ]
     assert kept(directory) == {"2025-12-01": 1250.0, "2026-01-01": 500.0}
     written = json.loads((directory / "reports" / "monthly_2025-12.json").read_text())
@@ -166,6 +183,91 @@ def test_a_change_below_the_threshold_is_kept_and_not_told(directory: Path) -> N
     won(directory, november=900, december=1250, january=500)
     assert len(statuses(run(directory, FEBRUARY))) == 3
     assert [label for label, _, _ in board(directory)] == ["2025-12", "2026-01"]
+
+
+def test_small_changes_are_told_when_they_come_to_a_large_one(directory: Path) -> None:
+    configure(directory, settings="restate_threshold: 0.5")
+    run(directory, JANUARY)
+    for day, december in enumerate((1200, 1400, 1499), start=5):
+        won(directory, november=900, december=december, january=500)
+        run(directory, datetime(2026, 2, day, 8, tzinfo=UTC))
+    assert [label for label, _, _ in board(directory)] == ["2025-12", "2026-01"]
+    assert kept(directory)["2025-12-01"] == 1000.0
+    assert recorded(directory, "2025-12-01") == [1000.0, 1200.0, 1400.0, 1499.0]
+    won(directory, november=900, december=1500, january=500)
+    report = run(directory, datetime(2026, 2, 9, 8, tzinfo=UTC))
+    assert ("2025-12", "board", "delivered") in statuses(report)
+    assert board(directory)[-1][2] == ["1,000 USD -> 1,500 USD"]
+    assert kept(directory)["2025-12-01"] == 1500.0
+    again = run(directory, datetime(2026, 2, 10, 8, tzinfo=UTC))
+    assert not again.restated
+
+
+def test_each_sink_is_compared_with_what_it_was_told_itself(directory: Path) -> None:
+    configure(directory, settings="restate_threshold: 0.5")
+    run(directory, JANUARY)
+    # The same day once more: the table takes the new figure, the board was told the former.
+    won(directory, november=900, december=1400)
+    run(directory, datetime(2026, 1, 5, 9, tzinfo=UTC))
+    assert (kept(directory)["2025-12-01"], len(board(directory))) == (1400.0, 1)
+    won(directory, november=900, december=1600, january=500)
+    report = run(directory, FEBRUARY)
+    assert [one for one in statuses(report) if one[0] == "2025-12"] == [
+        ("2025-12", "board", "delivered")
+    ]
+    assert board(directory)[1][2] == ["1,000 USD -> 1,600 USD"]
+
+
+def test_a_table_that_holds_one_period_ends_with_the_newest(directory: Path) -> None:
+    file = directory / "crmetrics.yaml"
+    file.write_text(
+        file.read_text()
+        .replace("table: kpis", "table: kpis, mode: replace")
+        .replace("path: reports", "path: reports, name: '{job}'")
+    )
+    run(directory, JANUARY)
+    won(directory, november=900, december=1250, january=500)
+    run(directory, FEBRUARY)
+    assert kept(directory) == {"2026-01-01": 500.0}
+    # Once January is there, nothing of December takes its place.
+    won(directory, november=900, december=1300, january=600)
+    later = run(directory, datetime(2026, 2, 6, 8, tzinfo=UTC))
+    assert [name for label, name, _ in statuses(later) if label == "2025-12"] == ["board"]
+    assert kept(directory) == {"2026-01-01": 600.0}
+    asked = run(directory, FEBRUARY, date="2025-12-31")
+    assert [one[2] for one in statuses(asked)] == ["skipped", "skipped", "skipped"]
+    assert "it holds a later period (from 2026-01-01)" in asked.outcomes[1].note
+    assert kept(directory) == {"2026-01-01": 600.0}
+    run(directory, FEBRUARY, date="2025-12-31", resend=True)
+    assert kept(directory) == {"2025-12-01": 1300.0}
+    assert reported_in(directory / "reports" / "monthly.json") == {"2025-12-01"}
+    run(directory, FEBRUARY)
+    assert kept(directory) == {"2026-01-01": 600.0}
+    assert reported_in(directory / "reports" / "monthly.json") == {"2026-01-01"}
+
+
+def test_a_ledger_of_the_version_before_is_restated_from_what_it_recorded(
+    directory: Path,
+) -> None:
+    run(directory, JANUARY)
+    with duckdb.connect(str(directory / ".crmetrics" / "warehouse.duckdb")) as warehouse:
+        warehouse.execute("update meta.deliveries set key = 'old-' || key")
+        for column in ("deliveries drop channel", "deliveries drop recording",
+                       "results drop recording", "results drop closed_by"):  # fmt: skip
+            warehouse.execute(f"alter table meta.{column}")
+        warehouse.execute("update meta.results set definition_hash = 'another'")
+    preview = run(directory, JANUARY, dry_run=True)
+    assert [outcome.status for outcome in preview.outcomes] == ["previewed"] * 3
+    again = run(directory, JANUARY)
+    assert [one[2] for one in statuses(again)] == ["skipped", "delivered", "delivered"]
+    assert len(board(directory)) == 1
+    won(directory, november=900, december=1250, january=500)
+    run(directory, FEBRUARY)
+    assert [(label, changes) for label, _, changes in board(directory)] == [
+        ("2025-12", []),
+        ("2025-12", ["1,000 USD -> 1,250 USD"]),
+        ("2026-01", []),
+    ]
 
 
 def test_a_period_that_was_never_reported_is_not_restated(directory: Path) -> None:
@@ -186,6 +288,42 @@ def test_a_resend_sends_what_was_sent(directory: Path) -> None:
     report = run(directory, JANUARY, resend=True)
     assert statuses(report)[0] == ("2025-12", "board", "delivered")
     assert len(board(directory)) == 2
+
+
+def test_an_unknown_end_is_told_again_until_the_policy_has_settled_it(directory: Path) -> None:
+    run(directory, JANUARY)
+    (directory / "lost").touch()
+    won(directory, november=900, december=1000, january=500)
+    assert run(directory, FEBRUARY).exit_code == ExitCode.SINK
+    (directory / "lost").unlink()
+    repeat = run(directory, datetime(2026, 2, 5, 9, tzinfo=UTC))
+    assert repeat.exit_code == ExitCode.SINK
+    assert statuses(repeat)[0] == ("2026-01", "board", "unknown")
+    assert "may have arrived" in repeat.outcomes[0].note
+    project = Project(directory, environ={}, now=lambda: datetime(2026, 3, 5, 8, tzinfo=UTC))
+    owed, march = project.run_due("monthly")
+    assert (owed.exit_code, statuses(owed)[0]) == (ExitCode.OK, ("2026-01", "board", "skipped"))
+    assert "may have arrived" in owed.outcomes[0].note
+    assert march.exit_code == ExitCode.OK
+    assert [label for label, _, _ in board(directory)] == ["2025-12", "2026-02"]
+    assert [found.period.start for found in project.run_due("monthly")] == [march.period.start]
+
+
+def test_a_dry_run_shows_all_that_a_run_would_send_in_its_order(directory: Path) -> None:
+    run(directory, JANUARY)
+    won(directory, november=900, december=1250, january=500)
+    march = Project(directory, environ={}, now=lambda: datetime(2026, 3, 5, 8, tzinfo=UTC))
+    shown = list(march.run_due("monthly", dry_run=True))
+    before = (directory / "board.txt").read_text()
+    previews = [one for report in shown for one in report.outcomes]
+    assert [one.period for one in previews if one.sink == "board"] == [
+        "2025-12", "2026-01", "2026-02",
+    ]  # fmt: skip
+    assert (directory / "board.txt").read_text() == before
+    sent = [one for report in march.run_due("monthly") for one in report.outcomes]
+    assert [(one.period, one.sink) for one in previews] == [(one.period, one.sink) for one in sent]
+    said = [one.preview for one in previews if one.sink == "board"]
+    assert said == (directory / "board.txt").read_text().splitlines()[1:]
 
 
 def test_a_dry_run_sends_and_records_nothing(directory: Path) -> None:
@@ -273,6 +411,7 @@ def test_the_gate_keeps_back_a_restatement_until_its_data_are_good(directory: Pa
     assert run(directory, FEBRUARY).exit_code == ExitCode.OK
     assert board(directory)[-1][0] == "2025-12"
     assert board(directory)[-1][2] == ["1,000 USD -> 1,250 USD"]
+    assert kept(directory)["2025-12-01"] == 1250.0
 
 
 def test_a_restatement_that_a_sink_could_not_take_is_told_by_the_next_run(directory: Path) -> None:
@@ -284,7 +423,7 @@ def test_a_restatement_that_a_sink_could_not_take_is_told_by_the_next_run(direct
     (directory / "down").unlink()
     assert run(directory, FEBRUARY).exit_code == ExitCode.OK
     said = [(label, changes) for label, _, changes in board(directory)]
-    assert said == [("2025-12", []), ("2026-01", []), ("2025-12", ["1,000 USD -> 1,250 USD"])]
+    assert said == [("2025-12", []), ("2025-12", ["1,000 USD -> 1,250 USD"]), ("2026-01", [])]
     assert run(directory, FEBRUARY).exit_code == ExitCode.OK
     assert len(board(directory)) == 3
 
@@ -307,8 +446,8 @@ def test_a_bot_keeps_its_message_of_a_month_up_to_date(directory: Path) -> None:
         won(directory, november=900, december=1250, january=500)
         report = run(directory, FEBRUARY)
         assert statuses(report)[0::3] == [
-            ("2026-01", "board", "delivered"),
             ("2025-12", "board", "delivered"),
+            ("2026-01", "board", "delivered"),
         ]
         assert len(slack.general.parents) == 2
         assert "1,250 USD" in everything_seen(december)

@@ -11,14 +11,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crmetrics.deliver.dispatch import Outcome, Terms, deliver, delivery_key
+    from crmetrics.deliver.dispatch import Outcome, Terms, deliver, delivery_key, restates
     from crmetrics.deliver.ledger import (
         DeliveryLedger,
         DeliveryRecord,
         DeliveryStatus,
         Ledger,
+        Place,
         create_deliveries,
         deliveries,
+        last_recordings,
     )
     from crmetrics.deliver.lines import Facts, Series
     from crmetrics.deliver.report import build_message
@@ -33,6 +35,7 @@ __all__ = [
     "Facts",
     "Ledger",
     "Outcome",
+    "Place",
     "Series",
     "Terms",
     "Threshold",
@@ -44,6 +47,8 @@ __all__ = [
     "delivery_key",
     "detail_of",
     "has_changed",
+    "last_recordings",
+    "restates",
     "value_text",
 ]
 
@@ -55,14 +60,17 @@ _HOMES: Mapping[str, str] = {
             "Terms",
             "deliver",
             "delivery_key",
+            "restates",
         ),
         "crmetrics.deliver.ledger": (
             "DeliveryLedger",
             "DeliveryRecord",
             "DeliveryStatus",
             "Ledger",
+            "Place",
             "create_deliveries",
             "deliveries",
+            "last_recordings",
         ),
         "crmetrics.deliver.lines": (
             "Facts",

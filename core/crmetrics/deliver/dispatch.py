@@ -6,11 +6,19 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Literal
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
 
 from crmetrics import export, stopping
-from crmetrics.deliver.ledger import DeliveryLedger, DeliveryRecord, DeliveryStatus, Past, past_of
+from crmetrics.deliver.ledger import (
+    DeliveryLedger,
+    DeliveryRecord,
+    DeliveryStatus,
+    Past,
+    Place,
+    channel_of,
+    past_of,
+)
 from crmetrics.deliver.told import Threshold, fingerprint, restated, told, with_goals_before
 from crmetrics.errors import CrmetricsError, SinkError, UnknownOutcomeError
 from crmetrics.message import Message
@@ -21,14 +29,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _KEY_CHARACTERS = 32
+_UNCLEAR_FOR = timedelta(hours=12)
+"""How long an attempt that may have arrived makes runs fail that come to it again: long enough for
+everybody who looks after the job, not until somebody does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of a delivery to one sink.
 
-    skipped: it was delivered before and nothing is to be said again, or it may have been and the
-    sink's policy is not to repeat; `note` says which. unknown: this attempt may or may not have
+    skipped: it was delivered before and nothing is to be said again, the destination holds a later
+    period, or an old attempt may have arrived and the sink's policy is not to repeat; `note` says
+    which. unknown: this attempt, or one of the last hours that is not repeated, may or may not have
     arrived. blocked: the quality gate kept it back. period: label of the period it is about.
     """
 
@@ -42,11 +54,6 @@ class Outcome:
     note: str = ""
     period: str = ""
 
-    @property
-    def is_settled(self) -> bool:
-        """True when nothing is left to do: it is there, or not repeated by the sink's policy."""
-        return self.status in ("delivered", "skipped") and self.error is None
-
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -54,15 +61,17 @@ class Terms:
 
     ledger: where attempts are kept; None = nowhere. dry_run: previews only, nothing is recorded.
     resend: as if nothing had been sent before. blocked: why nothing may be sent; empty = it may.
-    only_again: a chat that was never told of the period is not told now (of a restatement).
-    threshold: the smallest change that is told again.
+    is_restatement: the period was reported before and reads differently now; the goals count as
+    told as they were. threshold: the smallest change that is told again. recording: that of the
+    results (`state.last_recording`).
     """
 
     ledger: DeliveryLedger | None = None
     dry_run: bool = False
     resend: bool = False
     blocked: str = ""
-    only_again: bool = False
+    is_restatement: bool = False
+    recording: int | None = None
     threshold: Threshold = lambda kpi: 0.0
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -70,7 +79,11 @@ class Terms:
 def delivery_key(
     job: str, grain: str, start: date, end: date, sink: str, destination: str, definition: str = ""
 ) -> str:
-    """The same text for every repeat of one (job, period, sink, destination, definitions)."""
+    """The same text for every repeat of one (job, period, sink, destination, definitions).
+
+    destination: as the sink names it. What is masked in it for people to see depends on all secrets
+    of the project, and one of them that changes must not make another channel of it.
+    """
     parts = [job, grain, start.isoformat(), end.isoformat(), sink, destination, definition]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_CHARACTERS]
 
@@ -98,6 +111,18 @@ def deliver(sinks: Mapping[str, Sink], delivery: Delivery, terms: Terms) -> list
     return outcomes
 
 
+def restates(sink: Sink, name: str, delivery: Delivery, terms: Terms) -> bool:
+    """Whether a report on an earlier period may be given to a sink again: to one that cannot
+    replace it, when figures that were told there differ by the threshold or more; to any other,
+    unless its place is taken by a later period.
+    """
+    attempt = _Attempt(name, sink, delivery, replace(terms, resend=False, is_restatement=True))
+    try:
+        return attempt.has_news()
+    except Exception:  # noqa: BLE001 - a broken sink is told of by the report on the current period
+        return False
+
+
 class _Attempt:
     """One delivery to one sink."""
 
@@ -106,6 +131,13 @@ class _Attempt:
         self._ledger = terms.ledger
         self._outcome = Outcome(name, "failed", period=delivery.message.period_label)
         self._shown: Message = delivery.message
+        self._told: Mapping[str, Any] = {}
+
+    def has_news(self) -> bool:
+        self._prepare()
+        if self._sink.is_idempotent:
+            return not self._why_not_back()
+        return bool(self._delivery.restated)
 
     def preview(self) -> Outcome:
         """What would be sent; failed when the sink cannot even say that."""
@@ -124,9 +156,13 @@ class _Attempt:
             if self._terms.blocked:
                 self._record("blocked", error=self._terms.blocked)
                 return replace(self._outcome, status="blocked", note=self._terms.blocked)
-            note = self._settle(past)
+            past = self._settled(past)
+            note = "" if self._delivery.is_resumed else self._why_not(past)
             if note:
-                return replace(self._outcome, status="skipped", note=note)
+                is_unclear = self._is_unclear(past)
+                return replace(
+                    self._outcome, status="unknown" if is_unclear else "skipped", note=note
+                )
         except Exception as exc:  # noqa: BLE001 - as above; nothing was sent yet
             return self._failed(exc)
         # Ended between sending and noting it, the next run would not know what arrived.
@@ -150,50 +186,74 @@ class _Attempt:
 
     def _prepare(self) -> Past:
         """Where it goes, under which key, and what is there already."""
-        delivery = self._delivery
-        destination = redact(self._sink.destination(delivery))
-        name = self._outcome.sink
+        delivery, name = self._delivery, self._outcome.sink
+        destination = self._sink.destination(delivery)
+        shown, channel = redact(destination), channel_of(destination)
+        self._place = Place(delivery.job, delivery.grain, name, shown, channel)
         days = delivery.period_start, delivery.period_end
         key = delivery_key(
             delivery.job, delivery.grain, *days, name, destination, definition_of(delivery.results)
         )
-        self._outcome = replace(self._outcome, destination=destination, key=key)
         past, message = Past(), delivery.message
         if self._ledger is not None:
-            before = self._ledger.told_before(delivery.job, name, destination, days[0])
-            message = with_goals_before(message, before)
-            past = Past() if self._terms.resend else past_of(self._ledger.attempts(key))
+            message = with_goals_before(message, self._ledger.told_before(self._place, days[0]))
+            key, past = self._past(self._ledger, key)
+        self._outcome = replace(self._outcome, destination=shown, key=key)
         self._shown = self._sink.shown(message)
+        self._told = told(self._shown)
         self._delivery = replace(delivery, key=key, message=message, keep=self._keep)
         self._look_back(past)
         return past
+
+    def _past(self, ledger: DeliveryLedger, key: str) -> tuple[str, Past]:
+        """What was sent under the key, or under that of an older version, which then stays."""
+        if self._terms.resend:
+            return key, Past()
+        attempts = ledger.attempts(key)
+        if not attempts:
+            days = self._delivery.period_start, self._delivery.period_end
+            before = ledger.key_before(self._place, *days)
+            if before:
+                return before, past_of(ledger.attempts(before))
+        return key, past_of(attempts)
 
     def _look_back(self, past: Past) -> None:
         """Tell the delivery what arrived before, and which of its figures have changed."""
         if past.arrived is None:
             return
-        changed = restated(self._shown, past.arrived.told, self._terms.threshold)
+        before = past.arrived.told
+        changed = restated(self._shown, before, self._terms.threshold)
         self._delivery = replace(
             self._delivery, previous=dict(past.arrived.receipt), restated=tuple(changed)
         )
+        if self._terms.is_restatement and "goals" in before:
+            # The span of a goal is judged to now, not to the end of an earlier period: its owner
+            # was told of the state in that period's own report.
+            self._told = {**self._told, "goals": before["goals"]}
 
-    def _settle(self, past: Past) -> str:
-        """Find out what became of an attempt without an end; why not to send, or empty."""
-        if past.pending is not None and not self._sink.is_idempotent:
-            asked = replace(self._delivery, previous=dict(past.pending.receipt))
-            settled = self._sink.settle(asked)
-            if settled.state == "absent":
-                past = replace(past, pending=None)
-            elif settled.state == "arrived" and settled.receipt is not None:
-                before = asdict(settled.receipt)
-                self._delivery = replace(self._delivery, previous=before, is_resumed=True)
-                return ""
-        return self._why_not(past)
+    def _settled(self, past: Past) -> Past:
+        """Find out what became of an attempt without an end, where the destination can be asked."""
+        if past.pending is None or self._sink.is_idempotent:
+            return past
+        asked = replace(self._delivery, previous=dict(past.pending.receipt))
+        found = self._sink.settle(asked)
+        if found.state == "absent":
+            return replace(past, pending=None)
+        if found.state == "arrived" and found.receipt is not None:
+            before = asdict(found.receipt)
+            self._delivery = replace(self._delivery, previous=before, is_resumed=True)
+        return past
+
+    def _is_unclear(self, past: Past) -> bool:
+        """Whether an attempt that nobody knows the end of is young enough to be somebody's task."""
+        if past.pending is None or self._sink.is_idempotent or self._sink.repeats_unknown:
+            return False
+        return self._terms.now() - past.pending.at < _UNCLEAR_FOR
 
     def _why_not(self, past: Past) -> str:
-        """Why a sink that cannot replace what it sent is not asked to send; empty = it is."""
+        """Why a sink is not asked to send; empty = it is."""
         if self._sink.is_idempotent:
-            return ""
+            return self._why_not_back()
         if past.pending is not None and not self._sink.repeats_unknown:
             at = export.instant(past.pending.at)
             return (
@@ -201,13 +261,29 @@ class _Attempt:
                 "repeated (on_unknown: at_most_once). Look there, then `--resend` if it did not"
             )
         if past.arrived is None:
-            return "the period was never reported there" if self._terms.only_again else ""
+            return "the period was never reported there" if self._terms.is_restatement else ""
         known = f"delivered before, at {export.instant(past.arrived.at)} by run"
         known = f"{known} {past.arrived.run_id}"
         if past.arrived.fingerprint in ("", fingerprint(self._shown)):
             return known
         reason = self._sink.why_not_again(self._delivery)
         return f"{known}; {reason}" if reason else ""
+
+    def _why_not_back(self) -> str:
+        """Why a destination that holds one period does not go back to this one; empty = it does."""
+        if self._ledger is None or self._terms.resend:
+            return ""
+        if not self._sink.holds_one_period(self._delivery):
+            return ""
+        held = self._ledger.held(self._place)
+        if held is None or held[0] <= self._delivery.period_start:
+            return ""
+        if held[1] > self._terms.now().date() + timedelta(days=1):
+            return ""  # noted by a clock that was wrong
+        return (
+            f"it holds a later period (from {held[0]}) and does not go back; "
+            "`--date D --resend` puts this one in its place"
+        )
 
     # --- sending ---------------------------------------------------------------------------------
 
@@ -256,13 +332,15 @@ class _Attempt:
                 destination=self._outcome.destination,
                 status=status,
                 at=self._terms.now(),
-                receipt=asdict(receipt) if receipt else {},
+                receipt=_kept(receipt),
                 error=redact(error),
                 period_start=delivery.period_start,
                 period_end=delivery.period_end,
                 grain=delivery.grain,
                 fingerprint=fingerprint(self._shown),
-                told=told(self._shown),
+                told=self._told,
+                channel=self._place.channel,
+                recording=self._terms.recording,
             )
         )
 
@@ -271,3 +349,7 @@ def _recorded_status(outcome: Outcome) -> DeliveryStatus:
     if outcome.status == "delivered":
         return "delivered"
     return "unknown" if outcome.status == "unknown" else "failed"
+
+
+def _kept(receipt: Receipt | None) -> Mapping[str, Any]:
+    return {**asdict(receipt), "destination": redact(receipt.destination)} if receipt else {}

@@ -6,13 +6,14 @@ an end is a process that was killed; how far it came is not known.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from crmetrics.state import Session, has_table
+from crmetrics.state import Reader, Session
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,6 +38,8 @@ _COLUMNS: Mapping[str, str] = {
     "grain": "varchar",
     "fingerprint": "varchar",
     "told": "varchar",
+    "channel": "varchar",
+    "recording": "bigint",
 }
 _SHOWN = ("attempted_at", "job", "period_start", "period_end", "grain", "sink", "destination",
           "status", "reference", "rows", "run_id", "error")  # fmt: skip
@@ -47,7 +50,9 @@ class DeliveryRecord:
     """One attempt of a sink, or its start.
 
     receipt: JSON-like, without secrets; of a start: what the sink kept on the way. error: redacted.
-    fingerprint: of what was said. told: the figures and goal states that were said (`Told`).
+    fingerprint: of what was said. told: the figures and goal states that were said (`told`).
+    channel: tells destinations apart (`channel_of`); empty in records of older versions. recording:
+    the last recording of results that it rests on (`state.last_recording`); None = not known.
     """
 
     key: str
@@ -64,15 +69,37 @@ class DeliveryRecord:
     grain: str = ""
     fingerprint: str = ""
     told: Mapping[str, Any] = field(default_factory=dict)
+    channel: str = ""
+    recording: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the reports of a job go: to one destination of one sink.
+
+    destination: as it is shown, without secrets; which of its parts are masked depends on the
+    secrets that are known. channel: the same for as long as the destination is the same.
+    """
+
+    job: str
+    grain: str
+    sink: str
+    destination: str
+    channel: str
+
+
+def channel_of(destination: str) -> str:
+    """What tells a destination from others and does not show it; destination: unmasked."""
+    return hashlib.sha256(destination.encode("utf-8")).hexdigest()[:32]
 
 
 class DeliveryLedger(Protocol):
     """Where attempts are kept; `Ledger` is one."""
 
     def attempts(self, key: str) -> Sequence[DeliveryRecord]: ...
-    def told_before(
-        self, job: str, sink: str, destination: str, before: date
-    ) -> Mapping[str, Any]: ...
+    def key_before(self, place: Place, start: date, end: date) -> str: ...
+    def told_before(self, place: Place, before: date) -> Mapping[str, Any]: ...
+    def held(self, place: Place) -> tuple[date, date] | None: ...
     def record(self, record: DeliveryRecord) -> None: ...
 
 
@@ -115,25 +142,53 @@ class Ledger:
 
     def attempts(self, key: str) -> list[DeliveryRecord]:
         """Everything recorded under a key, the oldest first."""
-        if not has_table(self._session, "deliveries"):
-            return []
         names = ", ".join(name for name in _COLUMNS if name != "attempt")
-        rows = self._session.rows(
-            f"select {names} from meta.deliveries where key = ? order by attempt", [key]
-        )
-        return [_record(row) for row in rows]
+        return [_record(row) for row in self._rows(names, "key = ? order by attempt", key)]
 
-    def told_before(self, job: str, sink: str, destination: str, before: date) -> Mapping[str, Any]:
+    def key_before(self, place: Place, start: date, end: date) -> str:
+        """The key that an older version gave to the report on a period; empty when none did.
+
+        Its keys had another text, so that what it delivered would not be found by a new one.
+        """
+        rows = self._rows(
+            "key",
+            "channel is null and destination = ? and job = ? and sink = ? and grain = ? "
+            "and period_start = ? and period_end = ? order by attempt desc limit 1",
+            *(place.destination, place.job, place.sink, place.grain, start, end),
+        )
+        return str(rows[0][0]) if rows else ""
+
+    def told_before(self, place: Place, before: date) -> Mapping[str, Any]:
         """What the last delivered report on an earlier period said there; empty if none was."""
-        if not has_table(self._session, "deliveries"):
-            return {}
-        rows = self._session.rows(
-            "select told from meta.deliveries where status = 'delivered' and job = ? and sink = ? "
-            "and destination = ? and period_start < ? "
-            "order by period_start desc, attempt desc limit 1",
-            [job, sink, destination, before],
+        rows = self._delivered(
+            "told", place, "and period_start < ? order by period_start desc, attempt desc", before
         )
         return json.loads(rows[0][0] or "{}") if rows else {}
+
+    def held(self, place: Place) -> tuple[date, date] | None:
+        """First day and end of the period that was delivered there last."""
+        rows = self._delivered(
+            "period_start, period_end", place, "and grain = ? order by attempt desc", place.grain
+        )
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def _delivered(
+        self, names: str, place: Place, further: str, *values: Any
+    ) -> list[tuple[Any, ...]]:
+        return self._rows(
+            names,
+            "status = 'delivered' and job = ? and sink = ? "
+            f"and (channel = ? or channel is null and destination = ?) {further} limit 1",
+            *(place.job, place.sink, place.channel, place.destination, *values),
+        )
+
+    def _rows(self, names: str, condition: str, *values: Any) -> list[tuple[Any, ...]]:
+        relation = _relation(self._session)
+        if not relation:
+            return []
+        return self._session.rows(
+            f"select {names} from {relation} as one where {condition}", list(values)
+        )
 
     def record(self, record: DeliveryRecord) -> None:
         """Keep one attempt (or its start); earlier ones of the same key stay."""
@@ -157,6 +212,8 @@ class Ledger:
                 record.grain,
                 record.fingerprint,
                 _json(record.told),
+                record.channel or None,
+                record.recording,
             ],
         )
 
@@ -179,14 +236,9 @@ def deliveries(
     Columns: attempted_at, job, period_start, period_end, grain, sink, destination, status,
     reference, rows, run_id, error. An attempt that has begun and never ended is `started`.
     """
-    if not has_table(session, "deliveries"):
+    source = _relation(session)
+    if not source:
         return None
-    columns = {row[0] for row in session.rows(
-        "select column_name from information_schema.columns "
-        "where table_schema = 'meta' and table_name = 'deliveries'"
-    )}  # fmt: skip
-    missing = [f"null::{kind} as {name}" for name, kind in _COLUMNS.items() if name not in columns]
-    source = f"(select *{''.join(', ' + part for part in missing)} from meta.deliveries)"
     derived = {
         "reference": "json_extract_string(receipt, '$.reference') as reference",
         "rows": "cast(json_extract_string(receipt, '$.rows') as bigint) as rows",
@@ -201,9 +253,37 @@ def deliveries(
     )
 
 
+def last_recordings(session: Reader, *, job: str, start: date, grain: str) -> dict[str, int | None]:
+    """By sink: the recording of results that the last report on a period rests on which it took;
+    None where an older version sent it. A sink that took none is left out."""
+    relation = _relation(session)
+    if not relation:
+        return {}
+    found: Any = session.rows(
+        f"select sink, recording from {relation} as one where status = 'delivered' "
+        "and job = ? and period_start = ? and grain = ? order by attempt",
+        [job, start, grain],
+    )
+    return dict(found)
+
+
+def _relation(session: Reader) -> str:
+    """The table with all of its columns, also those that an older version did not have; empty when
+    there is no ledger yet."""
+    found = session.rows(
+        "select column_name from information_schema.columns "
+        "where table_schema = 'meta' and table_name = 'deliveries'"
+    )
+    if not found:
+        return ""
+    known = {name for (name,) in found}
+    missing = [f"null::{kind} as {name}" for name, kind in _COLUMNS.items() if name not in known]
+    return f"(select *{''.join(', ' + part for part in missing)} from meta.deliveries)"
+
+
 def _record(row: Sequence[Any]) -> DeliveryRecord:
     (key, run_id, job, sink, destination, status, receipt, at, error, start, end, grain,
-     fingerprint, told) = row  # fmt: skip
+     fingerprint, told, channel, recording) = row  # fmt: skip
     return DeliveryRecord(
         key=key,
         run_id=run_id,
@@ -219,6 +299,8 @@ def _record(row: Sequence[Any]) -> DeliveryRecord:
         grain=grain or "",
         fingerprint=fingerprint or "",
         told=json.loads(told or "{}"),
+        channel=channel or "",
+        recording=recording,
     )
 
 

@@ -1,5 +1,5 @@
-"""What a job reports: the values of its period, their trend and verdicts, and which figures of
-earlier periods have changed since they were reported."""
+"""What a job reports: the values of its period, their trend and verdicts, and what the earlier
+periods that it has reported come to now."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from crmetrics import export, state
+from crmetrics import state
 from crmetrics.compiler.rowset import Grouping
 from crmetrics.config import JobConfig
 from crmetrics.config.settings import setting_value
-from crmetrics.deliver import Series, Threshold, detail_of, has_changed
+from crmetrics.deliver import Series, Threshold, detail_of
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.goal_rows import measured_goals
 from crmetrics.engine.identities import Checked, answered
@@ -49,14 +49,12 @@ if TYPE_CHECKING:
 class Earlier:
     """A period that the job reported before, computed again (rule P6).
 
-    has_changed: a figure moved by `restate_threshold` or more, or came or went. alerts: the warning
-    signs among its rows.
+    alerts: the unusual values among its rows.
     """
 
     period: Period
     results: pa.Table
     verdicts: tuple[GoalVerdict, ...]
-    has_changed: bool
     alerts: Mapping[Place, Alert] = field(default_factory=dict)
 
 
@@ -205,32 +203,21 @@ def _earlier(
 
     Their goals are judged by the period's own values: the span of a goal is only known to now.
     """
-    reported = {
-        period: known
+    reported = [
+        period
         for period in past
-        if (
-            known := state.reported(
-                answerer.session, job=job.name, start=period.start, grain=job.grain
-            )
-        )
-    }
+        if state.reported(answerer.session, job=job.name, start=period.start, grain=job.grain)
+    ]
     if not reported:
         return []
     first, *further = (replace(one, periods=tuple(reported)) for one in asked)
     results = with_further(answerer, answerer.answer(first, run_id=run_id), further, run_id=run_id)
     found = []
-    for period, known in reported.items():
+    for period in reported:
         judgement = _judged(
             project, _of_period(results, period), goals, traits, answerer.clock.as_of
         )
-        found.append(
-            Earlier(
-                period,
-                judgement.results,
-                judgement.verdicts,
-                _is_restated(judgement.results, known, threshold_of(project)),
-            )
-        )
+        found.append(Earlier(period, judgement.results, judgement.verdicts))
     return found
 
 
@@ -239,25 +226,3 @@ def _of_period(results: pa.Table, period: Period) -> pa.Table:
 
     starts = results.column("period_start").to_pylist()
     return results.filter(pa.array([start == period.start for start in starts], pa.bool_()))
-
-
-def _is_restated(
-    results: pa.Table, known: Mapping[tuple[str, str, str], float | None], threshold: Threshold
-) -> bool:
-    """Whether a figure differs from what was reported. KPIs that the job did not have then are
-    no restatement."""
-    kpis = {(kpi, variant) for kpi, variant, _ in known}
-    now = {}
-    for row in (
-        export.flat(results).select(["kpi", "variant", "segment", "value", "unit"]).to_pylist()
-    ):
-        key = (row["kpi"], row["variant"] or "", row["segment"] or "{}")
-        if key[:2] in kpis:
-            now[key] = (row["value"], row["unit"])
-    still = {kpi for kpi in kpis if any(key[:2] == kpi for key in now)}
-    if {key for key in known if key[:2] in still} != set(now):
-        return True
-    return any(
-        has_changed(known[key], value, unit, threshold(key[0]))
-        for key, (value, unit) in now.items()
-    )

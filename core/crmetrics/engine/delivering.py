@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from crmetrics import state
@@ -23,6 +23,7 @@ from crmetrics.deliver import (
 from crmetrics.engine.computing import Computed, Earlier, threshold_of
 from crmetrics.engine.gate import is_incomplete, why_blocked
 from crmetrics.engine.loading import SyncReport
+from crmetrics.engine.restating import sinks_to_tell
 from crmetrics.message import Message
 from crmetrics.periods import Period
 from crmetrics.plugin import Delivery, Sink, SinkContext
@@ -36,7 +37,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mailing:
-    """A run on its way to the sinks. is_resend: as if nothing had been delivered before."""
+    """A run on its way to the sinks.
+
+    is_resend: as if nothing had been delivered before. shown: of a dry run: earlier periods whose
+    restatement it has shown already.
+    """
 
     run_id: str
     period: Period
@@ -45,6 +50,14 @@ class Mailing:
     started: datetime
     dry_run: bool = False
     is_resend: bool = False
+    shown: frozenset[date] = frozenset()
+
+    @property
+    def current(self) -> Earlier:
+        """The reported period, like those before it."""
+        found = self.computed
+        alerts = found.signals.alerts[self.period.start]
+        return Earlier(self.period, found.results, found.verdicts, alerts)
 
     @property
     def is_partial(self) -> bool:
@@ -64,11 +77,13 @@ class Mailing:
 
 @dataclass(frozen=True)
 class Sent:
-    """What became of a mailing. message: that of the reported period."""
+    """What became of a mailing. message: that of the reported period. restated: the first days of
+    earlier periods that were sent again."""
 
     message: Message
     outcomes: tuple[Outcome, ...]
     blocked: str = ""
+    restated: tuple[date, ...] = ()
 
 
 def sinks(project: Project, names: Iterable[str]) -> Iterator[tuple[str, Sink]]:
@@ -87,11 +102,13 @@ def sinks(project: Project, names: Iterable[str]) -> Iterator[tuple[str, Sink]]:
 
 
 def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
-    """Record the results and hand them to the job's sinks, earlier periods that changed last.
+    """Record the results and hand them to the job's sinks, the oldest period first: earlier ones
+    that changed since they were told, then the reported one, so that a place that holds one period
+    ends with the newest.
 
     What the quality gate keeps back is neither recorded nor sent; each sink's entry in the ledger
-    says so. An earlier period is recorded anew when every sink has been told: whatever ends the run
-    before, the next one finds the change again.
+    says so. What was told to whom is known by sink: whatever ends the run before a change was told,
+    the next one finds it again.
     """
     blocked = _why_blocked(project, job, mailing, mailing.computed.results)
     with ExitStack() as stack:
@@ -104,10 +121,6 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
         )
         if not mailing.dry_run:
             create_deliveries(session)
-            if not blocked:
-                unchanged = (one for one in mailing.computed.earlier if not one.has_changed)
-                for results in (mailing.computed.results, *(one.results for one in unchanged)):
-                    _record(project, job, mailing, session, results)
         terms = Terms(
             ledger=Ledger(session),
             dry_run=mailing.dry_run,
@@ -116,17 +129,50 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
             threshold=threshold_of(project),
             now=project.now,
         )
-        letters = list(_letters(project, job, mailing))
-        outcomes = deliver(opened, letters[0], terms)
-        for letter in () if blocked else letters[1:]:
-            kept_back = _why_blocked(project, job, mailing, letter.results)
-            again = replace(terms, only_again=True, resend=False, blocked=kept_back)
-            told = deliver(opened, letter, again)
-            if not mailing.dry_run and all(one.is_settled for one in told):
-                _record(project, job, mailing, session, letter.results)
-            outcomes += told
+        current = _letter(project, job, mailing, mailing.current)
+        letters = [] if blocked else _restatements(project, job, mailing, session, opened, terms)
+        letters.append(_Letter(current, opened, terms))
+        if not mailing.dry_run and not blocked:
+            _record(project, job, mailing, session)
+            terms = replace(terms, recording=state.last_recording(session))
+        outcomes: list[Outcome] = []
+        for letter in letters:
+            kept = replace(letter.terms, recording=terms.recording)
+            outcomes += deliver(letter.sinks, letter.delivery, kept)
     _notify(project, job, mailing.run_id, outcomes)
-    return Sent(letters[0].message, tuple(outcomes), blocked)
+    restated = tuple(letter.delivery.period_start for letter in letters[:-1])
+    return Sent(current.message, tuple(outcomes), blocked, restated)
+
+
+@dataclass(frozen=True)
+class _Letter:
+    """One report, whom it goes to and how."""
+
+    delivery: Delivery
+    sinks: Mapping[str, Sink]
+    terms: Terms
+
+
+def _restatements(
+    project: Project,
+    job: JobConfig,
+    mailing: Mailing,
+    session: LoadSession,
+    opened: Mapping[str, Sink],
+    terms: Terms,
+) -> list[_Letter]:
+    """The earlier periods that read differently from what a sink was told, the oldest first."""
+    found = []
+    for part in mailing.computed.earlier:
+        if part.period.start in mailing.shown:
+            continue
+        letter = _letter(project, job, mailing, part)
+        kept_back = _why_blocked(project, job, mailing, part.results)
+        again = replace(terms, is_restatement=True, resend=False, blocked=kept_back)
+        concerned = sinks_to_tell(session, opened, letter, again)
+        if concerned:
+            found.append(_Letter(letter, concerned, again))
+    return found
 
 
 def _why_blocked(project: Project, job: JobConfig, mailing: Mailing, results: pa.Table) -> str:
@@ -134,36 +180,31 @@ def _why_blocked(project: Project, job: JobConfig, mailing: Mailing, results: pa
     return why_blocked(job.block_on, results, mailing.loaded, min_coverage=min_coverage)
 
 
-def _record(
-    project: Project, job: JobConfig, mailing: Mailing, session: LoadSession, results: pa.Table
-) -> None:
-    """The results of one period as its current version (rule P6)."""
-    state.record_results(session, results, job=job.name, run_id=mailing.run_id, at=project.now())
-
-
-def _letters(project: Project, job: JobConfig, mailing: Mailing) -> Iterator[Delivery]:
-    """The report of the period, then those of earlier periods whose figures have changed."""
-    computed = mailing.computed
-    current = Earlier(
-        mailing.period,
-        computed.results,
-        computed.verdicts,
-        has_changed=True,
-        alerts=computed.signals.alerts[mailing.period.start],
-    )
-    for part in (current, *(one for one in computed.earlier if one.has_changed)):
-        is_partial = mailing.is_partial if part is current else is_incomplete(part.results)
-        yield Delivery(
-            key="",
-            run_id=mailing.run_id,
-            job=job.name,
-            results=part.results,
-            message=_message(project, job, mailing, part, is_partial=is_partial),
-            period_start=part.period.start,
-            period_end=part.period.end,
-            grain=job.grain,
-            is_partial=is_partial,
+def _record(project: Project, job: JobConfig, mailing: Mailing, session: LoadSession) -> None:
+    """All results that the gate lets pass as their current versions (rule P6)."""
+    earlier = (part.results for part in mailing.computed.earlier)
+    passing = (one for one in earlier if not _why_blocked(project, job, mailing, one))
+    for results in (*passing, mailing.computed.results):
+        state.record_results(
+            session, results, job=job.name, run_id=mailing.run_id, at=project.now()
         )
+
+
+def _letter(project: Project, job: JobConfig, mailing: Mailing, part: Earlier) -> Delivery:
+    """The report on one period."""
+    is_current = part.period == mailing.period
+    is_partial = mailing.is_partial if is_current else is_incomplete(part.results)
+    return Delivery(
+        key="",
+        run_id=mailing.run_id,
+        job=job.name,
+        results=part.results,
+        message=_message(project, job, mailing, part, is_partial=is_partial),
+        period_start=part.period.start,
+        period_end=part.period.end,
+        grain=job.grain,
+        is_partial=is_partial,
+    )
 
 
 def _message(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,21 +47,29 @@ def run_due(
     project: Project,
     name: str,
     *,
+    dry_run: bool = False,
     wait_s: float | None = None,
     progress: Callable[..., None] | None = None,
 ) -> Iterator[RunReport]:
     """Every period that the job owes, the oldest first; the sources are read once, before the
     first. A period that fails does not keep the next from running: the next run owes it again.
 
+    dry_run: what would be sent on all of them; nothing is recorded, and no lock is taken.
     Raises JobBusyError when another process still runs the job after `wait_s` seconds (by default
     the project's `lock_timeout`).
     """
     job = require_known_job(project, name)
-    with _lock(project, name, wait_s):
+    with nullcontext() if dry_run else _lock(project, name, wait_s):
         loaded = None
+        shown: set[date] = set()
         for period in due_periods(project, job, project.now()):
-            report = run(project, name, period=period, loaded=loaded, progress=progress)
+            report = run(
+                project, name, period=period, loaded=loaded, dry_run=dry_run, shown=shown,
+                progress=progress,
+            )  # fmt: skip
             loaded = report.sync
+            if dry_run:
+                shown.update(report.restated)
             yield report
 
 

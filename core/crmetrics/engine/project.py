@@ -286,14 +286,18 @@ class Project:
         self,
         job: str,
         *,
+        dry_run: bool = False,
         wait_s: float | None = None,
         progress: Callable[..., None] | None = None,
     ) -> Iterator[RunReport]:
         """Run a job for every period that it owes, the oldest first: those that no run delivered
-        since it was first scheduled (at most `catch_up`), then the last one that is over."""
+        since it was first scheduled (at most `catch_up`), then the last one that is over.
+
+        dry_run: nothing is sent or recorded; the reports hold what would be.
+        """
         from crmetrics.engine.due import run_due
 
-        return run_due(self, job, wait_s=wait_s, progress=progress)
+        return run_due(self, job, dry_run=dry_run, wait_s=wait_s, progress=progress)
 
     def next_due(self, job: str) -> datetime | None:
         """When the job's schedule fires next; None = it is due now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 class RunReport:
     """What a run of a job did.
 
-    results: the rows of the reported period. outcomes: one per sink, then those of earlier periods
-    whose figures have changed. sync: what was loaded. blocked: why the quality gate kept the
-    numbers back; empty = it did not. identities: the names of those that were checked; breaches:
-    where one does not hold.
+    results: the rows of the reported period. outcomes: those of earlier periods whose figures have
+    changed (by their first days: `restated`), the oldest first, then one per sink. sync: what was
+    loaded. blocked: why the quality gate kept the numbers back; empty = it did not. identities: the
+    names of those that were checked; breaches: where one does not hold.
     exit_code: 7 kept back, 3 a source failed, 5 a sink failed, 4 delivered on partial data, else 0.
     """
 
@@ -55,10 +55,11 @@ class RunReport:
     blocked: str = ""
     identities: tuple[str, ...] = ()
     breaches: tuple[Breach, ...] = ()
+    restated: tuple[date, ...] = ()
 
     @property
     def previews(self) -> Mapping[str, str]:
-        """Sink -> exactly what it would send; of a dry run."""
+        """Sink -> exactly what it would send on the reported period; of a dry run."""
         return {outcome.sink: outcome.preview for outcome in self.outcomes if outcome.preview}
 
 
@@ -71,12 +72,14 @@ def run(
     loaded: SyncReport | None = None,
     dry_run: bool = False,
     resend: bool = False,
+    shown: Collection[date] = (),
     progress: Callable[..., None] | None = None,
 ) -> RunReport:
     """Run a job for one period: that of `period`, or the last complete one (by `day`).
 
     loaded: what was loaded just before; the sources are not read again. resend: deliver as if
-    nothing had been delivered before.
+    nothing had been delivered before. shown: of a dry run of several periods: those whose
+    restatement was shown before.
     Raises UsageError for an unknown job, ConfigError for a job that names what is not there;
     before anything is loaded or sent."""
     job = require_known_job(project, name)
@@ -85,7 +88,7 @@ def run(
     is_dated = day is not None
     period = period or reported_period(project.calendar, job, day, started)
     run_id = state.new_run_id(started)
-    asked = _Asked(run_id, period, is_dated, started, dry_run, resend)
+    asked = _Asked(run_id, period, is_dated, started, dry_run, resend, frozenset(shown))
     token = log.run_id.set(run_id)
     try:
         return _run(project, job, asked, loaded, progress)
@@ -126,6 +129,7 @@ class _Asked:
     started: datetime
     dry_run: bool
     is_resend: bool
+    shown: frozenset[date]
 
 
 def _run(
@@ -151,6 +155,7 @@ def _run(
         asked.started,
         dry_run=asked.dry_run,
         is_resend=asked.is_resend,
+        shown=asked.shown,
     )
     with http.recording.suspended():
         report = _delivered(project, job, mailing, is_dated=asked.is_dated)
@@ -224,6 +229,7 @@ def _delivered(project: Project, job: JobConfig, mailing: Mailing, *, is_dated: 
         blocked=sent.blocked,
         identities=computed.checked.identities,
         breaches=computed.checked.breaches,
+        restated=sent.restated,
     )
     if not mailing.dry_run:
         _finish(project, report)

@@ -168,8 +168,10 @@ def _run_job(session: Session, name: str, wanted: _Wanted) -> list[JobRun]:
     project, done = session.project, list[JobRun]()
     try:
         with reading_progress(session.console) as progress:
-            if wanted.day is None and not wanted.dry_run and not wanted.resend:
-                for found in project.run_due(name, wait_s=wanted.wait_s, progress=progress):
+            if wanted.day is None and not wanted.resend:
+                for found in project.run_due(
+                    name, dry_run=wanted.dry_run, wait_s=wanted.wait_s, progress=progress
+                ):
                     done.append(JobRun(name, found))
             else:
                 found = project.run(

@@ -1,0 +1,66 @@
+"""Which sinks were told something else of an earlier period than it comes to now (rule P6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from crmetrics import export, state
+from crmetrics.deliver import Terms, Threshold, has_changed, last_recordings, restates
+from crmetrics.plugin import Delivery, Sink
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Known = Mapping[tuple[str, str, str], float | None]
+"""(KPI, variant, segment as JSON text) -> value, of one period."""
+
+
+def sinks_to_tell(
+    session: state.Reader, sinks: Mapping[str, Sink], letter: Delivery, terms: Terms
+) -> dict[str, Sink]:
+    """Those that were told of the period when a figure was another, by the threshold or more.
+
+    A change is measured from what the sink was told, not from what was computed last: ten small
+    ones are told when they come to a large one. To be asked before the results are recorded.
+    """
+    told = last_recordings(session, job=letter.job, start=letter.period_start, grain=letter.grain)
+    found = {}
+    for name, sink in sinks.items():
+        if name not in told or not restates(sink, name, letter, terms):
+            continue
+        if not sink.is_idempotent or is_restated(
+            letter.results, _known(session, letter, told[name]), terms.threshold
+        ):
+            found[name] = sink
+    return found
+
+
+def _known(session: state.Reader, letter: Delivery, recording: int | None) -> Known:
+    return state.reported(
+        session,
+        job=letter.job,
+        start=letter.period_start,
+        grain=letter.grain,
+        recording=recording,
+    )
+
+
+def is_restated(results: pa.Table, known: Known, threshold: Threshold) -> bool:
+    """Whether a figure differs from what was reported. KPIs that the job did not have then are
+    no restatement."""
+    kpis = {(kpi, variant) for kpi, variant, _ in known}
+    now = {}
+    for row in (
+        export.flat(results).select(["kpi", "variant", "segment", "value", "unit"]).to_pylist()
+    ):
+        key = (row["kpi"], row["variant"] or "", row["segment"] or "{}")
+        if key[:2] in kpis:
+            now[key] = (row["value"], row["unit"])
+    still = {kpi for kpi in kpis if any(key[:2] == kpi for key in now)}
+    if {key for key in known if key[:2] in still} != set(now):
+        return True
+    return any(
+        has_changed(known[key], value, unit, threshold(key[0]))
+        for key, (value, unit) in now.items()
+    )
