@@ -85,4 +85,4 @@ def chosen(ties: Mapping[str, set[str]], label: str = PRIMARY) -> str | None:
 
 
 def _age(name: str) -> tuple[int, str]:
-    return (int(name), "") if name.isdigit() else (2**63, name)
+    return (int(name), "") if name.isdecimal() else (2**63, name)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from crmetrics.plugin import ReadRequest, SourceError
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.tables import batches_of
+from crmetrics_hubspot.values import instant_of, number_of
 
 Rate = tuple[str, str, float]
 """Currency, first day, and what one of it is worth in company currency."""
@@ -20,7 +22,12 @@ def read_rates(account: Account, request: ReadRequest, reporting: str) -> Iterat
     With another reporting currency they are crossed with its own rate of the day.
     Raises SourceError when the account has no rate for the reporting currency.
     """
-    rates = sorted(_rates(account), key=lambda rate: (rate[0], rate[1]))
+    rates, odd = _rates(account)
+    if odd:
+        request.notice(
+            f"exchange_rates: {odd} rates of the account are no positive numbers or have no usable "
+            "instant; they are left out."
+        )
     company = account.currency
     if company and reporting != company:
         rates = _crossed(rates, company, reporting)
@@ -28,18 +35,24 @@ def read_rates(account: Account, request: ReadRequest, reporting: str) -> Iterat
     yield from batches_of(request, rows)
 
 
-def _rates(account: Account) -> Iterator[Rate]:
-    """The latest rate of each day; those into other currencies than the company's are no use."""
-    found: dict[tuple[str, str], tuple[str, float]] = {}
+def _rates(account: Account) -> tuple[list[Rate], int]:
+    """The latest rate of each day, by currency and day, and how many cannot be used.
+
+    Those into other currencies than the company's are no use.
+    """
+    found: dict[tuple[str, str], tuple[datetime, float]] = {}
+    odd = 0
     for item in account.api.items("currencies", "exchange-rates", params={"limit": "100"}):
         if item.get("toCurrencyCode") != account.currency:
             continue
-        at = str(item["effectiveAt"])
-        key = str(item["fromCurrencyCode"]), at[:10]
+        at, rate = instant_of(item.get("effectiveAt")), number_of(item.get("conversionRate"))
+        if at is None or rate is None or rate <= 0:
+            odd += 1
+            continue
+        key = str(item["fromCurrencyCode"]), at.date().isoformat()
         if key not in found or at >= found[key][0]:
-            found[key] = (at, float(item["conversionRate"]))
-    for (currency, day), (_, rate) in found.items():
-        yield currency, day, rate
+            found[key] = (at, rate)
+    return sorted((currency, day, rate) for (currency, day), (_, rate) in found.items()), odd
 
 
 def _crossed(rates: Sequence[Rate], company: str, reporting: str) -> list[Rate]:

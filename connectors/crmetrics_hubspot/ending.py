@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.objects import Objects
-from crmetrics_hubspot.values import Misfits, typed
+from crmetrics_hubspot.values import Misfits, instant_of, typed
 
 FIELD = "subscription_ended_on"
 """A field that a mapping of subscriptions may read, and the properties behind it."""
@@ -37,11 +37,16 @@ class Endings:
 
     account: Account
     known: Collection[str]
-    dated: int = 0
-    undated: int = 0
+    dated: set[str] = field(default_factory=set)
+    undated: set[str] = field(default_factory=set)
 
-    def of(self, ids: Sequence[str], texts: Callable[[str], Any]) -> Any:
-        """A column of days. texts: gives a property as it came."""
+    def of(
+        self, ids: Sequence[str], are_archived: Sequence[bool], texts: Callable[[str], Any]
+    ) -> Any:
+        """A column of days. texts: gives a property as it came.
+
+        Records in the recycle bin have their day too, but nobody needs to hear of them.
+        """
         columns = [
             texts(name) if name in self.known else pa.nulls(len(ids), pa.string()) for name in _DAYS
         ]
@@ -56,8 +61,10 @@ class Endings:
             if _is_over(status) and end is None
         }
         told = self._told(list(begins))
-        self.dated += len(told)
-        self.undated += len(begins) - len(told)
+        archived = {name for name, is_it in zip(ids, are_archived, strict=True) if is_it}
+        # The same record may come twice: from the list, and as changed since.
+        self.dated = (self.dated | told.keys()) - archived
+        self.undated = (self.undated | (begins.keys() - told.keys())) - archived
         return pa.array([told.get(name, begins.get(name)) for name in ids], pa.date32())
 
     def _told(self, ids: list[str]) -> dict[str, date]:
@@ -74,9 +81,8 @@ class Endings:
     def _ends(self, records: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, date]]:
         for record in records:
             versions = (record.get("propertiesWithHistory") or {}).get(STATUS) or ()
-            stamp = _over_since(versions)
-            if stamp is not None:
-                instant = datetime.fromisoformat(stamp)
+            instant = _over_since(versions)
+            if instant is not None:
                 yield str(record["id"]), instant.astimezone(self.account.zone).date()
 
     def notices(self) -> list[str]:
@@ -84,12 +90,12 @@ class Endings:
         told = []
         if self.dated:
             told.append(
-                f"subscriptions: {self.dated} {what}; they end on the day on which the status "
+                f"subscriptions: {len(self.dated)} {what}; they end on the day on which the status "
                 f"became so. {_WHAT_TO_DO}"
             )
         if self.undated:
             told.append(
-                f"subscriptions: {self.undated} {what}, nor does HubSpot tell when the status "
+                f"subscriptions: {len(self.undated)} {what}, nor does HubSpot tell when the status "
                 f"became so; they count at no time. {_WHAT_TO_DO}"
             )
         return told
@@ -99,11 +105,12 @@ def _is_over(status: str | None) -> bool:
     return (status or "").strip().lower() in _OVER
 
 
-def _over_since(versions: Sequence[Mapping[str, Any]]) -> str | None:
-    """When the status last became so, of versions that come newest first; None when it is not."""
-    since: str | None = None
+def _over_since(versions: Sequence[Mapping[str, Any]]) -> datetime | None:
+    """When the status last became so, of versions that come newest first; None when it is not, or
+    when its instant is none."""
+    since: datetime | None = None
     for version in versions:
         if not _is_over(version.get("value")):
             break
-        since = str(version["timestamp"])
+        since = instant_of(version.get("timestamp"))
     return since

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from crmetrics.plugin import Estimate, SourceStorage
+from crmetrics_hubspot import ending
 from crmetrics_hubspot.associations import FIELDS as ASSOCIATED
 from crmetrics_hubspot.associations import LARGEST_READ
 from crmetrics_hubspot.mapping import alternatives, fields_in
@@ -16,6 +17,8 @@ from crmetrics_hubspot.streams import SPECIAL, Stream, streams_of
 
 _UNKNOWN = 10_000  # records of a dataset that was never read
 _CHANGED_SHARE = 0.02
+_ENDED_SHARE = 0.3  # of subscriptions, that are over and have no end date: their history is read
+_UNQUALIFIED_SHARE = 0.2  # of leads, likewise
 _SET_UP = 2  # properties and pipelines, owners or the account
 _MESSAGES_OF_A_THREAD = 5
 _THREADS_PAGE = 500
@@ -43,10 +46,9 @@ def estimate(
     if streams or has_history:
         size = PAGE_WITH_HISTORY if has_history else PAGE
         kinds = max(1, len(streams))
-        ties = sum(_ties(stream, columns) for stream in streams) / kinds
         changed = ceil(count * _CHANGED_SHARE) if is_incremental else 0
         read = changed if is_incremental else count
-        calls = ceil(read / size) + ceil(read / LARGEST_READ * ties)
+        calls = ceil(read / size) + ceil(sum(_beside(s, columns, read / kinds) for s in streams))
         # Lists are counted by a search, changes found by one; then the recycle bin.
         calls += max(1, ceil(changed / SEARCH_PAGE)) * kinds + kinds * (1 + _SET_UP)
         if "conversations" in config.case_messages_from and dataset == "case_messages":
@@ -79,16 +81,27 @@ def remember_walks(storage: SourceStorage, walked: Mapping[str, datetime]) -> No
     storage.write(_WALKS, {**storage.read(_WALKS), **told})
 
 
-def _ties(stream: Stream, columns: Sequence[str]) -> int:
-    """How many kinds of associations the columns need."""
-    found = {
+def _beside(stream: Stream, columns: Sequence[str], records: float) -> float:
+    """Calls for what the columns need beside the records themselves."""
+    fields = {
         field
         for column, entry in stream.all_entries.items()
-        if column in columns
+        if column in columns or column in stream.requires
         for field in fields_in(alternatives(entry)[0] if entry else "")
-        if field in ASSOCIATED
-    }
-    return len(found)
+    } | set(stream.requires)
+    ties = records / LARGEST_READ
+    calls = ties * len(fields & ASSOCIATED.keys())
+    if "company_of_contact" in fields:
+        calls += 2 * ties  # to the contacts, and from them to their companies
+    if "owner_of_ticket" in fields:
+        calls += records / PAGE
+    if fields & {"company_of_deal", "deal_is_won"}:
+        calls += 2 * ties + records / PAGE
+    if ending.FIELD in fields:
+        calls += records * _ENDED_SHARE / PAGE_WITH_HISTORY
+    if "unqualified_at" in fields:
+        calls += records * _UNQUALIFIED_SHARE / PAGE_WITH_HISTORY
+    return calls
 
 
 def _basis(rows: int | None, is_incremental: bool, is_refresh: bool, changed: int) -> str:

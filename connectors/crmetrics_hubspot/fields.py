@@ -16,7 +16,7 @@ from crmetrics_hubspot.goals import FIELDS as GOAL_FIELDS
 from crmetrics_hubspot.goals import Goals
 from crmetrics_hubspot.objects import PAGE, Objects
 from crmetrics_hubspot.pipelines import PROPERTIES, STAGE_FIELDS
-from crmetrics_hubspot.values import INSTANT, Misfits, typed
+from crmetrics_hubspot.values import INSTANT, Misfits, instant_of, typed
 
 ENVELOPE_FIELDS = ("id", "archived", "changed_at")
 
@@ -98,7 +98,9 @@ class AddedFields:
         unfit = self._goals.unfit() if self._goals else []
         return unfit + (self._endings.notices() if self._endings else [])
 
-    def of(self, ids: Sequence[str], texts: Callable[[str], Any]) -> dict[str, Any]:
+    def of(
+        self, ids: Sequence[str], are_archived: Sequence[bool], texts: Callable[[str], Any]
+    ) -> dict[str, Any]:
         """Name -> column. texts: gives a property as it came."""
         found: dict[str, Any] = {}
         if STAGE_FIELDS & set(self._names):
@@ -116,7 +118,7 @@ class AddedFields:
                 made, ends = (texts(behind) for behind in closing.BEHIND)
                 found[name] = closing.are_default(made, ends, self._account.zone)
             elif name == ending.FIELD:
-                found[name] = self._of_endings().of(ids, texts)
+                found[name] = self._of_endings().of(ids, are_archived, texts)
             elif name == "unqualified_at":
                 found[name] = self._unqualified(ids, texts("hs_lead_status").to_pylist())
             elif name in _BEHIND:
@@ -152,9 +154,10 @@ class AddedFields:
         for start in range(0, len(named), objects.page):
             for record in json.loads(objects.of(named[start : start + objects.page]))["results"]:
                 versions = (record.get("propertiesWithHistory") or {}).get("hs_lead_status") or ()
-                stamps = [v["timestamp"] for v in versions if v.get("value") == _UNQUALIFIED]
+                told = [v.get("timestamp") for v in versions if v.get("value") == _UNQUALIFIED]
+                stamps = [at for text in told if (at := instant_of(text))]
                 if stamps:
-                    first[str(record["id"])] = str(min(stamps))
+                    first[str(record["id"])] = min(stamps).isoformat()
         texts = pa.RecordBatch.from_arrays([_column([first.get(n) for n in ids])], names=["at"])
         return typed(texts, {"at": INSTANT}, Misfits(self._kind))[0]
 

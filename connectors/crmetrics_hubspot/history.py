@@ -18,7 +18,7 @@ import pyarrow as pa
 from crmetrics.plugin import ReadRequest
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.pipelines import Pipelines
-from crmetrics_hubspot.values import INSTANT, MONEY, Misfits, typed
+from crmetrics_hubspot.values import INSTANT, MONEY, Misfits, instant_of, typed
 
 FOLLOWED: Mapping[str, tuple[str, ...]] = {
     "deals": ("dealstage", "amount", "closedate"),
@@ -51,9 +51,10 @@ def spans(history: Mapping[str, list[Mapping[str, Any]]], leading: str) -> list[
     `leading`, each of which makes its own.
     """
     changes = [
-        (_normal(str(version["timestamp"])), place, name, str(version.get("value") or ""))
+        (at, place, name, str(version.get("value") or ""))
         for name, versions in history.items()
         for place, version in enumerate(reversed(versions or []))
+        if (at := _normal(version))
     ]
     changes.sort(key=lambda change: change[:2])
     found: list[tuple[str, dict[str, str]]] = []
@@ -71,10 +72,10 @@ def spans(history: Mapping[str, list[Mapping[str, Any]]], leading: str) -> list[
     return [Span(start, ends[place], v) for place, (start, v) in enumerate(found)]
 
 
-def _normal(text: str) -> str:
-    """An instant that sorts as text: milliseconds always written."""
-    instant = datetime.fromisoformat(text)
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _normal(version: Mapping[str, Any]) -> str:
+    """The instant of a version as it sorts as text: milliseconds always written; empty without."""
+    instant = instant_of(version.get("timestamp"))
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z") if instant else ""
 
 
 # --- rows -----------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ class HistoryReader:
         self._request, self._leading, self._rows = request, leading, rows
         self._types = dict(types)
         self._misfits = Misfits(request.dataset.name)
-        self._long = 0
+        self._long = self._undated = 0
 
     def batches(self, bodies: Iterable[bytes]) -> Iterator[pa.RecordBatch]:
         waiting: list[Row] = []
@@ -111,6 +112,7 @@ class HistoryReader:
     def _of(self, record: Mapping[str, Any]) -> Iterator[Row]:
         history = record.get("propertiesWithHistory") or {}
         self._long += any(len(versions or ()) >= _MOST_VERSIONS for versions in history.values())
+        self._undated += sum(not _normal(v) for each in history.values() for v in each or ())
         found = spans(history, self._leading)
         changed = record.get("updatedAt")
         for row in self._rows(record, found):
@@ -131,6 +133,11 @@ class HistoryReader:
     def tell(self) -> None:
         for notice in self._misfits.notices():
             self._request.notice(notice)
+        if self._undated:
+            self._request.notice(
+                f"{self._request.dataset.name}: {self._undated} former values have no usable "
+                "instant; they are left out of the history."
+            )
         if self._long:
             self._request.notice(
                 f"{self._request.dataset.name}: {self._long} records have {_MOST_VERSIONS} or more "

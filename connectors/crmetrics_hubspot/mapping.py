@@ -151,7 +151,7 @@ _LINE: dict[str, Entry] = {
     "product_id": "hs_product_id",
     "quantity": "coalesce(quantity, 1)",
     "total_amount": (
-        "coalesce(amount::double, price::double * coalesce(quantity::double, 1))",
+        "coalesce(amount, price::decimal(28, 10) * coalesce(quantity::decimal(28, 10), 1))",
         "amount",
     ),
 }
@@ -204,7 +204,7 @@ _MONTHS = (
 )
 SUBSCRIPTIONS: Entries = {
     "subscription_id": "id",
-    "account_id": "associated_company",
+    "account_id": ("coalesce(associated_company, company_of_contact)", "associated_company"),
     "product_id": "hs_product_id",
     "start_date": "hs_recurring_billing_start_date",
     "end_date": (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -25,7 +24,6 @@ although the list of properties names it."""
 
 _OWN = ("hs_name", "hs_start_date", "hs_end_date", "hs_currency_code",
         "hs_budget_items_sum_amount")  # fmt: skip
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_campaigns(account: Account, request: ReadRequest) -> Iterator[Any]:
@@ -58,21 +56,12 @@ def _campaign(item: Mapping[str, Any], asked: tuple[str, ...], currency: str) ->
         "id": str(item["id"]),
         "updated_at": item.get("updatedAt"),
         "name": own.get("hs_name"),
-        "start_date": _day(own.get("hs_start_date")),
-        "end_date": _day(own.get("hs_end_date")),
+        "start_date": own.get("hs_start_date"),
+        "end_date": own.get("hs_end_date"),
         "budgeted_cost": own.get("hs_budget_items_sum_amount"),
         "currency": own.get("hs_currency_code") or currency,
         **{name: own.get(name) for name in asked},
     }
-
-
-def _day(text: str | None) -> str | None:
-    """A day, which may come as milliseconds at midnight UTC or as an instant."""
-    if not text:
-        return None
-    if text.isdigit():
-        return (_EPOCH + timedelta(milliseconds=int(text))).date().isoformat()
-    return text[:10]
 
 
 def read_spend(account: Account, request: ReadRequest) -> Iterator[Any]:
@@ -102,15 +91,15 @@ def read_spend(account: Account, request: ReadRequest) -> Iterator[Any]:
 
 
 def _item(campaign: str, item: Mapping[str, Any], currency: str) -> dict[str, Any]:
-    entered = _EPOCH + timedelta(milliseconds=int(item["createdAt"]))
-    changed = _EPOCH + timedelta(milliseconds=int(item.get("updatedAt") or item["createdAt"]))
+    """One spend item; its instants are milliseconds."""
+    entered = item.get("createdAt")
     return {
         "id": f"{campaign}-{item['id']}",
-        "updated_at": changed.isoformat(),
-        "spend_date": entered.isoformat(),
+        "updated_at": item.get("updatedAt") or entered,
+        "spend_date": entered,
         "campaign_id": campaign,
         "channel": None,  # the campaign's own counts
-        "amount": str(item["amount"]),
+        "amount": item.get("amount"),
         "currency": currency,
     }
 
@@ -124,6 +113,6 @@ def _spread(
         "spend_date": None,
         "campaign_id": campaign,
         "channel": None,
-        "amount": str(totals["spendTotal"]),
+        "amount": totals.get("spendTotal"),
         "currency": currency,
     }

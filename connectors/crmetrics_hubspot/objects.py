@@ -11,6 +11,7 @@ from typing import Any
 
 from crmetrics.plugin import SourceError
 from crmetrics_hubspot.api import HubSpotApi
+from crmetrics_hubspot.values import instant_of
 
 PAGE, PAGE_WITH_HISTORY = 100, 50
 SEARCH_PAGE = 200
@@ -226,12 +227,9 @@ def _id_filter(operator: str, record: int) -> Filter:
 
 
 def _stamp(record: dict[str, Any], cursor: str) -> datetime:
-    text = (record.get("properties") or {}).get(cursor) or record.get("updatedAt")
-    if not text:
-        raise SourceError(f"HubSpot's search gave record {record.get('id')} without {cursor}.")
-    if str(text).isdigit():
-        return _EPOCH + timedelta(milliseconds=int(text))
-    return datetime.fromisoformat(str(text))
+    """When a record changed; one that does not say it is taken to be in every window."""
+    told = ((record.get("properties") or {}).get(cursor), record.get("updatedAt"))
+    return next((at for text in told if text and (at := instant_of(text))), _EARLIEST)
 
 
 def _ms(instant: datetime) -> str:

@@ -100,16 +100,20 @@ def read_activity(account: Account, request: ReadRequest) -> Iterator[Any]:
 
 
 def _login(item: Mapping[str, Any], account: Account) -> dict[str, Any]:
-    user = str(item.get("userId"))
     return {
         "id": f"login-{item['id']}",
-        "updated_at": item["loginAt"],
-        "user_id": account.owner_of_user.get(user, user),
+        "updated_at": item.get("loginAt"),
+        "user_id": _owner_of(item.get("userId"), account),
         "activity_type": "login",
         "object_type": None,
-        "occurred_at": item["loginAt"],
+        "occurred_at": item.get("loginAt"),
         "is_success": bool(item.get("loginSucceeded", True)),
     }
+
+
+def _owner_of(user: Any, account: Account) -> str | None:
+    """The owner who is this user, else the user's own id; None when nobody is named."""
+    return None if user is None else account.owner_of_user.get(str(user), str(user))
 
 
 _ACTIONS = {"CREATE": "record_created", "UPDATE": "record_updated"}
@@ -123,13 +127,12 @@ def _audited(item: Mapping[str, Any], account: Account) -> dict[str, Any] | None
         kind = "report_run"
     if kind is None or category == "LOGIN":
         return None
-    user = str((item.get("actingUser") or {}).get("userId"))
     return {
         "id": f"audit-{item['id']}",
-        "updated_at": item["occurredAt"],
-        "user_id": account.owner_of_user.get(user, user),
+        "updated_at": item.get("occurredAt"),
+        "user_id": _owner_of((item.get("actingUser") or {}).get("userId"), account),
         "activity_type": kind,
         "object_type": item.get("subCategory"),
-        "occurred_at": item["occurredAt"],
+        "occurred_at": item.get("occurredAt"),
         "is_success": True,
     }

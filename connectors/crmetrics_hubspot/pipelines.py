@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from crmetrics_hubspot.api import HubSpotApi, UnavailableError
+from crmetrics_hubspot.values import number_of
 
 PROPERTIES: Mapping[str, tuple[str, str]] = {
     "deals": ("pipeline", "dealstage"),
@@ -42,7 +43,7 @@ class Pipelines:
         self.labels = {str(item["id"]): str(item.get("label") or item["id"]) for item in found}
         self.stages: dict[str, StageInfo] = {}
         for pipeline in found:
-            stages = sorted(pipeline.get("stages", ()), key=lambda s: s.get("displayOrder", 0))
+            stages = sorted(pipeline.get("stages", ()), key=lambda s: s.get("displayOrder") or 0)
             for place, stage in enumerate(stages):
                 info = _stage(stage, self.labels[str(pipeline["id"])], place)
                 self.stages[info.id] = info
@@ -88,16 +89,12 @@ def _stage(stage: Mapping[str, Any], pipeline: str, place: int) -> StageInfo:
     """Metadata values are texts: "true", "0.4", "CLOSED"."""
     told = {key: str(value) for key, value in (stage.get("metadata") or {}).items()}
     is_closed = told.get("isClosed", "").lower() == "true" or told.get("ticketState") == "CLOSED"
-    try:
-        probability = float(told["probability"])
-    except (KeyError, ValueError):
-        probability = None
     return StageInfo(
         str(stage["id"]),
         str(stage.get("label") or stage["id"]),
         pipeline,
         place,
         is_closed,
-        probability,
+        number_of(told.get("probability")),
         told.get("leadState", ""),
     )

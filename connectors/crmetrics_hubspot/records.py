@@ -12,6 +12,7 @@ import pyarrow as pa
 from crmetrics.plugin import ReadRequest, SourceError, did_you_mean, http
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.closing import DefaultCloseDates
+from crmetrics_hubspot.computing import OwnColumns, with_unreadable
 from crmetrics_hubspot.fields import (
     ENVELOPE_FIELDS,
     AddedFields,
@@ -54,6 +55,7 @@ class RecordReader:
         self._absent: list[str] = []
         self.lacking: dict[str, str] = {}
         self._entries = self._settled({**ENVELOPE, **entries})
+        self._own = OwnColumns(request, self._entries)
         self._requires = tuple(
             name for name in requires if name in self._known or is_added(name, kind)
         )
@@ -172,15 +174,16 @@ class RecordReader:
             "archived": compute.fill_null(raw.column("archived"), False),
             "changed_at": _changed_at(raw, at),
         }
-        columns |= self._adding.of(ids, texts)
+        columns |= self._adding.of(ids, columns["archived"].to_pylist(), texts)
         columns |= dict(zip(self._types, typed(own, self._types, self._misfits), strict=True))
+        columns = with_unreadable(self._misfits, columns)
         columns |= {name: nulls(raw.num_rows, pa.string()) for name in self._absent}
         batch = pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
         batch = self._belonging(batch)
         if self._close_dates is not None:
             self._close_dates.look(batch)
         if batch.num_rows:
-            yield self._request.derive(batch, self._entries, self._asked.columns)
+            yield self._own.derive(batch, self._asked.columns)
         yield from self._merged_away(raw, columns["changed_at"])
 
     def _belonging(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -232,7 +235,8 @@ class RecordReader:
             )
         self._asked.tell()
         of_goals = self._adding.notices() if "goal_kpi" in self._requires else ()
-        for notice in (*self._misfits.notices(), *self._adding.remarks(), *of_goals):
+        of_values = (*self._misfits.notices(), *self._own.notices())
+        for notice in (*of_values, *self._adding.remarks(), *of_goals):
             self._request.notice(notice)
         if self._close_dates is not None and self._close_dates.count:
             self._request.notice(self._close_dates.notice())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -30,16 +30,22 @@ _MOST = 1e18
 """What a canonical column of whole numbers holds, about."""
 _FIRST, _END = datetime(2, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 """Instants with a day before and after them in every zone; others stand for always or never."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_DAY, _END_DAY = _FIRST.date(), _END.date()
 _DIGITS = r"^-?\d{9,}$"
 _SHOWN = 40
 
 
 @dataclass
 class Misfits:
-    """Values that do not fit their property's type: how many, and an example of each."""
+    """Values that do not fit their property's type: how many, and an example of each.
+
+    latest: property -> in which records of the latest batch.
+    """
 
     object: str
     found: dict[str, tuple[int, str]] = field(default_factory=dict)
+    latest: dict[str, Any] = field(default_factory=dict)
 
     def add(self, name: str, count: int, example: str) -> None:
         before, first = self.found.get(name, (0, example))
@@ -57,6 +63,7 @@ class Misfits:
 
 def typed(batch: pa.RecordBatch, types: Mapping[str, pa.DataType], misfits: Misfits) -> list[Any]:
     """The columns of a batch of texts in these types, in the order of `types`."""
+    misfits.latest = {}
     return [_typed(name, batch.column(name), kind, misfits) for name, kind in types.items()]
 
 
@@ -87,8 +94,9 @@ def _fast(texts: Any, kind: pa.DataType) -> Any:
 def _are_usable(found: Any) -> bool:
     """Whether all these values can be counted with, beside being of their type."""
     if found.type == INSTANT:
-        early, late = pa.scalar(_FIRST, INSTANT), pa.scalar(_END, INSTANT)
-        inside = compute.and_(compute.greater_equal(found, early), compute.less(found, late))
+        inside = _are_between(found, pa.scalar(_FIRST, INSTANT), pa.scalar(_END, INSTANT))
+    elif pa.types.is_date(found.type):
+        inside = _are_between(found, pa.scalar(_FIRST_DAY), pa.scalar(_END_DAY))
     elif found.type == MONEY:
         inside = compute.less_equal(compute.abs(found), pa.scalar(_MOST_MONEY, MONEY))
     elif pa.types.is_floating(found.type):
@@ -96,6 +104,10 @@ def _are_usable(found: Any) -> bool:
     else:
         return True
     return bool(compute.all(inside).as_py())
+
+
+def _are_between(found: Any, first: Any, end: Any) -> Any:
+    return compute.and_(compute.greater_equal(found, first), compute.less(found, end))
 
 
 def _slow(name: str, texts: Any, kind: pa.DataType, misfits: Misfits) -> Any:
@@ -113,9 +125,11 @@ def _slow(name: str, texts: Any, kind: pa.DataType, misfits: Misfits) -> Any:
         if known[text] is None:
             wrong, example = wrong + 1, example or text
         values.append(known[text])
+    found = pa.array(values, kind)
     if wrong:
         misfits.add(name, wrong, example)
-    return pa.array(values, kind)
+        misfits.latest[name] = compute.and_(compute.is_null(found), compute.is_valid(texts))
+    return found
 
 
 def _reader(kind: pa.DataType) -> Callable[[str], Any]:
@@ -162,13 +176,35 @@ def _instant(text: str) -> Any:
         return None
 
 
+def instant_of(text: Any) -> datetime | None:
+    """One instant as HubSpot writes them, in UTC; None when it is none of this world."""
+    told = str(text)
+    try:
+        if re.match(_DIGITS, told):
+            found = _EPOCH + timedelta(milliseconds=int(told))
+        else:
+            found = datetime.fromisoformat(told)
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (OverflowError, ValueError):
+        return None
+    return found if _FIRST <= found < _END else None
+
+
+def number_of(value: Any) -> float | None:
+    """A number that can be counted with; None when it is none."""
+    return _number(str(value))
+
+
 def _day(text: str) -> Any:
     """A day, or an instant at midnight UTC that stands for one."""
     try:
-        return pa.scalar(text).cast(pa.date32()).as_py()
+        found: date = pa.scalar(text).cast(pa.date32()).as_py()
     except pa.ArrowInvalid:
         instant = _instant(text)
         return None if instant is None else instant.date()
+    except (OverflowError, ValueError):  # the year 0
+        return None
+    return found if _FIRST_DAY <= found < _END_DAY else None
 
 
 _ARROW: dict[str, pa.DataType] = {

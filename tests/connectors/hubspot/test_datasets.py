@@ -182,20 +182,22 @@ def test_the_history_of_a_stage_that_was_deleted_says_whether_it_is_closed(
     ]
 
 
-def test_an_order_of_a_contact_alone_belongs_to_the_contacts_company(
-    selling: HubSpotSimulator, connect: Connect
+@pytest.mark.parametrize("dataset", ["orders", "subscriptions"])
+def test_what_is_of_a_contact_alone_belongs_to_the_contacts_company(
+    selling: HubSpotSimulator, connect: Connect, dataset: str
 ) -> None:
     account = selling.account
     one_company, other = (account.create("companies", {}, at=MADE).id for _ in range(2))
     contact = account.create("contacts", {}, at=MADE).id
     account.associate("contacts", contact, "companies", other, [(1, "Primary")])
-    orders = [account.create("orders", {}, at=MADE).id for _ in range(3)]
-    account.associate("orders", orders[0], "companies", one_company)
-    for order in orders[:2]:
-        account.associate("orders", order, "contacts", contact)
-    found = rows(connect(selling), "orders", columns=("id", "account_id"))
+    account.associate("contacts", contact, "companies", one_company)
+    both, alone, none = (account.create(dataset, {}, at=MADE).id for _ in range(3))
+    account.associate(dataset, both, "companies", one_company)
+    for record in (both, alone):
+        account.associate(dataset, record, "contacts", contact)
+    found = rows(connect(selling), dataset, columns=("id", "account_id"))
     companies = {row["id"]: row["account_id"] for row in found}
-    assert companies == {orders[0]: one_company, orders[1]: other, orders[2]: None}
+    assert companies == {both: one_company, alone: other, none: None}
 
 
 def test_a_deal_without_currency_is_in_the_companys(

@@ -8,12 +8,14 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from connectors.hubspot.conftest import Connect
 from connectors.hubspot.connecting import rows
 from crmetrics.engine import Project
 from crmetrics.testing import CollectingRequest
+from crmetrics_hubspot.ending import BEHIND, Endings
 from simulators.hubspot import HubSpotSimulator
 from simulators.messages import Answer
 
@@ -63,8 +65,24 @@ def test_a_subscription_without_an_end_date_ends_with_the_day_of_its_status(
         gone: date(2025, 4, 4),
     }
     (told,) = notices
-    assert told.startswith("subscriptions: 3 subscriptions are canceled or expired")
+    # The one in the recycle bin counts nowhere.
+    assert told.startswith("subscriptions: 2 subscriptions are canceled or expired")
     assert "Map end_date under `columns:`" in told
+
+
+def test_a_subscription_that_comes_twice_is_told_once(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    """As changed since the last read, and with the walk that a killed run had begun."""
+    canceled, gone = subscribed(service, "canceled"), subscribed(service, "canceled")
+    service.account.archive("subscriptions", gone, at(7, 1))
+    endings = Endings(connect(service).account, frozenset(BEHIND))
+    texts = {"hs_status": ["canceled"] * 2, "hs_recurring_billing_start_date": ["2025-01-03"] * 2,
+             "hs_recurring_billing_end_date": [None] * 2}  # fmt: skip
+    for _ in range(2):
+        endings.of([canceled, gone], [False, True], lambda name: pa.array(texts[name], pa.string()))
+    (told,) = endings.notices()
+    assert told.startswith("subscriptions: 1 subscriptions are canceled or expired")
 
 
 def test_without_a_history_it_counts_at_no_time_and_that_is_told(

@@ -194,6 +194,30 @@ def test_an_estimate_is_near_the_calls_that_are_made(
     assert abs(estimate.calls - len(unlimited.calls)) <= 0.15 * len(unlimited.calls)
 
 
+@pytest.mark.parametrize(
+    "dataset, columns",
+    [("subscriptions", ("id", "account_id", "end_date")), ("orders", ("id", "account_id"))],
+)
+def test_what_is_read_beside_the_records_is_in_the_estimate(
+    unlimited: HubSpotSimulator, connect: Connect, dataset: str, columns: tuple[str, ...]
+) -> None:
+    """The history of those that are over, and the companies of contacts."""
+    account, count = unlimited.account, 4_000
+    contact = account.create("contacts", {}, at=STARTED).id
+    for number in range(count):
+        status = "canceled" if number % 10 < 3 else "active"
+        at = STARTED + timedelta(seconds=number)
+        record = account.create(dataset, {"hs_status": status}, at=at).id
+        account.associate(dataset, record, "contacts", contact)
+    connector = connect(unlimited)
+    estimate = connector.estimate(dataset, columns, rows=count, is_incremental=False)
+    rows(connector, dataset, columns=columns)
+    beside = len(unlimited.calls) - unlimited.count(r"GET .*/objects/")
+    assert beside > (30 if dataset == "subscriptions" else 10)
+    assert estimate is not None
+    assert abs(estimate.calls - len(unlimited.calls)) <= 0.15 * len(unlimited.calls)
+
+
 def test_the_walk_through_all_that_is_due_is_in_the_estimate(
     unlimited: HubSpotSimulator, connect: Connect
 ) -> None:
