@@ -245,6 +245,21 @@ def test_runs_agree_with_the_days(
         assert (row["value"] or 0) == expected, (row["variant"], row["period_start"], group)
 
 
+def test_runs_of_months_with_gaps_agree_with_the_days(project: Project, case: Case) -> None:
+    # A month after a gap does not open with what the one before it closed with.
+    months = project.calendar.periods(date(2025, 1, 1), date(2025, 9, 1), "month")
+    names = tuple(f"recurring.{name}" for name in SUMS)
+    for periods in (months[::2], months[::3], [*months[:2], *months[4:7]]):
+        with project.answerer(periods) as answerer:
+            question = Question(names, tuple(periods))
+            assert "over readings" in answerer.program(question).scans()[0]
+            rows = answerer.answer(question).to_pylist()
+        assert len(rows) == len(periods) * len(names)
+        for row in rows:
+            expected = sums_of(project, case, row)[row["variant"]]
+            assert (row["value"] or 0) == expected, (row["variant"], row["period_start"])
+
+
 def test_periods_inside_of_others_have_no_runs_and_the_same_values(
     project: Project, case: Case
 ) -> None:
