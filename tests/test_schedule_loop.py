@@ -131,6 +131,29 @@ def test_a_killed_scheduler_owes_the_run_that_it_had_begun() -> None:
     assert here.shown == ["daily 01-05T09:00"]
 
 
+@pytest.mark.parametrize("code", [130, 143])
+def test_a_run_that_was_ended_with_its_scheduler_is_owed(code: int) -> None:
+    here = world("2026-01-05T07:00", codes=[code])
+    stopped = here.run(here.now + HOUR + MINUTE)
+    here.now += MINUTE
+    here.run(here.now + HOUR, before=stopped)
+    assert here.shown == ["daily 01-05T08:00", "daily 01-05T08:02"]
+
+
+def test_a_failed_run_whose_repeat_is_still_to_come_is_owed_after_a_restart() -> None:
+    here = world("2026-01-05T07:00", job(retries=1, retry_after=HOUR), codes=[3])
+    stopped = here.run(here.now + HOUR + 2 * MINUTE)
+    here.run(here.now + 2 * HOUR, before=stopped)
+    assert here.shown == ["daily 01-05T08:00", "daily 01-05T08:02"]
+
+
+def test_a_run_that_failed_as_often_as_it_may_is_not_owed_after_a_restart() -> None:
+    here = world("2026-01-05T07:00", job(retries=1, retry_after=HOUR), codes=[3, 3])
+    stopped = here.run(here.now + 3 * HOUR)
+    here.run(here.now + 2 * HOUR, before=stopped)
+    assert here.shown == ["daily 01-05T08:00", "daily 01-05T09:01"]
+
+
 def test_jitter_delays_a_start_by_its_share() -> None:
     here = world("2026-01-05T07:00", job(jitter=20 * MINUTE), dice=0.5)
     here.run(here.now + 2 * HOUR)
@@ -243,6 +266,14 @@ def test_health_names_what_is_wrong() -> None:
         f"the scheduler was last seen {here.now + HOUR - (waiting.seen_at or here.now)} ago. "
         "If its process is gone or hangs, start it again: crmetrics schedule"
     ]
+
+
+def test_a_job_that_is_gone_is_no_problem_any_more() -> None:
+    here = world("2026-01-05T07:00", codes=[3])
+    failing = here.run(here.now + 2 * HOUR)
+    here.jobs = (job("other"),)
+    here.run(here.now + MINUTE, before=failing)
+    assert problems(here.states[-2], here.now, 2 * MINUTE) is None
 
 
 def test_a_scheduler_that_does_well_has_no_problems() -> None:

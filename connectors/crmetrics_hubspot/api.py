@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from crmetrics.plugin import SourceError, SourceStorage, http, redact
+from crmetrics.plugin import SourceError, SourceStorage, http, pause, redact
 from crmetrics_hubspot.auth import tokens_for
 from crmetrics_hubspot.limits import RETRIES, SEARCH, Limits, judge, policy
 from crmetrics_hubspot.options import HubSpotOptions
@@ -34,7 +34,7 @@ class Timing:
     """The clocks and the dice of the calls."""
 
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] = pause
     clock: Callable[[], float] = time.monotonic
     chance: Callable[[], float] = random.random
 

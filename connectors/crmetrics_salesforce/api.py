@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from crmetrics.plugin import ConnectorContext, Secret, SourceError, http
+from crmetrics.plugin import ConnectorContext, Secret, SourceError, http, pause
 from crmetrics_salesforce.answers import (
     Batch,
     Counted,
@@ -38,7 +38,7 @@ class Api:
         options: SalesforceOptions,
         context: ConnectorContext,
         *,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = pause,
         now_s: Callable[[], float] = time.time,
         retries: http.Retries | None = None,
     ) -> None:

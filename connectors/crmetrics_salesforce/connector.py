@@ -18,6 +18,7 @@ from crmetrics.plugin import (
     SourceOptions,
     Supply,
     http,
+    pause,
 )
 from crmetrics_salesforce.options import SalesforceOptions
 
@@ -42,7 +43,7 @@ class SalesforceConnector(Connector):
     Config: ClassVar[type[SourceOptions]] = SalesforceOptions
     config: SalesforceOptions
 
-    sleep: Callable[[float], None] = staticmethod(time.sleep)
+    sleep: Callable[[float], object] = staticmethod(pause)
     """The clock of pauses, of jobs and of retries."""
 
     now_s: Callable[[], float] = staticmethod(time.time)

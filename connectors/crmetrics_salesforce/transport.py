@@ -66,13 +66,17 @@ class Transport:
     def prepare(self, queries: Sequence[Query], started: datetime) -> None:
         """Ask for several queries side by side, so that their jobs run while others are read."""
         self._api.start()
-        with ThreadPoolExecutor(self._api.options.parallel) as pool:
+        pool = ThreadPoolExecutor(self._api.options.parallel)
+        try:
             for query, way in zip(
                 queries, pool.map(lambda q: self._quietly_opened(q, started), queries), strict=True
             ):
                 if way is not None:
                     with self._lock:
                         self._waiting[_identity(query)] = way
+        finally:
+            # Who ends the program does not wait for answers that nobody needs any more.
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _quietly_opened(self, query: Query, started: datetime) -> Way:
         try:

@@ -10,8 +10,8 @@ A plugin imports this module and nothing else of crmetrics (its tests also `crme
   `crmetrics_sinks`.
 
 Write a hook as a module-level function decorated with `@hookimpl`. What several plugins need is
-here too: `http` (sessions with retries), `export` (tables as CSV, JSON, Parquet), `for_chat` (what
-of a message a chat channel may see).
+here too: `http` (sessions with retries), `pause` (a wait that ends when the program is to end),
+`export` (tables as CSV, JSON, Parquet), `for_chat` (what of a message a chat channel may see).
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ from crmetrics.message import (
 from crmetrics.options import DatasetOptions, Options, SourceOptions
 from crmetrics.secrets import Secret, redact
 from crmetrics.sink import CheckResult, Delivery, Receipt, Settled, Sink, SinkContext
+from crmetrics.stopping import pause
 from crmetrics.storage import SourceStorage
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ __all__ = [
     "hookimpl",
     "http",
     "layout",
+    "pause",
     "redact",
     "restatement_text",
 ]

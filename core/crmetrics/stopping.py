@@ -1,5 +1,5 @@
 """Ending on request: SIGTERM and Ctrl-C stop a run at once, but never between sending and noting
-that it was sent.
+that it was sent. Waits (`pause`) are cut short even there: while one waits, nothing is on its way.
 
 Only a program installs this (`install`); embedded in another one, signals stay its own.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,6 +17,8 @@ from types import FrameType
 class Terminated(KeyboardInterrupt):
     """SIGTERM: a service manager ends the process."""
 
+
+_STEP_S = 0.1
 
 _ENDS: dict[int, type[KeyboardInterrupt]] = {
     signal.SIGTERM: Terminated,
@@ -27,6 +30,7 @@ class _State:
     """What the signal handler and the blocks that hold it back share."""
 
     is_installed = False
+    is_asked = False
     depth = 0
     pending: type[KeyboardInterrupt] | None = None
 
@@ -34,15 +38,30 @@ class _State:
 def install() -> None:
     """From now on SIGTERM raises Terminated and Ctrl-C KeyboardInterrupt in the main thread, later
     inside `held`. Does nothing outside of the main thread."""
-    if _State.is_installed or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
+        return
+    _State.is_asked = False
+    if _State.is_installed:
         return
     for number in _ENDS:
         signal.signal(number, _on_signal)
     _State.is_installed = True
 
 
+def listen() -> None:
+    """From now on SIGTERM and Ctrl-C are only noted, for a program that asks `is_asked` itself."""
+    _State.is_asked = _State.is_installed = False
+    for number in _ENDS:
+        signal.signal(number, _note)
+
+
+def _note(number: int, frame: FrameType | None) -> None:
+    _State.is_asked = True
+
+
 def _on_signal(number: int, frame: FrameType | None) -> None:
     end = _ENDS[number]
+    _State.is_asked = True
     # A service manager repeats itself; a person who presses Ctrl-C again wants it now.
     is_repeated = _State.pending is not None and end is KeyboardInterrupt
     if _State.depth and not is_repeated:
@@ -50,6 +69,24 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         return
     _State.pending = None
     raise end
+
+
+def is_asked() -> bool:
+    """True once somebody asked this program to end: begin nothing that takes long."""
+    return _State.is_asked
+
+
+def pause(seconds: float) -> bool:
+    """Wait; False when the wait was cut short because the program is to end. For any thread."""
+    until = time.monotonic() + seconds
+    # Short sleeps and no Event: a handler that sets one while its own thread is about to wait on
+    # it blocks for ever.
+    while not _State.is_asked:
+        left_s = until - time.monotonic()
+        if left_s <= 0:
+            return True
+        time.sleep(min(left_s, _STEP_S))
+    return False
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +19,7 @@ from crmetrics.plugin import (
     Sink,
     SinkError,
     export,
+    pause,
     redact,
 )
 from crmetrics_database import statements
@@ -141,9 +141,9 @@ class DatabaseSink(Sink):
             destination=self._shown, rows=rows.num_rows, reference=delivery.key, details=counts
         )
 
-    def pause(self, seconds: float) -> None:
-        """Wait for a server to come back."""
-        time.sleep(seconds)
+    def pause(self, seconds: float) -> bool:
+        """Wait for a server to come back; False when the program is to end meanwhile."""
+        return pause(seconds)
 
     def _keep(self, rows: pa.Table) -> dict[str, int]:
         """Write; a connection that was lost is made anew, since a repeat does no harm."""
@@ -154,9 +154,8 @@ class DatabaseSink(Sink):
             except DatabaseError as exc:
                 if "unique" in str(exc).lower():
                     self._refuse_duplicates(rows)
-                if not exc.is_lost or pause_s is None:
+                if not exc.is_lost or pause_s is None or not self.pause(pause_s):
                     raise self._error(str(exc)) from exc
-                self.pause(pause_s)
         raise AssertionError("the last try returns or raises")
 
     def _maintain(self, database: Database, rows: pa.Table) -> dict[str, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -13,7 +12,17 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from crmetrics.plugin import CheckResult, Delivery, Receipt, Secret, Settled, chart, chat, http
+from crmetrics.plugin import (
+    CheckResult,
+    Delivery,
+    Receipt,
+    Secret,
+    Settled,
+    chart,
+    chat,
+    http,
+    pause,
+)
 from crmetrics_slack.answers import meaning_of
 from crmetrics_slack.api import POST_BUDGET, Json, Refused, SlackApi, judged
 from crmetrics_slack.blocks import Look, payload
@@ -210,7 +219,8 @@ class SlackSink(chat.ChatSink):
 
     def sleep(self, seconds: float) -> None:
         """Wait for Slack to finish with a file."""
-        time.sleep(seconds)
+        if not pause(seconds):
+            raise self.failed("the run was asked to end before Slack had finished with the chart.")
 
     def _report(self, delivery: Delivery) -> Report:
         return Report.of(

@@ -30,10 +30,11 @@ class PatientSink(DatabaseSink):
     pauses: list[float]
     between: Callable[[], None] | None = None
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> bool:
         self.pauses = [*getattr(self, "pauses", []), seconds]
         if self.between is not None:
             self.between()
+        return True
 
 
 class Place:

@@ -20,8 +20,9 @@ from result_rows import delivery, kpi, table
 
 
 class ImpatientSink(DatabaseSink):
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> bool:
         """Nobody waits for a simulator."""
+        return True
 
 
 def outcome(url: str, step: dict[str, Any]) -> Any:

@@ -16,6 +16,7 @@ from crmetrics.cli.failures import report
 from crmetrics.cli.lazy import LazyGroup, Target
 from crmetrics.cli.options import global_options, json_logs_option
 from crmetrics.cli.session import Session
+from crmetrics.errors import ExitCode
 
 COMMANDS: Mapping[str, Target] = {
     name: Target(f"crmetrics.cli.commands.{module}", attribute, help)
@@ -122,6 +123,9 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except SystemExit as exc:
         if isinstance(exc.code, int):
             ended.append(exc.code)
+        if args is None and exc.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+            # The interpreter would first wait for threads, each until its request is answered.
+            atexit._run_exitfuncs()
         raise
     raise SystemExit(0)
 

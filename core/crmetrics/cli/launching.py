@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from crmetrics import stopping
 from crmetrics.cli.console import Console
 from crmetrics.cli.session import Session
 
@@ -24,10 +24,9 @@ _GRACE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class ChildRuns:
-    """Starts `crmetrics run JOB` and waits for its end; ends it when `stop` is set."""
+    """Starts `crmetrics run JOB` and waits for its end; ends it when the program is to end."""
 
     session: Session
-    stop: threading.Event
 
     def __call__(self, job: ScheduledJob, beat: Callable[[], None]) -> int:
         process = subprocess.Popen(self._command(job.name))
@@ -39,7 +38,7 @@ class ChildRuns:
                 self._wait(process, limit_s, began)
                 elapsed = time.monotonic() - began
                 is_late = limit_s is not None and elapsed >= limit_s
-                if (self.stop.is_set() or is_late) and not asked:
+                if (stopping.is_asked() or is_late) and not asked:
                     if is_late:
                         self._say(f"job {job.name} takes longer than its time limit; it is ended")
                     process.terminate()
@@ -58,8 +57,8 @@ class ChildRuns:
         until = time.monotonic() + _BEAT_S
         if limit_s is not None and began + limit_s > time.monotonic():
             until = min(until, began + limit_s)
-        was_stopped = self.stop.is_set()
-        while time.monotonic() < until and self.stop.is_set() == was_stopped:
+        was_asked = stopping.is_asked()
+        while time.monotonic() < until and stopping.is_asked() == was_asked:
             try:
                 process.wait(timeout=0.2)
                 return

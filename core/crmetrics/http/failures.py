@@ -11,6 +11,7 @@ import zlib
 from typing import Any
 
 from crmetrics.errors import SourceError
+from crmetrics.http.addresses import origin
 from crmetrics.secrets import redact
 
 
@@ -51,6 +52,16 @@ def broke_off(address_origin: str, exc: Exception) -> HttpError:
     """The error for an answer whose body did not come whole."""
     return HttpError(
         f"{address_origin}: the answer broke off: {_body_reason(exc)}.", is_outcome_unknown=True
+    )
+
+
+def ended(url: str, status: int | None = None) -> HttpError:
+    """The error for a request that waited when the program was asked to end. status: the last
+    answer, which asked to come back later; None = it was never sent."""
+    why = "not sent" if status is None else f"answered {status} and not asked again"
+    return HttpError(
+        f"{origin(url)}: {why}, because the program was asked to end.",
+        is_outcome_unknown=status is not None and status >= 500,
     )
 
 

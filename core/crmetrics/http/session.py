@@ -5,7 +5,6 @@ from __future__ import annotations
 import json as json_format
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -13,11 +12,12 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
+from crmetrics import stopping
 from crmetrics._version import __version__
 from crmetrics.http import recording
 from crmetrics.http.addresses import require_safe
 from crmetrics.http.budget import Budget
-from crmetrics.http.failures import HttpError
+from crmetrics.http.failures import HttpError, ended
 from crmetrics.http.response import Response
 from crmetrics.http.retries import (
     IDEMPOTENT,
@@ -45,7 +45,8 @@ class Session:
     allowed per time; "" is the budget of requests that name none. judge: which answers are worth
     another try. admit: called before every attempt with the name of its budget; what it raises
     ends the request (a quota). observe: called with every answer, to learn from its headers.
-    sleep, chance and now are the clock and the dice of the retries.
+    sleep, chance and now are the clock and the dice of the retries. When the program is asked to
+    end, no wait is begun or ended: the request fails, and is not repeated.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Session:
         admit: Callable[[str], None] | None = None,
         observe: Callable[[Response], None] | None = None,
         proxy: str = "",
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = stopping.pause,
         chance: Callable[[], float] = random.random,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -187,13 +188,16 @@ class _Attempts:
             if isinstance(answer, Response):
                 answer.close()
             session._sleep(pause_s)
+            if stopping.is_asked():
+                return self._given_up(answer)
             attempt += 1
 
     def _send(self, token: Secret | None) -> Response | HttpError:
         session = self._session
         if token is None and session.tokens is not None:
             token = session.tokens.current()
-        self._wait_for_budget()
+        if not self._wait_for_budget():
+            return ended(self._outgoing.url)
         if session._admit is not None:
             session._admit(self._budget_name)
         with session._counting:
@@ -215,11 +219,22 @@ class _Attempts:
             return exc
         return response
 
-    def _wait_for_budget(self) -> None:
-        if self._budget is not None:
-            self._start, wait_s = self._budget.book()
-            if wait_s > 0:
-                self._session._sleep(wait_s)
+    def _wait_for_budget(self) -> bool:
+        """False when the program is to end before the request may start."""
+        if self._budget is None:
+            return True
+        self._start, wait_s = self._budget.book()
+        if wait_s <= 0:
+            return True
+        self._session._sleep(wait_s)
+        return not stopping.is_asked()
+
+    def _given_up(self, answer: Response | HttpError) -> HttpError:
+        """Why a request that was worth another try gets none."""
+        if isinstance(answer, HttpError):
+            return answer
+        # Only what was declined, or does no harm when it is done twice, comes here.
+        return ended(self._outgoing.url, answer.status)
 
     def _authorised(self, token: Secret | None) -> Outgoing:
         if token is None or self._session.tokens is None:

@@ -4,10 +4,12 @@ leave it to another scheduler."""
 from __future__ import annotations
 
 from crmetrics.schedule.firing import firings, last_firing, next_firing
-from crmetrics.schedule.loop import Launch, ScheduledJob, Scheduler, problems
+from crmetrics.schedule.loop import DONE, HOPELESS, Launch, ScheduledJob, Scheduler, problems
 from crmetrics.schedule.memory import HealthFile, JobMemory, ScheduleState, read_state
 
 __all__ = [
+    "DONE",
+    "HOPELESS",
     "HealthFile",
     "JobMemory",
     "Launch",

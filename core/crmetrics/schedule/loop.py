@@ -24,9 +24,13 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 30.0
 """The longest sleep: how soon a changed clock, a changed file or a stop is noticed."""
 
-_DONE = (ExitCode.OK, ExitCode.PARTIAL, ExitCode.GOALS)
-# Another try changes nothing until somebody changes the project.
-_HOPELESS = (ExitCode.USAGE,)
+DONE = (ExitCode.OK, ExitCode.PARTIAL, ExitCode.GOALS)
+"""How a run ends that did what it should: the numbers went out, whatever they say."""
+
+HOPELESS = (ExitCode.USAGE,)
+"""How a run ends whose repeat changes nothing until somebody changes the project."""
+
+_ENDED = (ExitCode.INTERRUPTED, ExitCode.TERMINATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,9 @@ class Scheduler:
             if self._known.get(name) != job:
                 self._plan(job, self._served_until(job))
         self._known = found
+        # Else a job that is gone would be unhealthy for ever.
+        kept = {name: memory for name, memory in self.state.jobs.items() if name in found}
+        self.state = replace(self.state, jobs=kept)
 
     def _served_until(self, job: ScheduledJob) -> datetime:
         """Firings after this instant are owed; for a job that is new, those from now on."""
@@ -160,25 +167,32 @@ class Scheduler:
         self._tell(f"{job.name} starts.")
         code = self._launch(job, lambda: self._write("running", job.name))
         ended = self._now()
-        failures = 0 if code in _DONE else self.state.jobs[job.name].failures + 1
-        # Only now: a scheduler that is killed while the job runs owes it still.
+        failures = 0 if code in DONE else self.state.jobs[job.name].failures + 1
         self.state = self.state.with_job(
-            job.name, served_until=latest, finished_at=ended, exit_code=code, failures=failures
+            job.name, finished_at=ended, exit_code=code, failures=failures
         )
-        level = logging.INFO if code in _DONE else logging.ERROR
+        if not (self._may_repeat(job, start, code) or code in _ENDED):
+            # Only now: a scheduler that ends while the job runs, or before a run that failed is
+            # repeated, owes it still.
+            self.state = self.state.with_job(job.name, served_until=latest)
+        level = logging.INFO if code in DONE else logging.ERROR
         log.log(level, "job %s ended with exit code %d", job.name, code)
         self._plan_after(job, replace(start, firing=latest), code, ended)
         self._write("waiting")
 
     def _plan_after(self, job: ScheduledJob, start: _Next, code: int, ended: datetime) -> None:
         self._plan(job, start.firing)
-        if code in _DONE or code in _HOPELESS or start.attempt >= job.retries:
+        if not self._may_repeat(job, start, code):
             return
         again = ended + job.retry_after * 2**start.attempt
         # The next firing serves the failed one as well.
         if again < self._nexts[job.name].at:
             self._tell(f"{job.name} is tried again at {again.astimezone(self._zone()):%H:%M %Z}.")
             self._set(job, _Next(start.firing, again, start.attempt + 1))
+
+    @staticmethod
+    def _may_repeat(job: ScheduledJob, start: _Next, code: int) -> bool:
+        return code not in DONE and code not in HOPELESS and start.attempt < job.retries
 
     def _write(self, phase: Phase, running: str = "") -> None:
         self.state = replace(self.state, phase=phase, running=running, seen_at=self._now())

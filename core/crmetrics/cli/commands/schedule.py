@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from crmetrics import stopping
 from crmetrics.cli.options import ProjectCommand, group
 from crmetrics.cli.session import Session, pass_session
 from crmetrics.errors import ConfigError, UsageError, did_you_mean
@@ -60,15 +59,14 @@ def _run(session: Session, health_file: Path | None) -> None:
     if not table.jobs():
         raise UsageError('no job has a `schedule:`. Add one: schedule: "0 8 * * MON"')
     path = health_file or _health_file(session)
-    stop = threading.Event()
     scheduler = Scheduler(
         table.jobs,
         table.zone,
-        ChildRuns(session, stop),
+        ChildRuns(session),
         HealthFile(path),
         before=read_state(path),
         now=lambda: datetime.now(UTC),
-        wait=stop.wait,
+        wait=stopping.pause,
         pid=os.getpid(),
         tell=session.console.note,
     )
@@ -76,9 +74,8 @@ def _run(session: Session, health_file: Path | None) -> None:
         lock_directory(session.project), "schedule", "the scheduler of this project",
         wait_s=0, advice="It starts every job that has a schedule.",
     ):  # fmt: skip
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        scheduler.run(stop.is_set)
+        stopping.listen()
+        scheduler.run(stopping.is_asked)
 
 
 class _Table:

@@ -1,0 +1,233 @@
+"""SIGTERM to real processes, whatever they wait for: they end at once and lose no receipt."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from crmetrics.errors import ExitCode
+from simulators.messages import Answer
+from simulators.salesforce import SalesforceSimulator
+from simulators.service import Service
+from simulators.webhooks import Receiver
+
+SOON_S = 15.0
+"""Far less than what the services below ask to wait for, and enough for a busy machine."""
+
+SLOW_SOURCE = """
+    import pyarrow as pa
+    from crmetrics.plugin import Connector, SourceOptions, Supply, hookimpl, http
+
+    class Options(SourceOptions):
+        base_url: str
+        calls: int = 1000
+
+    class Slow(Connector):
+        name = "slow"
+        Config = Options
+
+        def datasets(self):
+            return [Supply("users", ("id", "name"))]
+
+        def read(self, request):
+            budgets = {"": http.Budget(self.config.calls, 100.0)}
+            with http.Session(self.config.base_url, budgets=budgets) as session:
+                for _ in range(2):
+                    session.get("/users")
+            yield pa.record_batch({"id": ["u1"], "name": ["Ann"]})
+
+    @hookimpl
+    def crmetrics_connectors():
+        return [Slow]
+"""
+
+
+@contextmanager
+def started(project: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "crmetrics", "-C", str(project), *words],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and output of a process that gets SIGTERM now."""
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=SOON_S)
+    return process.returncode, out
+
+
+def edit(project: Path, old: str, new: str) -> None:
+    file = project / "crmetrics.yaml"
+    assert old in file.read_text("utf-8")
+    file.write_text(file.read_text("utf-8").replace(old, new), encoding="utf-8")
+
+
+def called(service: Service, on: str = "") -> Callable[[], None]:
+    """Returns when the service has got a call like this; ask for it before the call can come."""
+    came = threading.Event()
+    service.faults.before(came.set, on=on)
+
+    def wait() -> None:
+        assert came.wait(timeout=60)
+
+    return wait
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as service:
+        yield service
+
+
+@pytest.fixture
+def told(project: Path, receiver: Receiver) -> Path:
+    """A project whose job posts to the receiver."""
+    edit(project, "sinks: [reports]", "sinks: [hook]")
+    edit(project, "sinks:\n", f"sinks:\n  hook: {{sink: webhook, url: '{receiver.url}'}}\n")
+    return project
+
+
+def test_a_sink_that_is_asked_to_wait_ends_at_once_and_posts_later(
+    told: Path, receiver: Receiver
+) -> None:
+    came = called(receiver)
+    receiver.faults.answer(429, headers={"Retry-After": "50"})
+    with started(told, "run", "monthly", "--date", "2024-01-31") as process:
+        came()
+        code, out = ended(process)
+    assert code == ExitCode.TERMINATED, out
+    assert out.rstrip().endswith("Terminated.")
+    assert receiver.received == []
+    with started(told, "run", "monthly", "--date", "2024-01-31") as process:
+        process.communicate(timeout=60)
+    assert (process.returncode, len(receiver.received)) == (ExitCode.OK, 1)
+
+
+def test_what_is_being_sent_is_sent_and_noted(told: Path, receiver: Receiver) -> None:
+    arrived, may_answer = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        arrived.set()
+        assert may_answer.wait(timeout=60)
+
+    receiver.faults.before(hold)
+    with started(told, "run", "monthly", "--date", "2024-01-31") as process:
+        assert arrived.wait(timeout=60)
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        may_answer.set()
+        out, _ = process.communicate(timeout=SOON_S)
+    assert process.returncode == ExitCode.TERMINATED, out
+    with started(told, "run", "monthly", "--date", "2024-01-31") as process:
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.OK
+    assert "delivered before" in out
+    assert len(receiver.received) == 1
+
+
+def test_a_scheduler_ends_with_the_run_that_waits_and_owes_it(
+    told: Path, receiver: Receiver
+) -> None:
+    edit(told, "monthly: {", "monthly: {schedule: '0 8 1 * *', retries: 0, ")
+    (told / ".crmetrics").mkdir()
+    owed = dict.fromkeys(("started_at", "finished_at", "exit_code", "next_start"))
+    owed |= {"failures": 0, "served_until": "2026-01-01T00:00:00+00:00"}
+    state = told / ".crmetrics" / "schedule.json"
+    state.write_text(
+        json.dumps({"phase": "stopped", "pid": 1, "seen_at": None, "running": "",
+                    "jobs": {"monthly": owed}})
+    )  # fmt: skip
+    came = called(receiver)
+    receiver.faults.answer(429, headers={"Retry-After": "50"})
+    with started(told, "schedule") as process:
+        came()
+        code, out = ended(process)
+    assert code == ExitCode.OK, out
+    left = json.loads(state.read_text())
+    assert left["phase"] == "stopped"
+    assert left["jobs"]["monthly"]["exit_code"] == ExitCode.TERMINATED
+    came = called(receiver)
+    with started(told, "schedule") as process:
+        came()
+        assert ended(process)[0] == ExitCode.OK
+    assert len(receiver.received) == 1
+
+
+def test_a_scheduler_that_waits_ends_at_once(told: Path) -> None:
+    edit(told, "monthly: {", "monthly: {schedule: '0 8 1 * *', ")
+    with started(told, "schedule") as process:
+        assert process.stdout is not None
+        assert "starts next at" in process.stdout.readline()
+        code, out = ended(process)
+    assert code == ExitCode.OK, out
+
+
+@pytest.mark.parametrize("calls", [1000, 1])
+def test_a_source_that_waits_ends_at_once(project: Path, calls: int) -> None:
+    (project / "plugins").mkdir()
+    (project / "plugins" / "slow_source.py").write_text(dedent(SLOW_SOURCE))
+    with Service() as service:
+        edit(project, "sources:\n",
+             f"sources:\n  slow: {{connector: slow, base_url: '{service.base_url}', "
+             f"calls: {calls}}}\n")  # fmt: skip
+        came = called(service, "GET /users")
+        if calls > 1:  # asked to wait; else the budget of the session makes the second call wait
+            service.faults.answer(503, headers={"Retry-After": "100"}, on="GET /users")
+        service.faults.give(Answer.json({}), on="GET /users", times=None)
+        with started(project, "run", "monthly", "--date", "2024-01-31") as process:
+            came()
+            code, out = ended(process)
+    assert code == ExitCode.TERMINATED, out
+    assert not (project / "reports").exists()
+
+
+def test_requests_side_by_side_are_not_waited_for(project: Path) -> None:
+    with SalesforceSimulator() as salesforce:
+        source = {
+            "connector": "salesforce",
+            "domain": "acme.my.salesforce.com",
+            "base_url": salesforce.base_url,
+            "transport": "rest",
+            "auth": {"flow": "access_token", "access_token": salesforce.issue()},
+        }
+        edit(project, "sources:\n", f"sources:\n  org: {json.dumps(source)}\n")
+        came = called(salesforce, "GET .*/query")
+        salesforce.faults.silence(on="GET .*/query", times=None)
+        with started(project, "sync", "org") as process:
+            came()
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=SOON_S)
+    assert process.returncode == ExitCode.INTERRUPTED, out
+
+
+def test_a_run_that_waits_for_another_one_ends_at_once(told: Path, receiver: Receiver) -> None:
+    came = called(receiver)
+    receiver.faults.answer(429, headers={"Retry-After": "50"})
+    words = ("run", "monthly", "--date", "2024-01-31", "--wait", "100")
+    with started(told, *words) as first:
+        came()
+        with started(told, *words, "-v") as second:
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.wait(timeout=3)
+            assert ended(second)[0] in (ExitCode.TERMINATED, -signal.SIGTERM)
+        assert first.poll() is None
+        assert ended(first)[0] == ExitCode.TERMINATED
