@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crmetrics.engine import Project
-from crmetrics.errors import ExitCode, JobBusyError
+from crmetrics.errors import ConfigError, ExitCode, JobBusyError
 
 CONFIG = """
 version: 1
@@ -111,6 +111,70 @@ def test_the_sources_are_read_once_for_all_periods(directory: Path) -> None:
     first, *others = project.run_due("daily")
     assert first.sync is not None
     assert all(found.sync is first.sync for found in others)
+
+
+FRAGILE_SINK = """
+from crmetrics.plugin import Receipt, Sink, hookimpl
+
+class Fragile(Sink):
+    name = "fragile"
+    is_idempotent = True
+
+    def __init__(self, config, context):
+        super().__init__(config, context)
+        counter = context.project_dir / "opened"
+        opened = int(counter.read_text()) + 1 if counter.exists() else 1
+        counter.write_text(str(opened))
+        if opened in {FAILS}:
+            raise RuntimeError(f"opening {opened} failed")
+
+    def destination(self, delivery):
+        return "there"
+
+    def preview(self, delivery):
+        return ""
+
+    def write(self, delivery):
+        return Receipt("there", 1, "r")
+
+@hookimpl
+def crmetrics_sinks():
+    return [Fragile]
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "told", "reported"),
+    [
+        ("{1}", "opening 1 failed", days(7, 8)),
+        ("{2, 3}", "opening 2 failed", days(6)),
+    ],
+)
+def test_a_period_that_raises_keeps_no_later_one_from_running_and_is_owed(
+    directory: Path, fails: str, told: str, reported: list[tuple[date, int]]
+) -> None:
+    run_on(directory, 6)
+    (directory / "plugins").mkdir()
+    (directory / "plugins" / "fragile.py").write_text(FRAGILE_SINK.replace("{FAILS}", fails))
+    config = directory / "crmetrics.yaml"
+    text = config.read_text().replace("sinks:\n  r", "sinks:\n  odd: {sink: fragile}\n  r")
+    config.write_text(text.replace("sinks: [reports]", "sinks: [reports, odd]"))
+    project = Project(directory, environ={}, now=lambda: morning(9))
+    found: list[tuple[date, int]] = []
+    with pytest.raises(RuntimeError, match=told):
+        found.extend((one.period.start, one.exit_code) for one in project.run_due("daily"))
+    assert found == reported
+    owed = [one for one in days(6, 7, 8) if one not in reported or one == days(8)[0]]
+    assert run_on(directory, 9) == owed
+
+
+def test_what_every_period_would_meet_is_raised_by_the_first(directory: Path) -> None:
+    run_on(directory, 6)
+    config = directory / "crmetrics.yaml"
+    config.write_text(config.read_text().replace("won_amount]", "won_amount], where: nonsense"))
+    project = Project(directory, environ={}, now=lambda: morning(9))
+    with pytest.raises(ConfigError, match="nonsense"):
+        next(iter(project.run_due("daily")))
 
 
 HOLDS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date, datetime
@@ -12,14 +13,17 @@ from crmetrics import state
 from crmetrics.config import JobConfig
 from crmetrics.config.cron import parse_cron
 from crmetrics.engine.locks import alone
-from crmetrics.engine.running import RunReport, reported_period, require_known_job, run
-from crmetrics.errors import ExitCode, UsageError
+from crmetrics.engine.running import Loaded, RunReport, reported_period, require_known_job, run
+from crmetrics.errors import CrmetricsError, ExitCode, UsageError
 from crmetrics.periods import Period
 from crmetrics.schedule import last_firing, next_firing
+from crmetrics.secrets import redact
 from crmetrics.warehouse.load import open_for_load
 
 if TYPE_CHECKING:
     from crmetrics.engine.project import Project
+
+log = logging.getLogger(__name__)
 
 DELIVERED = (ExitCode.OK, ExitCode.PARTIAL)
 """How a run ends that leaves nothing to catch up."""
@@ -56,21 +60,39 @@ def run_due(
 
     dry_run: what would be sent on all of them; nothing is recorded, and no lock is taken.
     Raises JobBusyError when another process still runs the job after `wait_s` seconds (by default
-    the project's `lock_timeout`).
+    the project's `lock_timeout`). An error without a report, such as a defect of a plugin, is
+    raised when the later periods have run, the first of several; at once where none could run:
+    the project file is wrong, a source cannot be read at all, the warehouse is in use.
     """
     job = require_known_job(project, name)
     with nullcontext() if dry_run else _lock(project, name, wait_s):
-        loaded = None
-        shown: set[date] = set()
-        for period in due_periods(project, job, project.now()):
-            report = run(
-                project, name, period=period, loaded=loaded, dry_run=dry_run, shown=shown,
-                progress=progress,
-            )  # fmt: skip
-            loaded = report.sync
+        loaded, shown, failures = Loaded(), set[date](), list[Exception]()
+        periods = due_periods(project, job, project.now())
+        for period in periods:
+            try:
+                report = run(
+                    project, name, period=period, loaded=loaded, dry_run=dry_run, shown=shown,
+                    progress=progress,
+                )  # fmt: skip
+            except Exception as error:
+                if loaded.report is None or _stops_all(error):
+                    raise
+                if failures or period != periods[-1]:
+                    told = redact(str(error) or type(error).__name__)
+                    log.error("%s of job %s: %s", project.calendar.label(period), name, told)
+                failures.append(error)
+                continue
             if dry_run:
                 shown.update(report.restated)
             yield report
+        if failures:
+            raise failures[0]
+
+
+def _stops_all(error: Exception) -> bool:
+    """True for what the next period would meet as well."""
+    code = error.exit_code if isinstance(error, CrmetricsError) else ExitCode.INTERNAL
+    return code in (ExitCode.USAGE, ExitCode.BUSY)
 
 
 def due_periods(project: Project, job: JobConfig, now: datetime) -> list[Period]:

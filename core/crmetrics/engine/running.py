@@ -63,13 +63,20 @@ class RunReport:
         return {outcome.sink: outcome.preview for outcome in self.outcomes if outcome.preview}
 
 
+@dataclass
+class Loaded:
+    """What was loaded, shared by the runs that follow one another: the sources are read once."""
+
+    report: SyncReport | None = None
+
+
 def run(
     project: Project,
     name: str,
     *,
     day: date | str | None = None,
     period: Period | None = None,
-    loaded: SyncReport | None = None,
+    loaded: Loaded | None = None,
     dry_run: bool = False,
     resend: bool = False,
     shown: Collection[date] = (),
@@ -77,7 +84,7 @@ def run(
 ) -> RunReport:
     """Run a job for one period: that of `period`, or the last complete one (by `day`).
 
-    loaded: what was loaded just before; the sources are not read again. resend: deliver as if
+    loaded: what runs just before have loaded; kept there by the first. resend: deliver as if
     nothing had been delivered before. shown: of a dry run of several periods: those whose
     restatement was shown before.
     Raises UsageError for an unknown job, ConfigError for a job that names what is not there;
@@ -91,7 +98,7 @@ def run(
     asked = _Asked(run_id, period, is_dated, started, dry_run, resend, frozenset(shown))
     token = log.run_id.set(run_id)
     try:
-        return _run(project, job, asked, loaded, progress)
+        return _run(project, job, asked, loaded or Loaded(), progress)
     except BaseException as error:
         _tell_failure(project, asked, name, error)
         raise
@@ -136,13 +143,14 @@ def _run(
     project: Project,
     job: JobConfig,
     asked: _Asked,
-    loaded: SyncReport | None,
+    loaded: Loaded,
     progress: Callable[..., None] | None,
 ) -> RunReport:
     run_id, name = asked.run_id, job.name
     project.registry.notify("crmetrics_run_started", run_id=run_id, job=name)
-    if loaded is None:
-        loaded = sync(project, (), needs=_needs(project, job), progress=progress, run_id=run_id)
+    if loaded.report is None:
+        needs = _needs(project, job)
+        loaded.report = sync(project, (), needs=needs, progress=progress, run_id=run_id)
     computed = compute(project, job, asked.period, run_id)
     project.registry.notify(
         "crmetrics_kpis_computed", run_id=run_id, job=name, results=computed.results
@@ -151,7 +159,7 @@ def _run(
         run_id,
         asked.period,
         computed,
-        loaded,
+        loaded.report,
         asked.started,
         dry_run=asked.dry_run,
         is_resend=asked.is_resend,
