@@ -94,6 +94,25 @@ kpis:
     shape: period
     covered_by: [opportunities.close_date]
     value: count(*)
+  kept:
+    title: Dated deals, kept
+    question: How many deals have their date in the period?
+    unit: count
+    better: higher
+    from: kept_deals
+    shape: period
+    covered_by: [opportunities.close_date]
+    value: count(*)
+    variants:
+      even: {value: count(distinct id)}
+  kept_lately:
+    title: Dated deals of 45 days
+    question: How many deals had their date in the 45 days to the end of the period?
+    unit: count
+    better: higher
+    inputs:
+      lately: {kpi: kept, window: {trailing_days: 45}}
+    value: lately
 """
 ROWS = ["count", "amounts", "mean", "least", "most", "median", "accounts", "created"]
 
@@ -177,6 +196,10 @@ def project_of(directory: Path, text: str) -> Project:
     )
     (directory / "metrics" / "sql" / "dated_deals.sql").write_text(
         "select d.period_start, o.id\nfrom live_opportunities o\n"
+        "join period_days d on d.day = o.close_date\n"
+    )
+    (directory / "metrics" / "sql" / "kept_deals.sql").write_text(
+        "-- materialized\nselect d.period_start, o.id\nfrom live_opportunities o\n"
         "join period_days d on d.day = o.close_date\n"
     )
     load_tables(directory, read_example(text).tables)
@@ -392,18 +415,33 @@ def test_a_materialized_model_is_computed_once_and_anew_for_each_question(
         assert row["value"] == known + (at > datetime(2025, 3, 3, tzinfo=UTC))
 
 
-def test_a_materialized_model_that_reads_periods_is_refused(tmp_path: Path) -> None:
-    write_project(tmp_path, {}, packs=())
-    (tmp_path / "metrics" / "sql").mkdir(parents=True)
-    (tmp_path / "metrics" / "own.yaml").write_text(DEFINITIONS)
-    (tmp_path / "metrics" / "sql" / "late_rows.sql").write_text(
-        "-- materialized\nselect p.period_start, h.*\n"
-        "from live_opportunity_stage_history h, periods p\n"
-    )
-    load_tables(tmp_path, read_example(Deals(1).text()).tables)
-    project = Project(tmp_path, environ={}, now=lambda: NOW)
-    with pytest.raises(ConfigError, match=r"late_rows.*'periods'.*cannot be materialized"):
-        project.query(["latest"], period="2025-03")
+def test_a_materialized_model_that_reads_periods_is_filled_for_each_set_of_periods(
+    project: Project, deals: Deals
+) -> None:
+    months = tuple(project.calendar.periods(date(2025, 2, 1), date(2025, 8, 1), "month"))
+    quarter = tuple(project.calendar.periods(date(2025, 4, 1), date(2025, 7, 1), "quarter"))
+    names = ("kept", "kept_lately", "kept.even")
+    filled = [sql for sql in scans(project, names, "month", ()) if "table kept_deals as" in sql]
+    assert len(filled) == 2
+    with project.answerer((*months, *quarter)) as answerer:
+        for periods in (months, quarter, months):
+            for row in answerer.answer(Question(names, periods)).to_pylist():
+                start, end = row["period_start"], row["period_end"]
+                if row["kpi"] == "kept_lately":
+                    start = end - timedelta(days=45)
+                assert row["value"] == len(deals.within(start, end)), row
+
+
+def test_a_materialized_model_is_not_filled_again_for_the_same_periods(project: Project) -> None:
+    months = tuple(project.calendar.periods(date(2025, 2, 1), date(2025, 8, 1), "month"))
+    with project.answerer(months) as answerer:
+        first = answerer.answer(Question(("kept",), months))
+        answerer.session.execute("delete from kept_deals")
+        assert {row["value"] for row in first.to_pylist()} != {None}
+        again = answerer.answer(Question(("kept",), months)).to_pylist()
+        assert {row["value"] for row in again} <= {0, None}
+        other = answerer.answer(Question(("kept",), months[1:]))
+        assert other.column("value").to_pylist() == first.column("value").to_pylist()[1:]
 
 
 def test_a_materialized_model_cannot_say_how_far_back_it_reaches(tmp_path: Path) -> None:

@@ -249,8 +249,8 @@ class Model:
 
     @property
     def is_materialized(self) -> bool:
-        """True when the text begins with `-- materialized`: computed once per question, instead of
-        by every statement that reads it. Such a model must not read `periods`."""
+        """True when the text begins with `-- materialized`: computed once per question (once
+        per set of periods, if it reads them), instead of by every statement that reads it."""
         return self.text.lstrip().lower().startswith("-- materialized")
 
     @property

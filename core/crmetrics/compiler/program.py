@@ -103,7 +103,8 @@ class Compiler:
     has_rows: whether the warehouse holds any row of a dataset. has_any: whether any row of a
     relation, by its SQL name, meets a condition.
     hash_of: definition hash of a measure. is_stale: KPI needs -> freshness. fillings: statements
-    that compute the materialized models a text reads. mirror: (relation, its vectors) -> the rows
+    that compute the materialized models a text reads; period_fillings: those that differ from one
+    set of periods to the next. mirror: (relation, its vectors) -> the rows
     that quality rules left out of it, as a query.
     """
 
@@ -116,6 +117,7 @@ class Compiler:
     model_words: Callable[[str], Sequence[str]]
     vectors_of: Callable[[str], Sequence[Vector]]
     fillings: Callable[[str], Sequence[str]]
+    period_fillings: Callable[[str], Sequence[str]]
     first_day: Callable[[str, str, date], date | None]
     has_rows: Callable[[str], bool]
     has_any: Callable[[str, str], bool]
@@ -194,7 +196,7 @@ class Compiler:
         sql = rowset.compile()
         setup = rowset.setup()
         if rowset.operands[0].measure.shape == "period":
-            setup += [*rowset.tables.period_views(), *self._vectors(rowset)]
+            setup += [*rowset.tables.period_views(), *self._vectors(rowset), *self._filled(rowset)]
         found = []
         for text in setup:
             name = text.partition("\n")[0]
@@ -232,6 +234,11 @@ class Compiler:
         """The vectors that a period model reads, over the periods of its row set."""
         vectors = self.vectors_of(rowset.operands[0].measure.relation)
         return [sql for vector in vectors for sql in self._views(vector, rowset).statements()]
+
+    def _filled(self, rowset: RowSet) -> list[str]:
+        """The materialized models that it reads, filled for its periods."""
+        texts = self.period_fillings(rowset.operands[0].measure.relation)
+        return [text.replace("\n", f"\n-- of {rowset.tables.windows}\n", 1) for text in texts]
 
     def _has_runs(self, rowset: RowSet) -> bool:
         """True when the row set reads a vector that has runs."""

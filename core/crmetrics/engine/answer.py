@@ -87,11 +87,11 @@ class Answerer:
         empty = {name: given.empty for name, given in self.given.items()}
         self.relations = Relations(self.catalog, self.session, self.datasets, defaults, empty)
         self.schema = Schema(self.datasets, self.relations.describe, self.catalog.dimensions)
-        self.standing = Standing(self.session, self._unsteady)
+        self.standing = Standing(self.session, self.relations.behind, self._unsteady)
 
     def _unsteady(self) -> set[str]:
         """The names of relations that another question may find changed."""
-        return {*self.relations.made, *self.given, *self.catalog.vectors}
+        return {*self.given, *self.catalog.vectors}
 
     # --- compiling -------------------------------------------------------------------------------
 
@@ -127,6 +127,7 @@ class Answerer:
             band=lambda name: list(self.settings.of("")[name]),
             model_words=self.relations.model_words,
             fillings=self.relations.fillings,
+            period_fillings=self.relations.period_fillings,
             vectors_of=self.relations.vectors_of,
             first_day=self._first_day,
             has_rows=lambda name: inventory[name].rows > 0,

@@ -117,10 +117,13 @@ class Mirrors:
         bodies = self._bodies(relation, vectors)
         known = {*bodies, *changed}
         named = {name: known.intersection(words(body)) for name, body in bodies.items()}
-        ordered = [name for name in _in_order(named) if _reads(name, named, set(changed))]
+        ordered = [name for name in _in_order(named) if _read_by(name, named) & changed.keys()]
         if relation not in ordered:
             return f"select * from {relation} where false"
-        steps = {**changed, **{name: bodies[name] for name in ordered}}
+        read = _read_by(relation, named)
+        # What is named and never read would still be looked for by the statement that keeps it.
+        steps = {name: body for name, body in changed.items() if name in read}
+        steps |= {name: bodies[name] for name in ordered if name in read}
         ctes = ",\n".join(f"{name} as (\n{body}\n)" for name, body in steps.items())
         return f"with {ctes}\nselect * from {relation}\n"
 
@@ -170,15 +173,13 @@ def _in_order(named: Mapping[str, set[str]]) -> list[str]:
     return list(found)
 
 
-def _reads(name: str, named: Mapping[str, set[str]], wanted: set[str]) -> bool:
-    """True when a relation reads any of these, directly or through others."""
+def _read_by(name: str, named: Mapping[str, set[str]]) -> set[str]:
+    """The relation and all that it reads, directly or through others."""
     seen: set[str] = set()
     waiting = [name]
     while waiting:
         at = waiting.pop()
-        if at in wanted:
-            return True
         if at not in seen:
             seen.add(at)
             waiting += named.get(at, ())
-    return False
+    return seen

@@ -6,7 +6,7 @@ it different settings, each gets a view of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -151,7 +151,6 @@ class Relations:
         sql = f"create or replace temp view {view} as\n{text.strip()}"
         if model.is_materialized:
             self._fillings[view] = sql.replace(" temp view ", " temp table ", 1)
-            self._check_materialized(model)
             sql = (
                 f"create or replace temp table {view} as\n"
                 f"select * from (\n{text.strip()}\n) where false"
@@ -166,14 +165,8 @@ class Relations:
         self.made[view] = text
         self.prelude.append(sql)
 
-    def _check_materialized(self, model: Model) -> None:
-        period = {*PERIOD_RELATIONS, *self.catalog.vectors} & {*self.model_words(model.name)}
-        if period:
-            problem = (
-                f"model {model.name!r} reads {min(period)!r}, which differs between the statements "
-                "of a question: it cannot be materialized."
-            )
-            raise ConfigError(findings=[Finding(problem, model.file, 1, 1)])
+    def _reads_periods(self, view: str) -> bool:
+        return not {*PERIOD_RELATIONS, *self.catalog.vectors}.isdisjoint(self.model_words(view))
 
     def require_readable(self, relation: str) -> None:
         """Raises ConfigError for a materialized model, which has its rows only while a question is
@@ -188,14 +181,27 @@ class Relations:
 
     def fillings(self, text: str) -> list[str]:
         """The statements that compute the materialized models that `text` reads, directly or
-        through other models, in an order that runs."""
+        through other models, in an order that runs; without those of `period_fillings`."""
+        return [sql for name, sql in self._filled_for(text) if not self._reads_periods(name)]
+
+    def period_fillings(self, text: str) -> list[str]:
+        """The same for models that read periods: they are computed for each set of periods."""
+        return [sql for name, sql in self._filled_for(text) if self._reads_periods(name)]
+
+    def _filled_for(self, text: str) -> list[tuple[str, str]]:
+        found = self.behind(words(text))
+        return [(name, sql) for name, sql in self._fillings.items() if name in found]
+
+    def behind(self, names: Iterable[str]) -> set[str]:
+        """These names, and all that the models among them name, directly or through others."""
         found: set[str] = set()
-        waiting = [text]
+        waiting = set(names)
         while waiting:
-            for name in words(waiting.pop()) & self.made.keys() - found:
-                found.add(name)
-                waiting.append(self.made[name])
-        return [sql for name, sql in self._fillings.items() if name in found]
+            name = waiting.pop()
+            found.add(name)
+            if name in self.made:
+                waiting |= words(self.made[name]) - found
+        return found
 
     def _derived(self, name: str) -> None:
         if name not in self.session.relations:

@@ -28,11 +28,12 @@ class _Made:
 class Standing:
     """Runs the statements of programs in one session.
 
-    unsteady: the names of relations whose rows or texts others may change meanwhile, such as
-    models; a statement that reads one of them always runs.
+    behind: names -> these and what models among them read. unsteady: the names of relations whose
+    rows or texts others may change meanwhile; a statement that reads one of them always runs.
     """
 
     session: ComputeSession
+    behind: Callable[[Collection[str]], set[str]]
     unsteady: Callable[[], Collection[str]]
     _made: dict[str, _Made] = field(default_factory=dict)
     _count: int = 0
@@ -49,11 +50,11 @@ class Standing:
             self._count += 1
             self._made[found[1]] = _Made(sql, self._count)
 
-    def _stands(self, name: str, sql: str, named: frozenset[str]) -> bool:
+    def _stands(self, name: str, sql: str, named: Collection[str]) -> bool:
         known = self._made.get(name)
         if known is None or known.sql != sql:
             return False
-        named -= {name}
+        named = self.behind(named) - {name}
         read = (self._made[other] for other in named if other in self._made)
         is_current = all(other.number < known.number for other in read)
         return is_current and named.isdisjoint(self.unsteady())

@@ -1,3 +1,4 @@
+-- materialized
 -- One row per period, owner (null = the company) and category: the last forecast for the period
 -- that was known at the lock time, null where its rate is missing. source is that of the owner.
 with known as (

@@ -1,3 +1,4 @@
+-- materialized
 -- One row per period and owner: the amount won in the period, at the rates of the close dates.
 -- source is that of the owner.
 with wins as (

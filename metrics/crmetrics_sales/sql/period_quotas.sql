@@ -1,3 +1,4 @@
+-- materialized
 -- One row per period and quota for won_amount that lies wholly inside the period; of overlapping
 -- quotas of one owner the longest (then the first id) stays. Owner null = the company, else source
 -- is that of the owner. target_amount is null where the rate is missing.

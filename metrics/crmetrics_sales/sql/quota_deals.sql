@@ -1,3 +1,4 @@
+-- materialized
 -- One row per period, rated quota and deal in the days of the quota that counts towards it: won (at
 -- the rate of the close date), or open and expected to close from as_of on (at the rate of the
 -- snapshot day). is_company: towards the company's quota, else towards that of the deal's owner.
