@@ -95,16 +95,15 @@ class HubSpotApi:
         start: the `after` to begin with. The next address is built here: the `link` of a page is
         not followed.
         """
-        after = start
+        after, trail = start, http.Trail("/".join((area, *rest)))
         while True:
+            trail.enter(http.Step("", {"after": after}))
             asked = {**params, "after": after} if after else params
             body = self.get(area, *rest, params=asked)
             following = next_page(body)
             yield body, following
             if not following:
                 return
-            if following == after:
-                raise SourceError(f"a page of {'/'.join((area, *rest))} names itself as the next.")
             after = following
 
     def items(

@@ -21,15 +21,14 @@ RETRIES = http.Retries(attempts=8, first_pause_s=1.0, longest_pause_s=30.0, long
 _BUSY = frozenset({423, 477, 500, 502, 503, 504, 521, 522, 523, 524})
 
 
-def judge(response: http.Response) -> http.Hitch | None:
-    """Which answers of HubSpot are worth another try."""
+def _by_status(response: http.Response) -> http.Hitch | None:
     if response.status == 429:
         return None if policy(response) == "DAILY" else "declined"
-    if response.status in _BUSY:
-        return "busy"
-    kind = response.headers.get("Content-Type", "")
-    # A page of the edge under a status of success.
-    return "busy" if response.is_ok and kind.startswith("text/html") else None
+    return "busy" if response.status in _BUSY else None
+
+
+judge = http.expecting_json(_by_status)
+"""Which answers of HubSpot are worth another try."""
 
 
 def policy(response: http.Response) -> str:

@@ -126,6 +126,33 @@ def test_a_page_that_names_itself_as_the_next_ends_the_walk_with_an_error(
         numbers(session, http.CursorPager("after", "next"))
 
 
+def test_pages_that_lead_back_to_an_earlier_one_end_the_walk_with_an_error(
+    session: http.Session, server: Server
+) -> None:
+    steps = {"": "b", "b": "c", "c": "d", "d": "b"}
+
+    def answer(path: str, headers: Mapping[str, str]) -> Answer:
+        after = parse_qs(urlsplit(path).query).get("after", [""])[0]
+        return 200, {}, json.dumps({"items": [1], "next": steps[after]}).encode()
+
+    server.always = answer
+    with pytest.raises(http.HttpError, match=r"page 4 of /list .* would never end"):
+        numbers(session, http.CursorPager("after", "next"))
+    assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize(
+    "garbled", [b"upstream error", b"", b'{"items": [1], "ne', b'{"items": [{}']
+)
+def test_what_a_gateway_says_in_the_place_of_a_page_is_asked_for_again(
+    session: http.Session, server: Server, pauses: list[float], garbled: bytes
+) -> None:
+    bodies = iter([garbled, garbled, b'{"items": [1, 2]}'])
+    server.always = lambda path, headers: (200, {}, next(bodies))
+    assert numbers(session, http.CursorPager("after", "next")) == [1, 2]
+    assert len(pauses) == 2
+
+
 @pytest.mark.parametrize("body", [b"<html>maintenance</html>", b"null", b"", b"17"])
 def test_what_is_no_page_is_an_error_and_not_the_end(
     session: http.Session, server: Server, body: bytes

@@ -33,11 +33,20 @@ if TYPE_CHECKING:
         Page,
         Pager,
         Step,
+        Trail,
         pages,
     )
     from crmetrics.http.records import JsonRecords
     from crmetrics.http.response import Response
-    from crmetrics.http.retries import Hitch, Judge, Retries, Timeouts, by_status
+    from crmetrics.http.retries import (
+        Hitch,
+        Judge,
+        Retries,
+        Timeouts,
+        by_status,
+        expecting_json,
+        is_json,
+    )
     from crmetrics.http.session import USER_AGENT, Session
     from crmetrics.http.tokens import Tokens, fixed
 
@@ -61,8 +70,11 @@ __all__ = [
     "Step",
     "Timeouts",
     "Tokens",
+    "Trail",
     "by_status",
+    "expecting_json",
     "fixed",
+    "is_json",
     "member",
     "origin",
     "pages",
@@ -91,6 +103,7 @@ _HOMES: Mapping[str, str] = {
             "Page",
             "Pager",
             "Step",
+            "Trail",
             "pages",
         ),
         "crmetrics.http.records": ("JsonRecords",),
@@ -101,6 +114,8 @@ _HOMES: Mapping[str, str] = {
             "Retries",
             "Timeouts",
             "by_status",
+            "expecting_json",
+            "is_json",
         ),
         "crmetrics.http.session": (
             "USER_AGENT",

@@ -14,6 +14,7 @@ from crmetrics.http.addresses import origin
 from crmetrics.http.envelope import member
 from crmetrics.http.failures import HttpError
 from crmetrics.http.response import Response
+from crmetrics.http.retries import expecting_json
 from crmetrics.http.session import Session
 
 _END = frozenset({"", "null"})
@@ -55,7 +56,8 @@ class Step:
 class Pager(Protocol):
     """Finds the next page; holds no state of a walk, so that one serves many threads.
 
-    is_json: pages are JSON; one that is not (a proxy's page of HTML) is an error.
+    is_json: pages are JSON; one that is not (what a gateway says) is asked for again, and an error
+    when it stays so.
     """
 
     @property
@@ -147,6 +149,28 @@ class LocatorPager:
         return None if locator in _END else Step("", {self.param: locator})
 
 
+class Trail:
+    """Where a walk over pages has been. of: what is walked over, for the message.
+
+    Keeps a number per page, some 70 bytes: a million pages are beyond what services allow a day.
+    """
+
+    def __init__(self, of: str) -> None:
+        self._of = of
+        self._seen: set[int] = set()
+
+    def enter(self, step: Step) -> None:
+        """Go on to this page. Raises HttpError when the walk was there before."""
+        place = hash((step.url, *sorted(step.params.items())))
+        if place in self._seen:
+            raise HttpError(
+                f"page {len(self._seen)} of {self._of} names one that was read before as the next: "
+                "the walk would never end.",
+                is_outcome_unknown=True,
+            )
+        self._seen.add(place)
+
+
 def pages(
     session: Session,
     url: str,
@@ -159,11 +183,14 @@ def pages(
     """The pages of a list, each read whole, one at a time.
 
     start: where to begin in place of the first page. options: as `Session.request` takes them.
-    Raises StatusError for an answer that is not 2xx, HttpError when a page cannot be had, repeats
-    the one before, or lies at another host, where the token must not go.
+    Raises StatusError for an answer that is not 2xx, HttpError when a page cannot be had, was
+    read before, or lies at another host, where the token must not go.
     """
-    step, number = start or pager.first(), 0
+    if pager.is_json:
+        options.setdefault("judge", expecting_json(session.judge))
+    step, number, trail = start or pager.first(), 0, Trail(url.partition("?")[0])
     while True:
+        trail.enter(step)
         address = _checked(session, step.url) if step.url else url
         asked = dict(step.params) if step.url else {**params, **step.params}
         with session.get(address, params=asked or None, **options) as response:
@@ -174,11 +201,6 @@ def pages(
         following = pager.after(page, step)
         if following is None:
             return
-        if following == step:
-            raise HttpError(
-                f"page {number} names itself as the next one: the list would never end.",
-                is_outcome_unknown=True,
-            )
         step, number = following, number + 1
 
 

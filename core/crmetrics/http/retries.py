@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ Judge = Callable[["Response"], Hitch | None]
 
 _BUSY = frozenset({500, 502, 503, 504})
 _DECLINED = 429
+_BRACKETS = ((b"{", b"}"), (b"[", b"]"))
+_LOOKED_AT = 64  # bytes in which a document has begun or ended, white space included
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,37 @@ def by_status(response: Response) -> Hitch | None:
     if response.status == _DECLINED:
         return "declined"
     return "busy" if response.status in _BUSY else None
+
+
+def is_json(response: Response) -> bool:
+    """True for a body that is a whole JSON document.
+
+    What a gateway says in plain words, nothing at all, and a document that was torn are none. A
+    torn one lacks what closes it: that is counted, and the body parsed only where texts that hold
+    brackets upset the count.
+    """
+    body = response.body
+    ends = body[:_LOOKED_AT].lstrip()[:1] + body[-_LOOKED_AT:].rstrip()[-1:]
+    if ends in (b"{}", b"[]") and all(body.count(o) == body.count(c) for o, c in _BRACKETS):
+        return True
+    try:
+        json.loads(body)
+    except ValueError:
+        return False
+    return True
+
+
+def expecting_json(judge: Judge) -> Judge:
+    """The same, and an answer of 200 that is no JSON is asked for again: something between spoke in
+    the place of the service, in plain words or by half."""
+
+    def judged(response: Response) -> Hitch | None:
+        hitch = judge(response)
+        return (
+            "busy" if hitch is None and response.status == 200 and not is_json(response) else hitch
+        )
+
+    return judged
 
 
 def asked_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:

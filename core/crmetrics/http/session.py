@@ -72,7 +72,8 @@ class Session:
         self._timeouts = timeouts
         self._retries = retries
         self._budgets = dict(budgets)
-        self._judge, self._admit, self._observe = judge, admit, observe
+        self.judge = judge
+        self._admit, self._observe = admit, observe
         self._sleep, self._chance, self._now = sleep, chance, now
         self._sent: Counter[str] = Counter()
         self._counting = threading.Lock()
@@ -104,13 +105,15 @@ class Session:
         budget: str = "",
         token: Secret | None = None,
         timeouts: Timeouts | None = None,
+        judge: Judge | None = None,
     ) -> Response:
         """Send a request and give the answer, whatever its status; redirects are not followed.
 
         url: absolute, or a path below `base_url`. body, form or json: what is sent. is_idempotent:
         whether a repeat does no harm; by default what HTTP says of the method. is_whole: the body
         is read before the answer is given, so that a body that breaks off is asked for again.
-        token: send this one, and do not renew it (an address that belongs to a session).
+        token: send this one, and do not renew it (an address that belongs to a session). judge: in
+        place of the session's, for what answers in a format of its own.
         An answer that its judge would repeat is returned when the attempts are used up; a 401
         when a new token did not help either. Raises HttpError when there is no answer.
         """
@@ -125,7 +128,7 @@ class Session:
             timeouts or self._timeouts,
         )
         repeatable = method in IDEMPOTENT if is_idempotent is None else is_idempotent
-        attempts = _Attempts(self, outgoing, repeatable, is_whole, budget)
+        attempts = _Attempts(self, outgoing, repeatable, is_whole, budget, judge or self.judge)
         answer = attempts.until_answered(token)
         if isinstance(answer, Response) and answer.status == _REFUSED_TOKEN and token is None:
             fresh = self.tokens.renew(answer.token) if self.tokens and answer.token else None
@@ -167,7 +170,13 @@ class _Attempts:
     """One request, sent as often as it takes."""
 
     def __init__(
-        self, session: Session, outgoing: Outgoing, repeatable: bool, is_whole: bool, budget: str
+        self,
+        session: Session,
+        outgoing: Outgoing,
+        repeatable: bool,
+        is_whole: bool,
+        budget: str,
+        judge: Judge,
     ) -> None:
         self._session = session
         self._outgoing = outgoing
@@ -175,6 +184,7 @@ class _Attempts:
         self._is_whole = is_whole
         self._budget_name = budget
         self._budget = session._budgets.get(budget)
+        self._judge = judge
         self._start = 0.0
 
     def until_answered(self, token: Secret | None) -> Response | HttpError:
@@ -253,7 +263,7 @@ class _Attempts:
             if answer.is_outcome_unknown and not self._repeatable:
                 return None
             return retries.pause_s(attempt, session._chance())
-        hitch = session._judge(answer)
+        hitch = self._judge(answer)
         if hitch is None or (hitch == "busy" and not self._repeatable):
             return None
         asked_s = asked_wait_s(answer.headers, session._now())

@@ -112,6 +112,13 @@ def stumble(service: HubSpotSimulator, kind: str) -> None:
     match kind:
         case "html":
             faults.html(200, on=on)
+        case "plain words":
+            faults.answer(200, b"upstream connect error", on=on, times=2)
+        case "no body":
+            faults.answer(200, on=on, times=2)
+        case "half a page":
+            torn = b'{"results":[{"id":"1","properties":{}}'
+            faults.answer(200, torn, {"Content-Type": "application/json"}, on=on, times=2)
         case "hang-up":
             faults.hang_up(on=on, times=2)
         case "truncated":
@@ -134,6 +141,9 @@ def stumble(service: HubSpotSimulator, kind: str) -> None:
         "423",
         "477",
         "html",
+        "plain words",
+        "no body",
+        "half a page",
         "hang-up",
         "truncated",
         "reset",
@@ -158,15 +168,17 @@ def test_a_service_that_stays_down_fails_the_read(
         rows(connect(service), "opportunities", columns=COLUMNS)
 
 
-def test_a_page_that_names_itself_as_the_next_ends_in_an_error(
-    service: HubSpotSimulator, connect: Connect
+@pytest.mark.parametrize("circle", ["x", "xy", "xyz"])
+def test_pages_that_lead_back_end_in_an_error(
+    service: HubSpotSimulator, connect: Connect, circle: str
 ) -> None:
     fill(service, 250)
     connector = connect(service)
-    seen = b'{"results":[],"paging":{"next":{"after":"x"}}}'
     json = {"Content-Type": "application/json"}
-    service.faults.answer(200, seen, json, on="/deals.*limit", times=None)
-    with pytest.raises(SourceError, match="names itself as the next"):
+    for name in (circle * 2)[: len(circle) + 1]:
+        page = f'{{"results":[],"paging":{{"next":{{"after":"{name}"}}}}}}'.encode()
+        service.faults.answer(200, page, json, on="/deals.*limit")
+    with pytest.raises(SourceError, match=r"objects/deals names one .* would never end"):
         rows(connector, "opportunities", columns=COLUMNS)
 
 
