@@ -257,13 +257,15 @@ class ReadRequest(Protocol):
     def reject(self, reason: str, *, where: str, record: str = "") -> None:
         """Set one record aside with its reason and place (`file.csv:17`); it counts as fetched."""
 
-    def delete(self, ids: Sequence[str], *, at: datetime | None = None) -> None:
-        """Mark records deleted that the source no longer has."""
+    def delete(self, ids: Sequence[str], *, at: datetime | None = None, of: str = "id") -> None:
+        """Mark records deleted that the source no longer has.
 
-    def retain(self, ids: pa.Array[Any]) -> None:
+        of: the column that holds these ids, when records go with others that they belong to."""
+
+    def retain(self, ids: pa.Array[Any], *, of: str = "id") -> None:
         """Ids that the source still has: once called, stored records with none of all the ids given
         in this read are marked deleted. For sources that do not tell what was removed; call it with
-        all ids, in portions."""
+        all ids, in portions, always of one column (`of`, as above; records without stay)."""
 
     def keep_unseen(self) -> None:
         """Records that this read does not give stay, even when everything is read anew: for what a

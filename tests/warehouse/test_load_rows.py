@@ -343,6 +343,32 @@ def test_deletions_without_an_instant_hold_for_rows_of_the_same_load(session: Lo
     assert stored(session, "id", "is_deleted") == [("1", False), ("2", True)]
 
 
+def test_records_go_with_those_that_they_belong_to(session: LoadSession) -> None:
+    load(session, rows(id=["1", "2", "3", "4"], stage=["a", "b", "a", None]))
+    load(session, rows(id=["1"], stage=["a"]), source="other")
+    report = load(session, lambda intake: intake.delete(["a", "1"], of="stage"))
+    assert report.deleted == 2
+    gone = "select source, id from crm.opportunities where is_deleted order by all"
+    assert session.rows(gone) == [("crm", "1"), ("crm", "3")]
+    report = load(
+        session,
+        lambda intake: intake.retain(pa.array(["c"]), of="stage"),
+        lambda intake: intake.retain(pa.array(["d"]), of="stage"),
+    )
+    assert report.deleted == 1
+    left = "select id from crm.opportunities where source = 'crm' and not is_deleted"
+    assert session.rows(left) == [("4",)]
+
+
+def test_ids_of_two_columns_cannot_be_retained_in_one_read(session: LoadSession) -> None:
+    with pytest.raises(SourceError, match="ids of id were retained, and now of stage"):
+        load(
+            session,
+            lambda intake: intake.retain(pa.array(["1"])),
+            lambda intake: intake.retain(pa.array(["a"]), of="stage"),
+        )
+
+
 def test_deletions_by_id_need_a_dataset_with_ids(session: LoadSession) -> None:
     with pytest.raises(SourceError, match="exchange_rates by id"):
         load(

@@ -107,11 +107,16 @@ class Request:
     def reject(self, reason: str, *, where: str, record: str = "") -> None:
         self.intake.reject(reason, where=where, record=record)
 
-    def delete(self, ids: Sequence[str], *, at: datetime | None = None) -> None:
-        self.intake.delete(ids, at=at)
+    def delete(self, ids: Sequence[str], *, at: datetime | None = None, of: str = "id") -> None:
+        self.intake.delete(ids, at=at, of=self._column(of))
 
-    def retain(self, ids: pa.Array[Any]) -> None:
-        self.intake.retain(ids)
+    def retain(self, ids: pa.Array[Any], *, of: str = "id") -> None:
+        self.intake.retain(ids, of=self._column(of))
+
+    def _column(self, name: str) -> str:
+        if name not in self.dataset:
+            raise ValueError(f"{self.dataset.name} has no column {name!r} to find records by.")
+        return name
 
     def keep_unseen(self) -> None:
         self.intake.keep_unseen()

@@ -26,10 +26,12 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Records that the source no longer has; `at` = since when, None = not known."""
+    """Records that the source no longer has; `at` = since when, None = not known. of: the column
+    that holds these ids."""
 
     ids: tuple[str, ...]
     at: datetime | None = None
+    of: str = "id"
 
 
 @dataclass
@@ -40,7 +42,8 @@ class Intake:
     read. timezone: zone of instants without one. is_full: the user asked for everything again.
     replaces: the rows of the read are all that the source has; others leave the dataset.
     may_replace: the same, unless the connector works with parts or keeps a state. retained: arrays
-    of the ids that the source still has; None = it was not asked.
+    of the ids that the source still has; None = it was not asked. retained_of: the column that
+    holds those ids.
     """
 
     columns: tuple[str, ...]
@@ -60,6 +63,7 @@ class Intake:
     rejected: int = 0
     deletions: list[Deletion] = field(default_factory=list)
     retained: list[Any] | None = None
+    retained_of: str = "id"
     notices: list[str] = field(default_factory=list)
 
     @property
@@ -84,12 +88,14 @@ class Intake:
         if len(self.rejections) < KEPT_REJECTIONS:
             self.rejections.append(Rejection(reason, where, record[:_RECORD_LENGTH]))
 
-    def delete(self, ids: Sequence[str], *, at: datetime | None = None) -> None:
+    def delete(self, ids: Sequence[str], *, at: datetime | None = None, of: str = "id") -> None:
         if ids:
-            self.deletions.append(Deletion(tuple(ids), at))
+            self.deletions.append(Deletion(tuple(ids), at, of))
 
-    def retain(self, ids: Any) -> None:
-        self.retained = [*(self.retained or ()), ids]
+    def retain(self, ids: Any, *, of: str = "id") -> None:
+        if self.retained is not None and of != self.retained_of:
+            raise ValueError(f"ids of {self.retained_of} were retained, and now of {of}.")
+        self.retained, self.retained_of = [*(self.retained or ()), ids], of
 
     def keep_unseen(self) -> None:
         self.replaces = self.may_replace = False

@@ -240,16 +240,18 @@ class Landing:
 
     def _mark_told(self, target: Target) -> int:
         """Those that the source named as deleted."""
+        columns = dict.fromkeys(deletion.of for deletion in self._intake.deletions)
+        return sum(self._mark_told_of(target, column) for column in columns)
+
+    def _mark_told_of(self, target: Target, column: str) -> int:
         import pyarrow as pa
 
-        if not self._intake.deletions:
-            return 0
+        told = [deletion for deletion in self._intake.deletions if deletion.of == column]
         gone = pa.table(
             {
-                "id": [name for deletion in self._intake.deletions for name in deletion.ids],
+                "id": [name for deletion in told for name in deletion.ids],
                 "gone_at": pa.array(
-                    [d.at for d in self._intake.deletions for _ in d.ids],
-                    pa.timestamp("us", tz="UTC"),
+                    [d.at for d in told for _ in d.ids], pa.timestamp("us", tz="UTC")
                 ),
             }
         )
@@ -259,7 +261,7 @@ class Landing:
             f"""update {target.table} t
             set is_deleted = true, updated_at = greatest(t.updated_at, gone.gone_at)
             from (select id, max(gone_at) as gone_at from {_GONE} group by id) gone
-            where t.{target.is_ours} and t.id = gone.id and not t.is_deleted
+            where t.{target.is_ours} and t.{column} = gone.id and not t.is_deleted
             and (gone_at is null or t.updated_at is null or t.updated_at <= gone_at)""",
         )
 
@@ -270,12 +272,13 @@ class Landing:
         if self._intake.retained is None:
             return 0
         kept = pa.table({"id": pa.chunked_array(self._intake.retained, pa.string())})
+        column = self._intake.retained_of
         return self._mark(
             target,
             kept,
             f"""update {target.table} t set is_deleted = true
-            where t.{target.is_ours} and not t.is_deleted
-            and not exists (select 1 from {_GONE} kept where kept.id = t.id)""",
+            where t.{target.is_ours} and not t.is_deleted and t.{column} is not null
+            and not exists (select 1 from {_GONE} kept where kept.id = t.{column})""",
         )
 
     def _mark(self, target: Target, ids: Any, statement: str) -> int:
