@@ -190,7 +190,9 @@ class Catalog:
             found += 1 + len(companions)
             if is_incremental:
                 has_rule = bool(stream.where or (own is not None and own.where))
-                found += (stream.removals == "log") + (has_rule and not stream.relation)
+                found += (stream.removals == "log" or stream.belongs_to is not None) + (
+                    has_rule and not stream.relation
+                )
                 found += bool(stream.ripens) + sum(c.touches for c in companions)
         return found
 

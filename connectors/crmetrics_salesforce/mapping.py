@@ -131,6 +131,7 @@ STREAMS: tuple[Stream, ...] = (
         extras={name: Extra("") for name in ("StayId", "ExitedAt", "StageIsClosed", "StageIsWon")},
         group="OpportunityId",
         removals="none",
+        belongs_to=("Opportunity", "opportunity_id"),
     ),
     Stream(
         "opportunity_items",

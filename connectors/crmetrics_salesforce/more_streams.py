@@ -116,6 +116,7 @@ MORE_STREAMS: tuple[Stream, ...] = (
         },
         instead_of="OpportunityHistory",
         removals="none",
+        belongs_to=("Opportunity", "opportunity_id"),
     ),
     Stream(
         "quotas",

@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING, Any
 from crmetrics.plugin import ReadRequest, SourceError, UnavailableError
 from crmetrics_salesforce.assembling import Workbench
 from crmetrics_salesforce.catalog import WHOLE, Catalog
+from crmetrics_salesforce.lengths import IDS_AT_MOST, IDS_AT_ONCE
 from crmetrics_salesforce.lookups import Lookups
 from crmetrics_salesforce.reach import Reach
 from crmetrics_salesforce.removals import Removals
-from crmetrics_salesforce.soql import Query, Window, any_of
+from crmetrics_salesforce.soql import Query, Window
 from crmetrics_salesforce.streams import Companion
 from crmetrics_salesforce.transport import Transport
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_IDS_AT_ONCE = 500  # 500 ids and the rest of a query stay below the longest URI
-_IDS_AT_MOST = 20_000
-"""Beyond so many records the companions are read whole: it takes fewer calls."""
 _YOUNG = timedelta(hours=6)
 """Values that change without a stamp may be so old when a job of an earlier run gives them."""
 
@@ -311,11 +309,11 @@ class DatasetRead:
     def _fill_by_ids(
         self, bench: Workbench, table: str, query: Query, field: str, ids: Sequence[str]
     ) -> None:
-        if len(ids) > _IDS_AT_MOST:
+        if len(ids) > IDS_AT_MOST:
             bench.fill(table, self._transport.batches(query, self._request.started))
             return
-        for first in range(0, len(ids), _IDS_AT_ONCE):
-            part = query.within(any_of(field, ids[first : first + _IDS_AT_ONCE]))
+        for first in range(0, len(ids), IDS_AT_ONCE):
+            part = query.of(field, ids[first : first + IDS_AT_ONCE])
             bench.fill(table, self._transport.batches(part, self._request.started))
 
     def _give(self, bench: Workbench) -> None:

@@ -160,6 +160,7 @@ SERVICE_STREAMS: tuple[Stream, ...] = (
             name: Extra("") for name in ("RowId", "RowStatus", "Category", "EnteredAt", "ExitedAt")
         },
         removals="none",
+        belongs_to=("Case", "case_id"),
     ),
     Stream(
         "case_messages",

@@ -31,10 +31,28 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Among:
+    """One of these values in a field; the list can be cut without changing what is asked for."""
+
+    field: str
+    values: tuple[str, ...]
+
+    @property
+    def condition(self) -> str:
+        return f"{self.field} IN ({','.join(quoted(value) for value in self.values)})"
+
+    def halves(self) -> tuple[Among, Among]:
+        middle = len(self.values) // 2
+        return replace(self, values=self.values[:middle]), replace(
+            self, values=self.values[middle:]
+        )
+
+
+@dataclass(frozen=True)
 class Query:
     """What is selected from one object. types: field -> Arrow type; `Id` is always the first.
 
-    all_rows: those in the recycle bin as well, and archived activities.
+    all_rows: those in the recycle bin as well, and archived activities. among: at most one list.
     """
 
     object: str
@@ -42,14 +60,20 @@ class Query:
     where: tuple[str, ...] = ()
     window: Window | None = None
     all_rows: bool = True
+    among: Among | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
         return tuple(self.types)
 
     @property
+    def lasting(self) -> tuple[str, ...]:
+        """The conditions without those of the window."""
+        return (*self.where, self.among.condition) if self.among else self.where
+
+    @property
     def conditions(self) -> tuple[str, ...]:
-        return (*self.where, *(self.window.conditions if self.window else ()))
+        return (*self.lasting, *(self.window.conditions if self.window else ()))
 
     def soql(self, *more: str, order: str = "") -> str:
         text = f"SELECT {', '.join(self.fields)} FROM {self.object}"
@@ -64,6 +88,15 @@ class Query:
     def over(self, window: Window | None) -> Query:
         return replace(self, window=window)
 
+    def of(self, field: str, values: Iterable[str]) -> Query:
+        return replace(self, among=Among(field, tuple(values)))
+
+    def halves(self) -> tuple[Query, ...]:
+        """The same rows by half of the list each; the query itself when the list is too short."""
+        if self.among is None or len(self.among.values) < 2:
+            return (self,)
+        return tuple(replace(self, among=half) for half in self.among.halves())
+
     def only(self, fields: Iterable[str]) -> Query:
         return replace(self, types={name: self.types[name] for name in fields})
 
@@ -76,10 +109,6 @@ def instant(at: datetime) -> str:
 def quoted(value: str) -> str:
     """A text literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def any_of(field: str, values: Iterable[str]) -> str:
-    return f"{field} IN ({','.join(quoted(value) for value in values)})"
 
 
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'")

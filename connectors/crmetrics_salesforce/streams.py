@@ -59,7 +59,8 @@ class Stream:
     removals: how records that are gone for good are found: in the log of deletions, by comparing
     ids, or not at all (what a service forgets by age stays true). forgets: rows that were read stay
     when everything is read anew, because the org shows them no longer. ripens: a field whose
-    instant changes the row when it passes, without a change of the record.
+    instant changes the row when it passes, without a change of the record. belongs_to: an object
+    and the column with its ids: rows leave with the record that they are the history of.
     """
 
     dataset: str
@@ -75,6 +76,7 @@ class Stream:
     removals: Literal["log", "none"] = "log"
     forgets: bool = False
     ripens: str = ""
+    belongs_to: tuple[str, str] | None = None
 
     @property
     def name(self) -> str:

@@ -271,6 +271,73 @@ def test_a_new_step_ends_the_one_before_it(site: Site, salesforce: SalesforceSim
     assert rows == sorted([(first, second_at), (second, None)])
 
 
+def histories(site: Site, salesforce: SalesforceSimulator, source: str) -> dict[str, list[str]]:
+    """Two deals or cases with two rows of history each; id of the record -> ids of its rows."""
+    org, name = salesforce.org, "Case" if source == "CaseHistory" else "Opportunity"
+    if source == "OpportunityFieldHistory":
+        org.hide("OpportunityHistory")
+    dataset = "case_status_history" if name == "Case" else "opportunity_stage_history"
+    site.only, site.packs = (dataset,), ("sales", "service")
+    made = [org.create(name, **{"Status" if name == "Case" else "StageName": "b"}) for _ in "123"]
+    salesforce.clock.advance(3600)
+    for record in made:
+        if source == "OpportunityHistory":
+            for stage in "ab":
+                org.create(source, OpportunityId=record, StageName=stage)
+        else:
+            field = "Status" if name == "Case" else "StageName"
+            org.create(source, **{f"{name}Id": record}, Field=field, OldValue="a", NewValue="b")
+    salesforce.clock.advance(3600)
+    site.synced()
+    column = "case_id" if name == "Case" else "opportunity_id"
+    rows = site.rows(dataset, column, "id")
+    assert len(rows) == 6
+    return {record: [row for owner, row in rows if owner == record] for record in made}
+
+
+HISTORIES = pytest.mark.parametrize(
+    "source", ["OpportunityHistory", "OpportunityFieldHistory", "CaseHistory"]
+)
+
+
+@HISTORIES
+@pytest.mark.parametrize("way", ["the log", "20 days", "a log that begins later"])
+def test_the_history_of_a_record_that_was_purged_leaves_with_it(
+    site: Site, salesforce: SalesforceSimulator, source: str, way: str
+) -> None:
+    rows = histories(site, salesforce, source)
+    gone, recycled, kept = rows
+    salesforce.org.purge(gone)
+    salesforce.org.delete(recycled)
+    # What hung on it leaves no entry of its own.
+    salesforce.org.deletions = [e for e in salesforce.org.deletions if e.id in (gone, recycled)]
+    site.later(days=20 if way == "20 days" else 0, hours=2)
+    if way == "a log that begins later":
+        salesforce.org.log_begins = salesforce.org.now() - timedelta(hours=1)
+    report = site.synced()
+    [dataset] = site.only
+    assert site.ids(dataset) == sorted(rows[kept])
+    assert load_of(report, dataset).deleted == 2
+    salesforce.org.undelete(recycled)
+    site.later(hours=2)
+    site.synced()
+    assert site.ids(dataset) == sorted([*rows[recycled], *rows[kept]])
+
+
+@HISTORIES
+def test_looking_for_purged_owners_costs_a_call_when_nothing_was_deleted(
+    site: Site, salesforce: SalesforceSimulator, source: str
+) -> None:
+    histories(site, salesforce, source)
+    site.later(hours=2)
+    seen = len(salesforce.calls)
+    site.synced()
+    owner = "Case" if source == "CaseHistory" else "Opportunity"
+    calls = [call.line for call in salesforce.calls[seen:]]
+    assert len([line for line in calls if f"/{owner}/deleted" in line]) == 1
+    assert not [line for line in calls if "Id IN" in line]
+
+
 def test_a_membership_in_the_bin_is_not_the_first_campaign(
     site: Site, salesforce: SalesforceSimulator
 ) -> None:
