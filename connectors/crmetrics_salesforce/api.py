@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from crmetrics.plugin import ConnectorContext, Secret, SourceError, http, pause
@@ -96,11 +96,21 @@ class Api:
             method, address, is_whole=True, is_idempotent=True, **options
         )
         if response.is_ok:
-            return response
+            return response if "judge" in options else self.whole(what, response)
         error = self.refused(what, response)
         if response.status in (404, 410) and not self._is_checked:
             self._require_version()
         raise error
+
+    def whole(self, what: str, response: http.Response) -> http.Response:
+        """The answer itself. Raises SourceError when it was no JSON as often as it was asked for.
+
+        An answer without content is one too.
+        """
+        if response.status != 200 or http.is_json(response):
+            return response
+        reason = f"no whole JSON, {self._retries.attempts} times in a row"
+        raise unexpected(what, reason, response.excerpt() or "nothing")
 
     def refused(self, what: str, response: http.Response) -> ApiError:
         """The error of an answer that is not 2xx; it may mean that no call is worth making."""
@@ -201,11 +211,14 @@ class Api:
         with self._lock:
             self._described.pop(name, None)
 
-    def count(self, name: str, where: str = "") -> int:
-        """Rows, those in the recycle bin excepted; one call."""
-        soql = f"SELECT COUNT() FROM {name}" + (f" WHERE {where}" if where else "")
+    def count(self, name: str, conditions: Sequence[str] = (), *, all_rows: bool = False) -> int:
+        """Rows that meet the conditions; those in the recycle bin only on demand. One call."""
+        soql = f"SELECT COUNT() FROM {name}"
+        if conditions:
+            soql += " WHERE " + " AND ".join(conditions)
+        resource = "queryAll" if all_rows else "query"
         what = f"COUNT() of {name}"
-        return self.asked(Counted, "GET", "query", what=what, params={"q": soql}).total_size
+        return self.asked(Counted, "GET", resource, what=what, params={"q": soql}).total_size
 
     def close(self) -> None:
         self._login_session.close()

@@ -16,7 +16,7 @@ from crmetrics.plugin import ConnectorContext, SourceError, http
 from crmetrics_salesforce.answers import JobMade, JobState
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.csv_pages import table_of
-from crmetrics_salesforce.errors import FORBIDDEN, ApiError
+from crmetrics_salesforce.errors import FORBIDDEN, ApiError, judge_result
 from crmetrics_salesforce.misfits import Misfits
 from crmetrics_salesforce.soql import Query
 
@@ -30,6 +30,7 @@ _ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
 _BATCH_ROWS = 50_000
 _NOT_TAKEN = frozenset({400, 404, 405})
 """Objects, clauses and editions that Bulk lacks, and its own daily limit."""
+_NO_SUCH_JOB = frozenset({"NOT_FOUND", "INVALIDJOB", "INVALID_ID_FIELD", "MALFORMED_ID"})
 _PASSING = frozenset({401, 406, 420, 429, 503})
 """About the session or the moment; the job is as good as before."""
 
@@ -121,7 +122,9 @@ class BulkReader:
         upper = datetime.fromisoformat(entry["upper"]) if entry.get("upper") else None
         try:
             state = self._state(entry["id"]).state
-        except ApiError:
+        except ApiError as exc:
+            if not _is_gone(exc):
+                raise  # about the session or the moment: the next run asks for it again
             state = "Failed"
         if state in ("Failed", "Aborted"):
             self._forget(entry["id"])
@@ -209,16 +212,17 @@ class BulkReader:
         """Each page, and whether it says in words that it is the last."""
         params = {"maxRecords": str(self._api.options.page_rows)}
         pager = http.LocatorPager("Sforce-Locator")
-        step = pager.first()
-        number = 0
+        step, number = pager.first(), 0
+        trail = http.Trail(f"the bulk job of {query.object}")
+        trail.enter(step)
         while True:
             response = self._page(job, query, number, {**params, **step.params})
             with self._judged(job):
                 table = table_of(_body(response, query), query, self._misfits)
                 _require_count(table.num_rows, response, query, number)
                 following = pager.after(http.Page(b"", response.headers, number), step)
-                if following == step:
-                    raise SourceError(f"{query.object}: the bulk job repeats its locator for ever.")
+                if following is not None:
+                    trail.enter(following)
             yield table, response.headers.get("Sforce-Locator", "").strip() == "null"
             if following is None:
                 return
@@ -231,6 +235,7 @@ class BulkReader:
                 f"jobs/query/{job.id}/results",
                 what=f"page {number + 1} of the bulk job of {query.object}",
                 params=params,
+                judge=judge_result,
             )
         except ApiError as exc:
             # A lost connection, a used up allowance: the next run goes on with the job.
@@ -247,6 +252,12 @@ class BulkReader:
             self._forget(job.id)
             self._done.append(job.id)
             raise
+
+
+def _is_gone(exc: ApiError) -> bool:
+    """True when the org has no such job any more, or none for this user."""
+    is_hidden = exc.status == 403 and exc.code in FORBIDDEN
+    return exc.status == 404 or exc.code in _NO_SUCH_JOB or is_hidden
 
 
 def _body(response: http.Response, query: Query) -> bytes:
@@ -292,5 +303,5 @@ def _key(query: Query, version: str) -> str:
         if query.window and query.window.lower
         else ""
     )
-    parts = [version, query.object, sorted(query.fields), query.where, lower, query.all_rows]
+    parts = [version, query.object, sorted(query.fields), query.lasting, lower, query.all_rows]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:24]

@@ -219,7 +219,7 @@ class SourceCheck:
     def _counted(self, name: str, where: str) -> str:
         if (name, where) not in self._counts:
             try:
-                rows = self._catalog.api.count(name, where)
+                rows = self._catalog.api.count(name, (where,) if where else ())
                 self._counts[name, where] = f"about {rows:,} rows"
             except ApiError as exc:
                 if exc.code not in TOO_HEAVY:

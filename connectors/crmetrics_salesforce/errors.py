@@ -18,7 +18,7 @@ _USED_UP = (
     "The daily calls of the org are used up. What is loaded stays; run again when the 24 hours are "
     "over, or let others make fewer calls."
 )
-_LOOKED_AT = 1_024
+_LONGEST_HEAD = 65_536
 
 _HINTS = {
     "API_DISABLED_FOR_ORG": "The edition of the org has no API: ask Salesforce for API access.",
@@ -74,8 +74,7 @@ def code_and_message(body: bytes) -> tuple[str, str]:
     return str(code), str(said or "")
 
 
-def judge(response: http.Response) -> http.Hitch | None:
-    """Which answers are worth another try; see `http.Session`."""
+def _by_status(response: http.Response) -> http.Hitch | None:
     status = response.status
     if status in (406, 420, 429):  # transient at the edge, often without a body
         return "declined"
@@ -84,13 +83,18 @@ def judge(response: http.Response) -> http.Hitch | None:
         return "declined" if code == LIMIT_EXCEEDED and _ALL_CALLS not in said else None
     if status == 400 and code_and_message(response.body)[0] == "UNABLE_TO_LOCK_ROW":
         return "busy"
-    if status == 200 and _is_page(response):
-        return "busy"  # the edge's page about maintenance
     return http.by_status(response)
 
 
-def _is_page(response: http.Response) -> bool:
-    """True for HTML, whatever it is labelled: neither JSON nor CSV begins with `<`."""
-    if "text/html" in response.headers.get("Content-Type", ""):
-        return True
-    return response.body[:_LOOKED_AT].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
+judge = http.expecting_json(_by_status)
+"""Which answers are worth another try; see `http.Session`."""
+
+
+def judge_result(response: http.Response) -> http.Hitch | None:
+    """The same for a page of a bulk result: CSV, in whose head every query of ours has `Id`."""
+    if response.status != 200 or response.headers.get("Sforce-NumberOfRecords") == "0":
+        return _by_status(response)
+    end = response.body.find(b"\n")
+    head = response.body[: end if end >= 0 else _LONGEST_HEAD].strip(b"\xef\xbb\xbf \t\r")
+    names = {name.strip().strip(b'"').lower() for name in head.split(b",")}
+    return None if b"id" in names else "busy"

@@ -1,40 +1,35 @@
-"""Reading by queries: pages, lost locators, queries that are too slow or too long."""
+"""Reading by queries: walks that go on after a loss, queries that are too slow or too long."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
-from crmetrics.plugin import Secret, SourceError, http
-from crmetrics_salesforce.answers import unexpected
+from crmetrics.plugin import SourceError, http
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.errors import TOO_HEAVY, TOO_LONG, ApiError
+from crmetrics_salesforce.lengths import (
+    LONGEST_URI,
+    field_groups,
+    length,
+    needs_fewer_ids,
+    shortest,
+)
 from crmetrics_salesforce.misfits import Misfits, text_of
+from crmetrics_salesforce.query_pages import Opened, Pages, Tally
 from crmetrics_salesforce.soql import Query, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_LONGEST_URI = 14_000  # URI and headers together may have 16,384 bytes
 _JOINED_BYTES = 4 * 1024 * 1024
 _NARROWEST = timedelta(minutes=1)
 _BEGINNING = datetime(1999, 1, 1, tzinfo=UTC)  # nothing is older than Salesforce
 _FRUITLESS = 5
 _PAGE_ROWS = 2000
-
-
-class Opened:
-    """A query whose first page is here. total: rows of the whole query."""
-
-    def __init__(self, query: Query, page: http.Response) -> None:
-        self.query = query
-        self.page = page
-        self.total = _total(query, page)
 
 
 class RestReader:
@@ -47,15 +42,31 @@ class RestReader:
     def __init__(self, api: Api, misfits: Misfits) -> None:
         self._api = api
         self._misfits = misfits
+        self._longest = LONGEST_URI
+
+    def is_too_long(self, query: Query) -> bool:
+        """True when the URI would not be taken, by Salesforce or by what lies before it."""
+        return length(query) > self._longest
 
     def open(self, query: Query) -> Opened:
         """Ask for the first page. Raises ApiError."""
-        return Opened(query, self._first_page(query, ""))
+        try:
+            return Opened(query, self._first_page(query, ""))
+        except ApiError as exc:
+            if exc.status in TOO_LONG:
+                self._learn(length(query))
+            raise
+
+    def _learn(self, refused: int) -> None:
+        """Remember that a URI of this length was refused: no further one of it is tried."""
+        self._longest = min(self._longest, refused - 1)
 
     def batches(self, query: Query, opened: Opened | None = None) -> Iterator[pa.RecordBatch]:
         """All rows, narrowed or cut into pieces where the org asks for it."""
-        if is_too_long(query):
-            yield from self._by_field_groups(query, _LONGEST_URI)
+        if self.is_too_long(query):
+            # At least one field at a time is tried, whatever was refused so far.
+            least = min(shortest(query), LONGEST_URI)
+            yield from self._in_parts(query, max(self._longest, least))
             return
         after = ""
         try:
@@ -64,7 +75,8 @@ class RestReader:
                 yield batch
         except ApiError as exc:
             if exc.status in TOO_LONG:
-                yield from self._by_shorter(query, after, _length(query), exc)
+                self._learn(length(query))
+                yield from self._by_shorter(query, after, length(query), exc)
             elif exc.code in TOO_HEAVY:
                 yield from self._by_halves(query, after, exc)
             else:
@@ -77,17 +89,21 @@ class RestReader:
         reader = http.JsonRecords(
             "records", query.types, misfit=partial(self._misfits.settled, query.object)
         )
-        page = opened.page if opened else self._first_page(query, after)
+        tally = Tally(query)
         while True:
-            walk = _Pages(self._api, page)
-            before = after
+            opened = opened or Opened(query, self._first_page(query, after))
+            tally.ask(opened)
+            walk = Pages(self._api, opened)
+            before, opened = after, None
             try:
                 for batch in reader.batches(walk, joined_bytes=_JOINED_BYTES):
+                    tally.came += batch.num_rows
                     after = _last_id(batch) or after
                     yield batch
             except http.HttpError as exc:
                 raise SourceError(f"the query of {query.object}: {exc}") from None
             if not walk.is_lost:
+                self._require_whole(query, tally, is_one_page=walk.count == 1 and not before)
                 return
             fruitless = fruitless + 1 if after == before else 0
             if fruitless >= _FRUITLESS:
@@ -95,7 +111,24 @@ class RestReader:
                     f"{query.object}: the session ends before a page is read, {fruitless} times in "
                     "a row. Look at the session settings of the org."
                 )
-            page = self._first_page(query, after)
+
+    def _require_whole(self, query: Query, tally: Tally, *, is_one_page: bool) -> None:
+        """Raises SourceError when the pages do not hold the rows that the query counts.
+
+        The cursor holds ids: a record that is purged between two pages is missing from the later
+        one, rightly. Then the org counts no more rows than came.
+        """
+        tally.require_no_more()
+        if not tally.lacks:
+            return
+        if is_one_page:
+            raise tally.error()
+        try:
+            present = self._api.count(query.object, query.conditions, all_rows=query.all_rows)
+        except ApiError as exc:
+            raise tally.error(f", and they could not be counted again ({exc})") from None
+        if present > tally.came:
+            raise tally.error(f", and counted once more there are {present:,}")
 
     def _first_page(self, query: Query, after: str) -> http.Response:
         more = [f"Id > {quoted(after)}"] if after else []
@@ -131,14 +164,22 @@ class RestReader:
         Raises SourceError when the conditions and one field are refused too.
         """
         rest = query.within(f"Id > {quoted(after)}") if after else query
-        shortest = _shortest(rest)
-        if longest <= shortest:
+        least = shortest(rest)
+        if longest <= least and not needs_fewer_ids(rest, longest - 1):
             raise SourceError(
                 f"{query.object}: a query with one field only is still too long for what lies "
                 f"before the org: {why} Let it pass longer addresses, shorten `where:` or "
                 "`is_test:` of the project file, or set transport: bulk."
             )
-        yield from self._by_field_groups(rest, max(longest // 2, shortest))
+        yield from self._in_parts(rest, max(longest // 2, min(least, longest - 1)))
+
+    def _in_parts(self, query: Query, longest: int) -> Iterator[pa.RecordBatch]:
+        """Queries with half of the list of values each, or with a part of the fields each."""
+        if needs_fewer_ids(query, longest):
+            for half in query.halves():
+                yield from self.batches(half)
+            return
+        yield from self._by_field_groups(query, longest)
 
     def _by_field_groups(self, query: Query, longest: int) -> Iterator[pa.RecordBatch]:
         """The SELECT cut into groups of fields, joined by Id over the same closed range of ids.
@@ -146,7 +187,7 @@ class RestReader:
         The range is pinned by the first group: without it, rows that come and go between the
         calls would shift the groups against each other.
         """
-        groups, after = _field_groups(query, longest), ""
+        groups, after = field_groups(query, longest), ""
         try:
             for batch in self._walk(groups[0]):
                 if not batch.num_rows:
@@ -159,68 +200,11 @@ class RestReader:
         except ApiError as exc:
             if exc.status not in TOO_LONG:
                 raise
+            self._learn(longest)
             yield from self._by_shorter(query, after, longest, exc)
 
     def _table(self, query: Query) -> pa.Table:
         return _alike(list(self._walk(query)), query)
-
-
-class _Pages:
-    """The bodies of a walk from its first page on. is_lost: the locator ended before the walk; the
-    pages so far are good."""
-
-    def __init__(self, api: Api, first: http.Response) -> None:
-        self._api = api
-        self._page = first
-        self.is_lost = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        while True:
-            yield self._page.body
-            link = http.member(self._page.body, "nextRecordsUrl")
-            if not link:
-                if http.member(self._page.body, "done") is False:
-                    raise SourceError(
-                        "Salesforce sent a page that is not the last (done: false) and names no "
-                        "next one. Nothing of this read was kept; run again."
-                    )
-                return
-            if not isinstance(link, str):
-                raise SourceError(f"nextRecordsUrl of a page is no address but {link!r:.80}.")
-            if not str(link).startswith("/") or str(link).startswith("//"):
-                raise SourceError(
-                    f"the next page of the query lies at {http.origin(str(link))}, expected a path "
-                    "of the org; the token is not sent there."
-                )
-            # A locator belongs to the session that made it: a new token must not be tried on it.
-            response = self._api.session.request(
-                "GET", str(link), is_whole=True, token=self._page.token
-            )
-            if response.status == 401 or _is_expired(response):
-                self._renew(response.token if response.status == 401 else None)
-                self.is_lost = True
-                return
-            if not response.is_ok:
-                raise self._api.refused("a page of the query", response)
-            self._page = response
-
-    def _renew(self, refused: Secret | None) -> None:
-        tokens = self._api.session.tokens
-        if refused is not None and tokens is not None and tokens.renew(refused) is None:
-            raise SourceError(
-                "the access token was refused in the middle of a read, and cannot be renewed. "
-                "Give a fresh one, or choose a flow that renews tokens."
-            )
-
-
-def _total(query: Query, page: http.Response) -> int:
-    """How many rows the whole query has."""
-    found: Any = None
-    with suppress(http.HttpError):
-        found = http.member(page.body, "totalSize")
-    if isinstance(found, int) and found >= 0:
-        return found
-    raise unexpected(f"the query of {query.object}", "totalSize: a number is due", page.excerpt())
 
 
 def _alike(batches: Sequence[pa.RecordBatch], query: Query) -> pa.Table:
@@ -247,53 +231,8 @@ def _as(schema: pa.Schema, batch: pa.RecordBatch, query: Query) -> pa.RecordBatc
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _is_expired(response: http.Response) -> bool:
-    return response.status == 400 and b"INVALID_QUERY_LOCATOR" in response.body
-
-
 def _last_id(batch: pa.RecordBatch) -> str:
     return str(batch.column("Id")[-1].as_py()) if batch.num_rows else ""
-
-
-def is_too_long(query: Query) -> bool:
-    """True when the URI would not be taken."""
-    return _length(query) > _LONGEST_URI
-
-
-def _length(query: Query) -> int:
-    return len(urlencode({"q": query.soql(order="Id")}))
-
-
-def _pinned_to(query: Query, names: Sequence[str]) -> Query:
-    """A part of the fields, with a range of ids."""
-    part = replace(query, types={name: query.types[name] for name in names})
-    return part.within("Id >= '000000000000000000'", "Id <= '000000000000000000'")
-
-
-def _shortest(query: Query) -> int:
-    """The length of what no grouping of fields makes shorter."""
-    names = [name for name in query.fields if name != "Id"]
-    return max(_length(_pinned_to(query, part)) for part in [["Id"], *(["Id", n] for n in names)])
-
-
-def _field_groups(query: Query, longest: int) -> list[Query]:
-    """Queries with a part of the fields each, all with Id, all short enough."""
-    groups: list[Query] = []
-    waiting: list[str] = ["Id"]
-    for name in query.fields:
-        if name == "Id":
-            continue
-        if _length(_pinned_to(query, [*waiting, name])) > longest and len(waiting) > 1:
-            groups.append(query.only(waiting))
-            waiting = ["Id"]
-        waiting.append(name)
-    groups.append(query.only(waiting))
-    if any(_length(group) > longest for group in groups):
-        raise SourceError(
-            f"{query.object}: the conditions of the query alone are longer than a query may be. "
-            "Shorten `where:` or `is_test:` of the project file."
-        )
-    return groups
 
 
 def _joined(batch: pa.RecordBatch, parts: list[pa.Table], query: Query) -> Iterator[pa.RecordBatch]:

@@ -14,7 +14,8 @@ from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.bulk import KEPT_FOR, BulkReader, Job, Refused
 from crmetrics_salesforce.errors import TOO_HEAVY, TOO_LONG, ApiError
 from crmetrics_salesforce.misfits import Misfits
-from crmetrics_salesforce.rest import Opened, RestReader, is_too_long
+from crmetrics_salesforce.query_pages import Opened
+from crmetrics_salesforce.rest import RestReader
 from crmetrics_salesforce.soql import Query
 
 if TYPE_CHECKING:
@@ -87,19 +88,22 @@ class Transport:
     def _opened(self, query: Query, started: datetime) -> Way:
         choice = self._api.options.transport
         may_resume = self.bulk.has(query, self._oldest(query, started))
-        if choice == "bulk" or may_resume or (choice == "auto" and is_too_long(query)):
+        is_too_long = self._rest.is_too_long(query)
+        is_for_bulk = is_too_long and query.among is None  # a list of values is cut instead
+        if choice == "bulk" or may_resume or (choice == "auto" and is_for_bulk):
             job = self._job(query, started)
-            if job is not None or is_too_long(query):
+            if job is not None or is_too_long:
                 return job
-        if is_too_long(query):
+        if is_too_long:
             return None
         try:
             opened = self._rest.open(query)
         except ApiError as exc:
             if not (exc.code in TOO_HEAVY or exc.status in TOO_LONG):
                 raise
-            # None: the walk meets the refusal again, and cuts the query into pieces.
-            return None if choice == "rest" else self._job(query, started)
+            # None: the walk cuts the query into pieces.
+            is_cut = choice == "rest" or (exc.status in TOO_LONG and query.among is not None)
+            return None if is_cut else self._job(query, started)
         if choice == "auto" and opened.total >= self._api.options.bulk_from:
             return self._job(query, started) or opened
         return opened

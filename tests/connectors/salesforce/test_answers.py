@@ -121,6 +121,79 @@ def test_a_page_of_html_under_another_name_is_waited_for(
     assert [(row["id"], row["industry"]) for row in rows] == [(name, "Retail")]
 
 
+# --- what is no answer of the API at all ---------------------------------------------------------
+
+Garble = Callable[[Answer], Answer]
+GARBLED: dict[str, Garble] = {
+    "plain words": lambda answer: Answer.text("upstream connect error, reset reason: overflow"),
+    "nothing": lambda answer: Answer(200, b"", JSON),
+    "half of it": lambda answer: Answer(200, answer.body[: len(answer.body) // 2], answer.headers),
+    "all but its end": lambda answer: Answer(200, answer.body.rstrip()[:-2], answer.headers),
+}
+
+
+SPOILED = [
+    (place, name)
+    for place in (*PLACES, "GET .*/query/", "GET .*/deleted/")
+    for name in GARBLED
+    # Rows of a result are counted: one that lacks some is an error.
+    if place != "/results" or name in ("plain words", "nothing")
+]
+
+
+@pytest.mark.parametrize(("place", "name"), SPOILED)
+def test_what_a_gateway_says_instead_is_waited_for(
+    salesforce: SalesforceSimulator, connect: Connect, place: str, name: str
+) -> None:
+    made = [salesforce.org.create("Account", Industry="a } and {{ b") for _ in range(5)]
+    salesforce.rest.batch_cap = 2
+    salesforce.faults.spoil(GARBLED[name], on=place, times=3)
+    way = "bulk" if "job" in place or "results" in place else "rest"
+    connector = connect(transport=way)
+    since = salesforce.clock() - timedelta(days=1)
+    with CollectingRequest("accounts", columns=["industry"], since=since) as request:
+        request.intake.started = salesforce.clock() + timedelta(hours=1)
+        rows = request.collect(connector.read(request)).to_pylist()
+    assert sorted(row["id"] for row in rows) == made
+    assert salesforce.count(place) >= 4
+    assert len(connector.pauses) >= 3
+
+
+@pytest.mark.parametrize("name", ["plain words", "nothing", "half of it"])
+@pytest.mark.parametrize("place", ["/queryAll", "GET .*/query/", "describe$"])
+def test_what_a_gateway_goes_on_saying_is_an_error_after_some_tries(
+    salesforce: SalesforceSimulator, connect: Connect, place: str, name: str
+) -> None:
+    for _ in range(5):
+        salesforce.org.create("Account", Industry="Retail")
+    salesforce.rest.batch_cap = 2
+    salesforce.faults.spoil(GARBLED[name], on=place, times=None)
+    with pytest.raises(SourceError, match=r"Account.*no whole JSON, 6 times in a row") as failure:
+        rows_of(connect(transport="rest"), "accounts", ["industry"])
+    assert name != "plain words" or "upstream connect error" in str(failure.value)
+    assert salesforce.count(place) == 6
+
+
+def test_texts_with_brackets_are_no_torn_page(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.org.create("Account", Industry='}}]{[[ " {')
+    connector = connect(transport="rest")
+    assert [row["industry"] for row in rows_of(connector, "accounts")] == ['}}]{[[ " {']
+    assert connector.pauses == []
+
+
+def test_an_empty_bulk_result_is_not_waited_for(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    def bare(answer: Answer) -> Answer:
+        return Answer(200, b"", answer.headers)
+
+    salesforce.faults.spoil(bare, on="/results", times=None)
+    assert rows_of(connect(transport="bulk"), "accounts", ["industry"]) == []
+    assert salesforce.count("/results") == 1
+
+
 # --- results whose end nobody tells ------------------------------------------------------------
 
 

@@ -103,6 +103,36 @@ def test_a_job_that_was_not_to_blame_is_resumed(
     assert site.ids("accounts") == sorted(made)
 
 
+REFUSED_POLLS: dict[str, tuple[int, str, bool]] = {
+    "the session": (401, "INVALID_SESSION_ID", True),
+    "too many calls": (429, "", True),
+    "maintenance": (503, "SERVER_UNAVAILABLE", True),
+    "an error of theirs": (500, "UNKNOWN_EXCEPTION", True),
+    "too many at once": (403, "REQUEST_LIMIT_EXCEEDED", True),
+    "no such job": (404, "NOT_FOUND", False),
+    "no job of this user": (403, "INSUFFICIENT_ACCESS", False),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_POLLS)
+def test_only_a_job_that_is_not_there_is_forgotten(
+    site: Site, salesforce: SalesforceSimulator, name: str
+) -> None:
+    made = accounts(site, salesforce)
+    lose_results(site, salesforce)
+    status, code, is_kept = REFUSED_POLLS[name]
+    site.later(hours=5)
+    times = 6 if is_kept else 1
+    salesforce.refuse(code, "x", status, on="GET .*/jobs/query/[^/]+$", times=times)
+    assert (site.sync().error is not None) == is_kept
+    site.later(hours=1)
+    if is_kept:
+        salesforce.faults.clear()
+        site.synced()
+    assert salesforce.count(JOBS) == (1 if is_kept else 2)
+    assert site.ids("accounts") == sorted(made)
+
+
 def test_a_full_read_takes_no_job_of_an_earlier_run(
     site: Site, salesforce: SalesforceSimulator
 ) -> None:

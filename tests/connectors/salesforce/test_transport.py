@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import pytest
 
 from connectors.salesforce.orgs import Connect, Quick, rows_of
+from connectors.salesforce.sites import Site
 from crmetrics.errors import SourceError
 from crmetrics.plugin import SourceStorage
 from crmetrics.testing import CollectingRequest
@@ -323,6 +324,33 @@ def test_an_edge_that_takes_shorter_uris_gets_them(
     assert [(row["id"], row["segment"]) for row in found] == [
         (name, f"{n}-0/{n}-{(last + 1) // 2}/{n}-{last}") for n, name in enumerate(made)
     ]
+
+
+@pytest.mark.parametrize("transport", ["auto", "rest"])
+@pytest.mark.parametrize(("limit", "most"), [(12_000, 8), (4_000, 14), (700, 60)])
+def test_lists_of_ids_are_cut_until_the_edge_takes_them(
+    site: Site, salesforce: SalesforceSimulator, limit: int, most: int, transport: str
+) -> None:
+    site.only, site.source = ("leads",), {"transport": transport}
+    org = salesforce.org
+    leads = [org.create("Lead", Status="New") for _ in range(1_100)]
+    salesforce.clock.advance(3600)
+    site.synced()
+    campaign = org.create("Campaign")
+    for lead in leads:
+        org.create("CampaignMember", LeadId=lead, CampaignId=campaign)
+    site.later(hours=1)
+    # Nothing but the lists is too long: other conditions pass.
+    edge = edge_of(limit, 414)
+    salesforce.rest.checks.append(
+        lambda found: edge(found) if " IN (" in found.query.text else None
+    )
+    before = len(salesforce.calls)
+    site.synced()
+    assert site.rows("leads", "id", "campaign_id") == [(lead, campaign) for lead in sorted(leads)]
+    refused = [call for call in salesforce.calls[before:] if call.status == 414]
+    assert 1 <= len(refused) <= most, "what was refused once was tried again"
+    assert salesforce.count("POST .*/jobs/query") == 0
 
 
 def test_a_uri_that_no_grouping_makes_short_enough_is_an_error_that_says_what_to_do(
