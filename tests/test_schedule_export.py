@@ -8,14 +8,17 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
-from croniter import croniter
+from croniter import croniter, croniter_range
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -130,6 +133,13 @@ def test_systemd_elapses_when_the_schedule_fires(schedule: str) -> None:
     assert {instant for instant in elapsed if start < instant <= until} == expected
 
 
+def test_systemd_takes_partial_data_and_a_stop_for_no_failure() -> None:
+    service = next(text for name, text in files("systemd").items() if name.endswith(".service"))
+    lines = dict(line.split("=", 1) for line in service.splitlines() if "=" in line)
+    assert lines["SuccessExitStatus"].split() == ["4", "143"]
+    assert lines["RestartPreventExitStatus"].split() == ["2"]
+
+
 # --- GitHub ----------------------------------------------------------------------------------
 
 
@@ -138,7 +148,7 @@ def test_a_workflow_runs_what_is_due_with_its_secrets() -> None:
     (name,) = found
     assert name == ".github/workflows/crmetrics-sohne-co-x-100-weekly.yml"
     workflow = yaml.safe_load(found[name])
-    assert workflow["on"]["schedule"] == [{"cron": "0 6,7 * * 1"}]
+    assert workflow["on"]["schedule"][0] == {"cron": "0 6,7 * * 1"}
     (step,) = [step for step in workflow["jobs"]["run"]["steps"] if "env" in step]
     assert shlex.split(step["run"])[:4] == ["crmetrics", "run", "weekly", "--if-due"]
     assert step["env"]["SF_CLIENT_SECRET"] == "${{ secrets.SF_CLIENT_SECRET }}"
@@ -154,6 +164,92 @@ def test_a_workflow_takes_no_warehouse_of_another_job_and_saves_each_attempt() -
     assert not second["key"].startswith(first["restore-keys"])
     assert first["key"].startswith(first["restore-keys"])
     assert "github.run_attempt" in first["key"]
+
+
+def workflow(job: ExportedJob, **settings: object) -> dict[str, Any]:
+    (text,) = export("github", [job], replace(PLACE, **settings)).values()  # type: ignore[arg-type]
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+def steps(job: ExportedJob, **settings: object) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = workflow(job, **settings)["jobs"]["run"]["steps"]
+    return found
+
+
+def test_a_workflow_installs_what_the_plugins_need_and_what_the_project_lists() -> None:
+    packages = ("crmetrics[postgres,xlsx]==1.2.3", "crmetrics-hello==0.4")
+    lines = [
+        one["run"] for one in steps(exported(), packages=packages, requirements="kpi/needs.txt")
+        if "run" in one
+    ]  # fmt: skip
+    assert shlex.split(lines[0]) == ["pip", "install", *packages, "-r", "kpi/needs.txt"]
+
+
+def test_a_workflow_keeps_state_wherever_it_lies_and_hands_out_what_was_written() -> None:
+    state = ("kpi/.crmetrics", "kpi/data/wh.duckdb", "kpi/data/wh.duckdb.wal")
+    found = steps(exported(), state=state, written=("kpi/reports",), folder="kpi")
+    by_use = {one["uses"].partition("@")[0]: one for one in found if "uses" in one}
+    for action in ("actions/cache/restore", "actions/cache/save"):
+        assert by_use[action]["with"]["path"].splitlines() == list(state)
+    artifact = by_use["actions/upload-artifact"]
+    assert (artifact["with"]["path"], artifact["if"]) == ("kpi/reports", "always()")
+    (run,) = [shlex.split(one["run"]) for one in found if "env" in one]
+    assert run[:5] == ["crmetrics", "-C", "kpi", "run", "weekly"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "is_rare"),
+    [("0 8 * * *", False), ("0 8 * * 1-5", False), ("0 8 * * MON", True), ("0 6 1 * *", True)],
+)
+def test_the_cache_of_a_rare_job_is_asked_for_in_between_without_a_run(
+    schedule: str, is_rare: bool
+) -> None:
+    found = workflow(exported(schedule=schedule))
+    crons = [one["cron"] for one in found["on"]["schedule"]]
+    conditions = [
+        one.get("if") for one in found["jobs"]["run"]["steps"] if "run" in one
+    ]  # of the installation and of the run
+    if not is_rare:
+        assert conditions == [None, None]
+        return
+    assert conditions == [f"github.event.schedule != '{crons[-1]}'"] * 2
+    begin = datetime(2026, 1, 1)
+    starts = sorted(
+        at for line in crons for at in croniter_range(begin, begin + timedelta(days=90), line)
+    )
+    gaps = [after - before for before, after in pairwise(starts)]
+    assert max(gaps) <= timedelta(days=4)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_jobs_whose_names_look_alike_keep_names_of_their_own(form: str) -> None:
+    names = ("a_b", "a-b", "a.b", "A-b", "週次", "月次", "_")
+    place = replace(PLACE, jobs=names)
+    found = export(form, [exported(name) for name in names], place)
+    if form in ("systemd", "github"):
+        per_job = 2 if form == "systemd" else 1
+        assert len(found) == per_job * len(names)
+    if form == "github":
+        texts = [yaml.safe_load(text) for text in found.values()]
+        assert len({text["concurrency"]["group"] for text in texts}) == len(names)
+    (text, *_) = found.values()
+    if form == "airflow":
+        assert len(set(re.findall(r'dag_id="(.*)"', text))) == len(names)
+    if form == "kubernetes":
+        objects = [one["metadata"]["name"] for one in yaml.safe_load_all(text)]
+        assert len(set(objects)) == len(names) + 1
+        assert all(re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?", name) for name in objects)
+    if form == "cron":
+        jobs = [shlex.split(line)[9] for line in text.splitlines() if " run " in line]
+        assert jobs == list(names)
+
+
+def test_a_name_does_not_depend_on_which_jobs_are_exported() -> None:
+    place = replace(PLACE, jobs=("a_b", "a-b"))
+    alone = export("systemd", [exported("a_b")], place)
+    assert alone.keys() < export("systemd", [exported("a_b"), exported("a-b")], place).keys()
+    assert place.unit("a-b") == "crmetrics-sohne-co-x-100-a-b"
 
 
 @given(
@@ -187,7 +283,7 @@ def test_the_dag_file_is_python_that_names_schedule_zone_and_command() -> None:
     calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     named = {ast.unparse(call.func): call for call in calls}
     assert ast.literal_eval(named["CronTriggerTimetable"].args[0]) == "0 8 * * MON"
-    words = {word.arg: word.value for word in named["BashOperator"].keywords}
+    words = {word.arg: word.value for word in named["CrmetricsRun"].keywords}
     command = ast.literal_eval(words["bash_command"])
     assert (
         shlex.split(command.removeprefix("{% raw %}").removesuffix("{% endraw %}"))[:5] == COMMAND
@@ -195,6 +291,8 @@ def test_the_dag_file_is_python_that_names_schedule_zone_and_command() -> None:
     dag = {word.arg: word.value for word in named["DAG"].keywords}
     assert ast.literal_eval(dag["description"]) == 'say "hi"\nand \\n'
     assert ast.literal_eval(words["retries"]) == 3
+    assert ast.literal_eval(words["skip_on_exit_code"]) == [2]
+    assert shlex.split(command)[-2:] == ["--pass-on", "partial"]
 
 
 def test_airflow_itself_imports_the_dags(tmp_path: Path) -> None:
@@ -228,7 +326,13 @@ def test_a_cron_job_keeps_zone_grace_and_limits() -> None:
     inner = spec["jobTemplate"]["spec"]
     assert (inner["backoffLimit"], inner["activeDeadlineSeconds"]) == (1, 1800)
     (container,) = inner["template"]["spec"]["containers"]
-    assert container["command"][-4:] == ["run", "weekly", "--wait", "3600"]
+    assert container["command"][6:] == ["weekly", "--wait", "3600", "--pass-on", "partial"]
+    hopeless, drained = inner["podFailurePolicy"]["rules"]
+    assert hopeless["onExitCodes"] == {
+        "containerName": container["name"], "operator": "In", "values": [2]
+    }  # fmt: skip
+    assert (hopeless["action"], drained["action"]) == ("FailJob", "Ignore")
+    assert inner["template"]["spec"]["restartPolicy"] == "Never"  # a failure policy needs it
     assert container["image"] == "crmetrics:1.2.3"
     assert volume["metadata"]["name"] == "crmetrics-sohne-co-x-100"
     assert len(second["metadata"]["name"]) <= 52

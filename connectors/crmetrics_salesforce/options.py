@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated, Literal
 
@@ -126,6 +127,9 @@ class SalesforceOptions(SourceOptions):
         default_factory=dict, description="status of a lead: what reaching it means"
     )
     datasets: dict[str, SalesforceDatasetOptions] = Field(default_factory=dict)  # type: ignore[assignment]
+
+    def required_extras(self) -> Iterable[str]:
+        return ("salesforce-jwt",) if isinstance(self.auth, JwtBearer) else ()
 
     @field_validator("domain")
     @classmethod

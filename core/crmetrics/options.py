@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,6 +18,15 @@ class Options(BaseModel):
         arbitrary_types_allowed=True,
         validate_default=True,
     )
+
+    def required_extras(self) -> Iterable[str]:
+        """Extras of the plugin's distribution that these values need, for those who install it."""
+        return ()
+
+    def local_paths(self) -> Iterable[str]:
+        """Files and folders of this machine that are written, as the project file has them; who
+        runs a job on a machine that is thrown away keeps them."""
+        return ()
 
 
 class DatasetOptions(Options):

@@ -22,6 +22,9 @@ SERVERS: Mapping[str, str] = {
 }
 """Scheme of a URL -> the kind of database."""
 
+EXTRAS: Mapping[str, str] = {"postgresql": "postgres"}
+"""Kind of database -> the extra that brings its driver, where it has another name."""
+
 _SECRET_OPTIONS = ("password", "passcode", "token", "privateKey")
 
 _KNOWN = (*FILES, *SERVERS)

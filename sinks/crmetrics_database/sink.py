@@ -23,7 +23,7 @@ from crmetrics.plugin import (
     redact,
 )
 from crmetrics_database import statements
-from crmetrics_database.address import Address, TableName, parse_table, parse_url
+from crmetrics_database.address import EXTRAS, Address, TableName, parse_table, parse_url
 from crmetrics_database.engines import Database, DatabaseError, open_file
 from crmetrics_database.statements import DEFAULTS, REQUIRED, UPKEEP, Kind, Mode
 
@@ -71,6 +71,13 @@ class DatabaseOptions(Options):
     @property
     def address(self) -> Address:
         return parse_url(self.url.reveal())
+
+    def required_extras(self) -> Iterable[str]:
+        engine = self.address.engine
+        return () if self.address.is_file else (EXTRAS.get(engine, engine),)
+
+    def local_paths(self) -> Iterable[str]:
+        return (self.address.path.as_posix(),) if self.address.is_file else ()
 
     @property
     def table_name(self) -> TableName:

@@ -49,6 +49,9 @@ class EmailOptions(chat.ChatOptions):
         "see them",
     )
 
+    def required_extras(self) -> Iterable[str]:
+        return ("charts",) if self.charts else ()
+
     @field_validator("sender", "to")
     @classmethod
     def _are_addresses(cls, value: Any) -> Any:

@@ -23,7 +23,15 @@ from crmetrics.plugin import (
     redact,
 )
 from crmetrics_files.keeping import keep_last
-from crmetrics_files.stores import Bucket, Folder, Store, StoreError, checksum_file, is_remote
+from crmetrics_files.stores import (
+    EXTRAS,
+    Bucket,
+    Folder,
+    Store,
+    StoreError,
+    checksum_file,
+    is_remote,
+)
 from crmetrics_files.tables import BINARY, Form, Format, text, writer
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -65,6 +73,16 @@ class FilesOptions(Options):
         description="file name without extension; may hold {job} {period} {grain} {start} {end} "
         "{project} and / for folders. A repeat for the same period replaces the file",
     )
+
+    def required_extras(self) -> Iterable[str]:
+        if "xlsx" in self.formats:
+            yield "xlsx"
+        if is_remote(self.path):
+            scheme = self.path.partition("://")[0]
+            yield EXTRAS.get(scheme, scheme)
+
+    def local_paths(self) -> Iterable[str]:
+        return () if is_remote(self.path) else (self.path,)
 
     @field_validator("path", mode="before")
     @classmethod

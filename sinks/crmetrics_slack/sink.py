@@ -67,6 +67,9 @@ class SlackOptions(chat.ChatOptions):
         "when the goal comes into trouble or out of it",
     )
 
+    def required_extras(self) -> Iterable[str]:
+        return ("charts",) if self.charts and self.token is not None else ()
+
     @field_validator("webhook_url")
     @classmethod
     def _safe_webhook(cls, webhook_url: Secret | None) -> Secret | None:

@@ -166,6 +166,14 @@ def test_goals_decide_only_when_asked_to(call: Call, project: Path) -> None:
     assert run(call, project, "monthly", "--fail-on", "goals").exit_code == 6
 
 
+def test_partial_data_pass_only_when_asked_to(call: Call, project: Path) -> None:
+    edit(project, "kpis: [", "kpis: [pipeline_coverage, ")
+    assert run(call, project, "monthly").exit_code == 4
+    assert run(call, project, "monthly", "--pass-on", "partial").exit_code == 0
+    (project / "data" / "opportunities.csv").unlink()
+    assert run(call, project, "monthly", "--pass-on", "partial").exit_code == 3
+
+
 def test_a_second_run_confirms_and_exits_with_0(call: Call, project: Path) -> None:
     run(call, project, "monthly")
     assert run(call, project, "monthly").exit_code == 0

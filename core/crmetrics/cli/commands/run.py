@@ -55,6 +55,11 @@ _MOST_URGENT_FIRST = (
     help="goals: exit with 6 when a goal is off track or a guardrail is broken.",
 )
 @click.option(
+    "--pass-on",
+    type=click.Choice(["partial"]),
+    help="partial: exit with 0 instead of 4; for schedulers that would repeat what was delivered.",
+)
+@click.option(
     "--if-due",
     is_flag=True,
     help="Leave at once when the job's `schedule:` has not fired since it last delivered; for "
@@ -78,6 +83,7 @@ def run(
     dry_run: bool,
     resend: bool,
     fail_on: str | None,
+    pass_on: str | None,
     if_due: bool,
     wait_s: float | None,
     record: Path | None,
@@ -115,7 +121,7 @@ def run(
                 if not as_json:
                     print_run(job_run, session)
                 note_end(job_run, session.console)
-    code = exit_code(done, fails_on_goals=fail_on == "goals")
+    code = exit_code(done, fails_on_goals=fail_on == "goals", passes_partial=pass_on == "partial")
     if as_json:
         document = summary(done, code, dry_run=dry_run)
         session.console.print_data(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
@@ -190,11 +196,15 @@ def _run_job(session: Session, name: str, wanted: _Wanted) -> list[JobRun]:
     return done
 
 
-def exit_code(runs: Iterable[JobRun], *, fails_on_goals: bool = False) -> int:
-    """The most urgent code of all jobs; 6 only when asked for."""
+def exit_code(
+    runs: Iterable[JobRun], *, fails_on_goals: bool = False, passes_partial: bool = False
+) -> int:
+    """The most urgent code of all jobs; 6 only when asked for, 4 unless it passes."""
     codes = set()
     for job_run in runs:
         codes.add(job_run.exit_code)
         if fails_on_goals and job_run.has_missed_goal:
             codes.add(ExitCode.GOALS)
+    if passes_partial:
+        codes.discard(ExitCode.PARTIAL)
     return next((code for code in _MOST_URGENT_FIRST if code in codes), ExitCode.OK)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ from crmetrics.errors import ConfigError, UsageError, did_you_mean
 if TYPE_CHECKING:
     from crmetrics.config import JobConfig, ProjectConfig
     from crmetrics.schedule import ScheduledJob
-    from crmetrics.schedule.export import ExportedJob, Place
+    from crmetrics.schedule.export import ExportedJob
 
 _FORMATS = ("cron", "systemd", "github", "airflow", "kubernetes")
 
@@ -201,9 +200,11 @@ def export_schedule(
     FORMAT is cron, systemd, github, airflow or kubernetes. The files hold no secret: where
     variables are needed, they say where to put them.
     """
+    from crmetrics.cli.placing import place
     from crmetrics.schedule.export import export
 
-    files = export(form, _exported(session.project.config, jobs), _place(session, image))
+    exported = _exported(session.project.config, jobs)
+    files = export(form, exported, place(session, [job.name for job in exported], image))
     for name, text in files.items():
         if output is None:
             title = f"# --- {name}\n" if len(files) > 1 else ""
@@ -235,26 +236,3 @@ def _exported(config: ProjectConfig, names: tuple[str, ...]) -> list[ExportedJob
     if not found:
         raise UsageError('no job has a `schedule:`. Add one: schedule: "0 8 * * MON"')
     return found
-
-
-def _place(session: Session, image: str) -> Place:
-    from crmetrics._version import __version__
-    from crmetrics.config.variables import needed_names
-    from crmetrics.schedule.export import Place
-
-    config = session.project.config
-    return Place(
-        project=config.project,
-        directory=str(config.directory),
-        program=_program(),
-        zone=config.reporting.timezone,
-        variables=needed_names(config.file.read_text(encoding="utf-8-sig")),
-        version=__version__,
-        image=image,
-    )
-
-
-def _program() -> tuple[str, ...]:
-    """The words that start this very installation, whatever the PATH of another scheduler is."""
-    script = Path(sys.executable).with_name("crmetrics")
-    return (str(script),) if script.exists() else (sys.executable, "-m", "crmetrics")

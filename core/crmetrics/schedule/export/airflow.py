@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from crmetrics.schedule.export.place import ExportedJob, Place
+from crmetrics.schedule.loop import HOPELESS
 
 _HEAD = '''\
 """The crmetrics jobs of {project} as DAGs, for Airflow 2.9 and later.
@@ -16,12 +17,23 @@ variables in their environment: {variables}.
 from datetime import datetime, timedelta, timezone
 
 from airflow import DAG
+from airflow.exceptions import AirflowFailException, AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 try:
     from airflow.providers.standard.operators.bash import BashOperator
 except ImportError:  # Airflow 2
     from airflow.operators.bash import BashOperator
+
+
+class CrmetricsRun(BashOperator):
+    """A run that is not tried again where nothing changes until somebody mends the project."""
+
+    def execute(self, context):
+        try:
+            return super().execute(context)
+        except AirflowSkipException as exc:  # skip_on_exit_code
+            raise AirflowFailException("the project file or the call is wrong, see above") from exc
 '''
 
 _DAG = """
@@ -36,10 +48,11 @@ with DAG(
     max_active_runs=1,
     tags=["crmetrics"],
 ):
-    BashOperator(
+    CrmetricsRun(
         task_id="run",
         bash_command={command},
         append_env=True,
+        skip_on_exit_code={hopeless},
         retries={retries},
         retry_delay=timedelta(seconds={retry_after_s:g}),
         retry_exponential_backoff=True,
@@ -60,7 +73,10 @@ def files(jobs: Sequence[ExportedJob], place: Place) -> Mapping[str, str]:
             description=_string(job.description or f"crmetrics job {job.name}"),
             schedule=_string(job.schedule),
             zone=_string(place.zone),
-            command=_string(_untemplated(place.shell(job.name, "--wait", "3600"))),
+            command=_string(
+                _untemplated(place.shell(job.name, "--wait", "3600", "--pass-on", "partial"))
+            ),
+            hopeless=list(HOPELESS),
             retries=job.job.retries,
             retry_after_s=job.job.retry_after.total_seconds(),
             limit="None" if limit is None else f"timedelta(seconds={limit.total_seconds():g})",

@@ -2,19 +2,27 @@
 
 GitHub's cron knows UTC only and is often late, so the workflow is started at the UTC times of every
 offset that the zone has, and `--if-due` leaves at once when the job's own time has not come.
+
+What must be there at the next run is kept in the cache of the repository. GitHub drops what nobody
+asked for in a week, so the workflow of a rare job starts in between as well, only to ask for it.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from crmetrics.config.cron import Cron
 from crmetrics.schedule.export.place import ExportedJob, Place
+from crmetrics.schedule.firing import firings
 
 _YEARS_AHEAD = 2
 _WEEK = 7
+_RARE = timedelta(days=5)
+_IN_BETWEEN = "23 4 */3 * *"
+"""Every third day, and not at a full hour, when GitHub is late."""
 
 
 def files(jobs: Sequence[ExportedJob], place: Place) -> Mapping[str, str]:
@@ -26,56 +34,97 @@ def files(jobs: Sequence[ExportedJob], place: Place) -> Mapping[str, str]:
         unit = place.unit(job.name)
         text = yaml.safe_dump(_workflow(job, place, unit), sort_keys=False, width=100)
         # "on" is a boolean to YAML 1.1, which quotes it; GitHub takes both.
-        found[f".github/workflows/{unit}.yml"] = _HEAD + text
+        found[f".github/workflows/{unit}.yml"] = _head(job, place) + text
     return found
 
 
 _HEAD = """\
-# The warehouse is kept between runs in the cache of the repository. The variables below are secrets
-# of the repository: Settings, Secrets and variables, Actions.
+# The variables below are secrets of the repository: Settings, Secrets and variables, Actions.
+# What a run needs of the one before ({state}) is kept in the cache of the repository. GitHub drops
+# what nobody asked for in 7 days, and the oldest beyond 10 GB; then everything is loaded anew, what
+# was reported is forgotten, and the last period is sent once more. It also stops the schedules of a
+# public repository in which nothing happens for 60 days. Where that matters, run the job on a
+# machine with a disk of its own.
 """
+_RARELY = """\
+# This job runs less often than that, so the workflow starts every third day as well, without a run.
+"""
+_OUTSIDE = """\
+# {paths} lies outside of the repository: the runner must be allowed to write there.
+"""
+
+
+def _head(job: ExportedJob, place: Place) -> str:
+    text = _HEAD.format(state=", ".join(place.state))
+    if _is_rare(job, ZoneInfo(place.zone)):
+        text += _RARELY
+    outside = [path for path in place.state if path.startswith(("/", "~"))]
+    return text + (_OUTSIDE.format(paths=", ".join(outside)) if outside else "")
+
+
+def _is_rare(job: ExportedJob, zone: ZoneInfo) -> bool:
+    """Whether days pass between two starts, so many that a cache could be dropped."""
+    now = datetime.now(UTC)
+    end = now + timedelta(days=366 * _YEARS_AHEAD)
+    before = now
+    for at in firings(job.job.cron, zone, now, end):
+        if at - before > _RARE:
+            return True
+        before = at
+    return end - before > _RARE
 
 
 def _workflow(job: ExportedJob, place: Place, unit: str) -> dict[str, object]:
     zone = ZoneInfo(place.zone)
-    pin = f"crmetrics=={place.version}" if place.version else "crmetrics"
     minutes = job.job.time_limit.total_seconds() // 60 if job.job.time_limit else 60
-    cache = {
-        "path": ".crmetrics",
-        # A cache cannot be changed, so each attempt of a run has its own. The dot ends the name: no
-        # job takes the warehouse of another whose name goes on.
-        "key": f"{unit}.${{{{ github.run_id }}}}.${{{{ github.run_attempt }}}}",
-        "restore-keys": f"{unit}.",
-    }
-    run: dict[str, object] = {"run": f"crmetrics run {job.name} --if-due --wait 600"}
-    if place.variables:
-        run["env"] = {name: f"${{{{ secrets.{name} }}}}" for name in place.variables}
+    starts = [{"cron": line} for line in utc_lines(job.job.cron, zone)]
+    is_rare = _is_rare(job, zone)
+    if is_rare:
+        starts.append({"cron": _IN_BETWEEN})
     return {
         "name": f"crmetrics {job.name}",
-        "on": {
-            "schedule": [{"cron": line} for line in utc_lines(job.job.cron, zone)],
-            "workflow_dispatch": {},
-        },
+        "on": {"schedule": starts, "workflow_dispatch": {}},
         "concurrency": {"group": unit, "cancel-in-progress": False},
         "jobs": {
             "run": {
                 "runs-on": "ubuntu-latest",
                 "timeout-minutes": int(max(minutes, 1)),
-                "steps": [
-                    {"uses": "actions/checkout@v4"},
-                    {"uses": "actions/setup-python@v5", "with": {"python-version": "3.12"}},
-                    {"uses": "actions/cache/restore@v4", "with": cache},
-                    {"run": f"pip install {pin}"},
-                    run,
-                    {
-                        "uses": "actions/cache/save@v4",
-                        "if": "always()",
-                        "with": {"path": cache["path"], "key": cache["key"]},
-                    },
-                ],
+                "steps": _steps(job, place, unit, is_rare=is_rare),
             }
         },
     }
+
+
+def _steps(job: ExportedJob, place: Place, unit: str, *, is_rare: bool) -> list[dict[str, object]]:
+    cache = {
+        "path": "\n".join(place.state),
+        # A cache cannot be changed, so each attempt of a run has its own. The dot ends the name: no
+        # job takes the warehouse of another whose name goes on.
+        "key": f"{unit}.${{{{ github.run_id }}}}.${{{{ github.run_attempt }}}}",
+        "restore-keys": f"{unit}.",
+    }
+    runs: dict[str, str] = {}
+    if is_rare:
+        runs["if"] = f"github.event.schedule != '{_IN_BETWEEN}'"
+    needed = [*place.packages, *(("-r", place.requirements) if place.requirements else ())]
+    folder = ("-C", place.folder) if place.folder else ()
+    words = ("crmetrics", *folder, "run", job.name, "--if-due", "--wait", "600")
+    run: dict[str, object] = {**runs, "run": shlex.join(words)}
+    if place.variables:
+        run["env"] = {name: f"${{{{ secrets.{name} }}}}" for name in place.variables}
+    saved = {"path": cache["path"], "key": cache["key"]}
+    steps: list[dict[str, object]] = [
+        {"uses": "actions/checkout@v4"},
+        {"uses": "actions/setup-python@v5", "with": {"python-version": "3.12"}},
+        {"uses": "actions/cache/restore@v4", "with": cache},
+        {**runs, "run": shlex.join(["pip", "install", *needed])},
+        run,
+        {"uses": "actions/cache/save@v4", "if": "always()", "with": saved},
+    ]
+    if place.written:
+        kept = {"name": unit, "path": "\n".join(place.written), "if-no-files-found": "ignore"}
+        steps.append({"uses": "actions/upload-artifact@v4", "if": "always()", "with": kept})
+    return steps
 
 
 def utc_lines(cron: Cron, zone: ZoneInfo, now: datetime | None = None) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
-from crmetrics.schedule.export.place import ExportedJob, Place
+from crmetrics.schedule.export.place import ExportedJob, Place, shortened
+from crmetrics.schedule.loop import HOPELESS
 
 _PROJECT = "/project"
 _LONGEST_NAME = 52  # a CronJob's; its jobs add eleven characters
+_LONGEST_LABEL = 63
 _HEAD = """\
 # The volume holds the project folder with its warehouse: copy crmetrics.yaml and what it names to
 # it once. The secret {name} holds the variables of the project file{variables}:
@@ -16,11 +17,31 @@ _HEAD = """\
 """
 
 
+_FAILURES = {
+    "rules": [
+        # Not tried again: nothing changes until somebody mends the project file.
+        {
+            "action": "FailJob",
+            "onExitCodes": {
+                "containerName": "crmetrics",
+                "operator": "In",
+                "values": [int(code) for code in HOPELESS],
+            },
+        },
+        # A node that is drained is no failed attempt.
+        {
+            "action": "Ignore",
+            "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+        },
+    ]
+}
+
+
 def files(jobs: Sequence[ExportedJob], place: Place) -> Mapping[str, str]:
     """One file of several documents."""
     import yaml
 
-    name = place.unit()
+    name = shortened(place.unit(), _LONGEST_LABEL)
     named = f" ({', '.join(place.variables)})" if place.variables else ""
     documents = [_volume(name), *(_cron_job(job, place, name) for job in jobs)]
     text = yaml.safe_dump_all(documents, sort_keys=False, width=100)
@@ -43,6 +64,7 @@ def _cron_job(job: ExportedJob, place: Place, name: str) -> dict[str, object]:
     settings = job.job
     spec: dict[str, object] = {
         "backoffLimit": settings.retries,
+        "podFailurePolicy": _FAILURES,
         "template": {"spec": _pod(job, place, name)},
     }
     if settings.time_limit is not None:
@@ -61,7 +83,7 @@ def _cron_job(job: ExportedJob, place: Place, name: str) -> dict[str, object]:
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": {"name": _short(place.unit(job.name))},
+        "metadata": {"name": shortened(place.unit(job.name), _LONGEST_NAME)},
         "spec": cron,
     }
 
@@ -74,14 +96,6 @@ def _schedule(job: ExportedJob) -> str:
     return " ".join([*fields, weekdays])
 
 
-def _short(name: str) -> str:
-    """The name, or its beginning with a mark of the rest: two jobs must not become one."""
-    if len(name) <= _LONGEST_NAME:
-        return name
-    mark = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name[: _LONGEST_NAME - 9].strip('-')}-{mark}"
-
-
 def _pod(job: ExportedJob, place: Place, name: str) -> dict[str, object]:
     command = ["crmetrics", "--log-format", "json", "-C", _PROJECT, "run", job.name]
     return {
@@ -92,7 +106,7 @@ def _pod(job: ExportedJob, place: Place, name: str) -> dict[str, object]:
             {
                 "name": "crmetrics",
                 "image": place.image or f"crmetrics:{place.version or 'latest'}",
-                "command": [*command, "--wait", "3600"],
+                "command": [*command, "--wait", "3600", "--pass-on", "partial"],
                 "envFrom": [{"secretRef": {"name": name, "optional": True}}],
                 "volumeMounts": [{"name": "project", "mountPath": _PROJECT}],
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 import unicodedata
@@ -30,6 +31,10 @@ class Place:
 
     directory: the project folder. program: the words that start crmetrics there. zone: the
     reporting zone. variables: names of the environment variables that the project file needs.
+    jobs: names of all jobs of the project, exported or not. folder: the project's below the root of
+    its repository; empty = the root. packages: what pip installs, crmetrics among it. state: files
+    and folders that must be there again at the next run; written: those that a run leaves for
+    people. Both relative to the root, or absolute.
     """
 
     project: str
@@ -39,6 +44,12 @@ class Place:
     variables: Sequence[str] = ()
     version: str = ""
     image: str = ""
+    jobs: Sequence[str] = ()
+    folder: str = ""
+    packages: Sequence[str] = ("crmetrics",)
+    requirements: str = ""
+    state: Sequence[str] = (".crmetrics",)
+    written: Sequence[str] = ()
 
     def run(self, job: str, *more: str, directory: str = "") -> tuple[str, ...]:
         """The words of the command that runs a job."""
@@ -49,10 +60,32 @@ class Place:
         return shlex.join(self.run(job, *more))
 
     def unit(self, job: str = "") -> str:
-        """A name for files and objects: `crmetrics-acme-weekly`, lower-case, safe everywhere."""
-        words = ["crmetrics", self.project, job]
-        plain = (
-            unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode() for word in words
-        )
-        safe = (re.sub(r"[^a-z0-9]+", "-", word.lower()).strip("-") for word in plain)
-        return "-".join(word for word in safe if word)
+        """A name for files and objects: `crmetrics-acme-weekly`, lower-case, safe everywhere.
+
+        No two jobs of the project have the same: of `a_b` and `a-b` the first gets a mark.
+        """
+        words = ["crmetrics", _plain(self.project), _plain(job)]
+        if job and self._is_ambiguous(job):
+            words.append(mark(job))
+        return "-".join(word for word in words if word)
+
+    def _is_ambiguous(self, job: str) -> bool:
+        plain = _plain(job)
+        if not plain:  # nothing of it is left, and so nothing of others like it
+            return True
+        return job != plain and any(_plain(one) == plain for one in self.jobs if one != job)
+
+
+def mark(text: str) -> str:
+    """Eight characters that stand for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def shortened(name: str, longest: int) -> str:
+    """The name, or its beginning with a mark of the rest: two must not become one."""
+    return name if len(name) <= longest else f"{name[: longest - 9].strip('-')}-{mark(name)}"
+
+
+def _plain(word: str) -> str:
+    letters = unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", letters.lower()).strip("-")

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from crmetrics.config.cron import Cron
 from crmetrics.schedule.export.place import ExportedJob, Place
+from crmetrics.schedule.loop import HOPELESS
 
 _WEEKDAYS = ("Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat")
 
@@ -25,8 +26,11 @@ EnvironmentFile=-{environment}
 ExecStart={command}
 TimeoutStartSec={limit}
 TimeoutStopSec=120
-# Delivered on partial data, and said so: no failure of the unit.
-SuccessExitStatus=4
+# 4: delivered on partial data, and said so. 143: ended by `systemctl stop`.
+SuccessExitStatus=4 143
+# What failed is made up for by the next start. Should you add Restart=on-failure: a wrong project
+# file is not tried again.
+RestartPreventExitStatus={hopeless}
 """
 
 _TIMER = """\
@@ -58,6 +62,7 @@ def files(jobs: Sequence[ExportedJob], place: Place) -> Mapping[str, str]:
             "environment": f"/etc/crmetrics/{unit}.env",
             "command": " ".join(_quoted(word) for word in place.run(job.name, "--wait", "3600")),
             "limit": "infinity" if limit is None else f"{limit.total_seconds():g}s",
+            "hopeless": " ".join(str(code) for code in HOPELESS),
             "jitter": f"{job.job.jitter.total_seconds():g}s",
             "calendar": "\n".join(
                 f"OnCalendar={line} {place.zone}" for line in calendar(job.job.cron)
