@@ -52,7 +52,8 @@ SAME = (
     "resolution_time", "csat", "case_volume", "case_backlog", "customer_wait_time",
     "escalation_rate", "reopen_rate",
     # adoption, roi
-    "user_adoption_rate", "user_activity_frequency", "employee_productivity", "goal_attainment",
+    "user_adoption_rate", "user_activity_frequency", "data_completeness_rate",
+    "employee_productivity", "goal_attainment",
 )  # fmt: skip
 """KPIs whose data both systems can hold. The others need what no CRM keeps (expenses, benefits,
 training, web sessions), or not both: invitations to surveys, spend by day or without campaign."""
@@ -64,6 +65,16 @@ BY = {"team": ("win_rate", "won_amount", "sales_cycle_length", "case_volume", "r
       "segment": ("won_amount", "customer_churn_rate", "mrr"),
       "lead_source": ("leads_created", "win_rate")}  # fmt: skip
 
+SETTINGS: dict[str, Any] = {
+    "customer_model": "subscription",
+    "data_completeness_rate": {
+        "required_fields": {
+            "accounts": ["segment", "industry", "country"],
+            "opportunities": ["amount", "close_date", "owner_id", "lead_source", "lost_reason"],
+            "cases": ["product_id", "closed_at"],
+        }
+    },
+}
 PACKS = ["sales", "leads", "retention", "revenue", "marketing", "service", "adoption", "roi"]
 
 Values = dict[tuple[Any, ...], Any]
@@ -102,7 +113,7 @@ def open_project(folder: Path, source: Mapping[str, Any], crm: SampleCrm) -> Pro
         "project": "same",
         "reporting": {"timezone": "UTC", "currency": "USD"},
         "sources": {"crm": dict(source)},
-        "metrics": {"packs": PACKS, "settings": {"customer_model": "subscription"}},
+        "metrics": {"packs": PACKS, "settings": SETTINGS},
     }
     (folder / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
     now = crm.exported_at + timedelta(hours=1)
