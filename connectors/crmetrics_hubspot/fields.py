@@ -12,6 +12,8 @@ from crmetrics_hubspot import closing, ending
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.associations import FIELDS as ASSOCIATED
 from crmetrics_hubspot.associations import chosen, read_ties
+from crmetrics_hubspot.forecasts import FIELDS as FORECAST_FIELDS
+from crmetrics_hubspot.forecasts import Forecasts
 from crmetrics_hubspot.goals import FIELDS as GOAL_FIELDS
 from crmetrics_hubspot.goals import Goals
 from crmetrics_hubspot.objects import PAGE, Objects
@@ -22,13 +24,13 @@ ENVELOPE_FIELDS = ("id", "archived", "changed_at")
 
 _BEHIND: Mapping[str, str] = {
     "team_label": "hubspot_team_id",
-    "owner_of_creator": "hs_created_by_user_id",
     "unqualified_at": "hs_lead_status",
 }
 """Fields made from a property."""
 
-_OF_OWNERS = frozenset({"team_label", "owner_of_creator"})
 _UNQUALIFIED = "UNQUALIFIED"
+_PLANS: Mapping[str, Sequence[str]] = {**GOAL_FIELDS, **FORECAST_FIELDS}
+_PLANS_OF = {"goal_targets": GOAL_FIELDS, "forecasts": FORECAST_FIELDS}
 
 _PLAIN = ("company_currency", "company_of_contact", "company_of_deal", "deal_is_won",
           "owner_of_ticket")  # fmt: skip
@@ -38,8 +40,8 @@ def is_added(name: str, kind: str) -> bool:
     """True for a field that the connector can add to records of this type."""
     if name in STAGE_FIELDS:
         return kind in PROPERTIES
-    if name in GOAL_FIELDS:
-        return kind == "goal_targets"
+    if name in _PLANS:
+        return name in _PLANS_OF.get(kind, ())
     if name == closing.FIELD:
         return kind == "deals"
     if name == ending.FIELD:
@@ -57,7 +59,7 @@ def is_reached(name: str, account: Account) -> bool:
         return account.reaches("contacts") and account.reaches("companies")
     if name == ending.FIELD:
         return ending.STATUS in account.properties.of("subscriptions")
-    if name in _OF_OWNERS:
+    if name == "team_label":
         return account.reaches_owners
     return name not in ("company_of_deal", "deal_is_won") or account.reaches("deals")
 
@@ -65,7 +67,7 @@ def is_reached(name: str, account: Account) -> bool:
 def properties_behind(names: Sequence[str], kind: str) -> list[str]:
     """The properties that these added fields are made from."""
     found = [_BEHIND[name] for name in names if name in _BEHIND]
-    found += [behind for name in names for behind in GOAL_FIELDS.get(name, ())]
+    found += [behind for name in names for behind in _PLANS.get(name, ())]
     if closing.FIELD in names:
         found += closing.BEHIND
     if ending.FIELD in names:
@@ -86,16 +88,16 @@ class AddedFields:
     ) -> None:
         self._account, self._kind, self._labels = account, kind, labels
         self._names = [name for name in names if name not in ENVELOPE_FIELDS]
-        self._goals: Goals | None = None
+        self._plans: Goals | Forecasts | None = None
         self._endings: ending.Endings | None = None
 
     def notices(self) -> list[str]:
         """What to tell the user of the records so far."""
-        return self._goals.notices() if self._goals else []
+        return self._plans.notices() if self._plans else []
 
     def remarks(self) -> list[str]:
         """What to tell besides: values that do not fit, and ends that HubSpot does not date."""
-        unfit = self._goals.unfit() if self._goals else []
+        unfit = self._plans.unfit() if self._plans else []
         return unfit + (self._endings.notices() if self._endings else [])
 
     def of(
@@ -112,8 +114,8 @@ class AddedFields:
             if name in ASSOCIATED:
                 tied[name] = self._tied(ids, ASSOCIATED[name])
                 found[name] = _column(tied[name])
-            elif name in GOAL_FIELDS:
-                found[name] = self._of_goals().of(name, len(ids), texts)
+            elif name in _PLANS:
+                found[name] = self._of_plans().of(name, len(ids), texts)
             elif name == closing.FIELD:
                 made, ends = (texts(behind) for behind in closing.BEHIND)
                 found[name] = closing.are_default(made, ends, self._account.zone)
@@ -122,18 +124,20 @@ class AddedFields:
             elif name == "unqualified_at":
                 found[name] = self._unqualified(ids, texts("hs_lead_status").to_pylist())
             elif name in _BEHIND:
-                known = self._looked_up(name)
+                teams = self._account.teams
                 found[name] = _column(
-                    [known.get(v or "") for v in texts(_BEHIND[name]).to_pylist()]
+                    [teams.get(v or "") for v in texts(_BEHIND[name]).to_pylist()]
                 )
             elif name == "company_currency":
                 found[name] = pa.repeat(pa.scalar(self._account.currency), len(ids))
         return found | self._further(ids, tied)
 
-    def _of_goals(self) -> Goals:
-        if self._goals is None:
-            self._goals = Goals(self._account, frozenset(self._account.properties.of(self._kind)))
-        return self._goals
+    def _of_plans(self) -> Goals | Forecasts:
+        if self._plans is None:
+            known = frozenset(self._account.properties.of(self._kind))
+            made = Goals if self._kind == "goal_targets" else Forecasts
+            self._plans = made(self._account, known)
+        return self._plans
 
     def _of_endings(self) -> ending.Endings:
         if self._endings is None:
@@ -160,9 +164,6 @@ class AddedFields:
                     first[str(record["id"])] = min(stamps).isoformat()
         texts = pa.RecordBatch.from_arrays([_column([first.get(n) for n in ids])], names=["at"])
         return typed(texts, {"at": INSTANT}, Misfits(self._kind))[0]
-
-    def _looked_up(self, name: str) -> Mapping[str, str]:
-        return self._account.teams if name == "team_label" else self._account.owner_of_user
 
     def _further(self, ids: Sequence[str], tied: Mapping[str, list[str | None]]) -> dict[str, Any]:
         """Fields of associated records: the ticket's owner, the deal's company and outcome."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import cached_property
 from typing import Any
 
@@ -68,7 +68,8 @@ class Goals:
             case "goal_owner":
                 return pa.array([self._owner(goal) for goal in goals], pa.string())
         place = ("goal_first_day", "goal_end_day").index(name)
-        days = [self._days(start, end) for start, end in _instants(columns, self.misfits[name])]
+        ends = _instants(columns, self.misfits[name])
+        days = [days_of(start, end, self.account.zone) for start, end in ends]
         return pa.array([pair[place] for pair in days], pa.date32())
 
     def unfit(self) -> list[str]:
@@ -129,24 +130,25 @@ class Goals:
         known = self.account.owner_of_user if self.account.reaches_owners else {}
         return known.get(user, user)
 
-    def _days(
-        self, start: datetime | None, end: datetime | None
-    ) -> tuple[date | None, date | None]:
-        """The first day, and the day after the last.
 
-        HubSpot writes the days of a goal as instants of UTC, whatever the account's time zone; a
-        goal that begins at another hour is taken to begin with a day of that zone. A goal ends with
-        the last instant of a day or at midnight: of the day after when that makes whole weeks or
-        months, else of its last day.
-        """
-        zone = UTC if start is None or _is_midnight(start) else self.account.zone
-        first = start.astimezone(zone).date() if start else None
-        if end is None:
-            return first, None
-        local = end.astimezone(zone)
-        if _is_midnight(local) and first is not None and _are_whole(first, local.date()):
-            return first, local.date()
-        return first, local.date() + timedelta(days=1)
+def days_of(
+    start: datetime | None, end: datetime | None, account_zone: tzinfo
+) -> tuple[date | None, date | None]:
+    """The first day, and the day after the last.
+
+    HubSpot writes the days of a goal as instants of UTC, whatever the account's time zone; a goal
+    that begins at another hour is taken to begin with a day of that zone. A goal ends with the last
+    instant of a day or at midnight: of the day after when that makes whole weeks or months, else of
+    its last day.
+    """
+    zone = UTC if start is None or _is_midnight(start) else account_zone
+    first = start.astimezone(zone).date() if start else None
+    if end is None:
+        return first, None
+    local = end.astimezone(zone)
+    if _is_midnight(local) and first is not None and _are_whole(first, local.date()):
+        return first, local.date()
+    return first, local.date() + timedelta(days=1)
 
 
 def _person(goal: Values) -> str | None:

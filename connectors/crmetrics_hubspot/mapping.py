@@ -361,11 +361,15 @@ GOALS: Entries = {
 }
 
 FORECASTS: Entries = {
-    "owner_id": ("coalesce(owner_of_creator, hubspot_owner_id)", "owner_of_creator"),
+    "owner_id": "forecast_owner",
+    "period_start": "forecast_first_day",
+    "period_end": "forecast_end_day",
     "submitted_at": "hs_createdate",
+    "forecast_amount": "hs_amount",
     "currency": "company_currency",
 }
-"""In beta: what amount, category and period are called is to be said under `columns:`."""
+"""In beta. HubSpot does not say how sure a forecast is: `forecast_category` is to be said under
+`columns:`."""
 
 TICKET_EMAILS: Entries = {
     "case_id": "associated_ticket",

@@ -234,9 +234,9 @@ class RecordReader:
                 "another property under `columns:` if one holds it."
             )
         self._asked.tell()
-        of_goals = self._adding.notices() if "goal_kpi" in self._requires else ()
+        of_plans = self._adding.notices() if self._requires else ()
         of_values = (*self._misfits.notices(), *self._own.notices())
-        for notice in (*of_values, *self._adding.remarks(), *of_goals):
+        for notice in (*of_values, *self._adding.remarks(), *of_plans):
             self._request.notice(notice)
         if self._close_dates is not None and self._close_dates.count:
             self._request.notice(self._close_dates.notice())

@@ -85,7 +85,14 @@ STREAMS: Mapping[str, tuple[Stream, ...]] = {
     "quotas": (
         Stream("goal_targets", "crm.objects.goals.read", mapping.GOALS, requires=("goal_kpi",)),
     ),
-    "forecasts": (Stream("forecasts", "crm.objects.forecasts.read", mapping.FORECASTS),),
+    "forecasts": (
+        Stream(
+            "forecasts",
+            "crm.objects.forecasts.read",
+            mapping.FORECASTS,
+            requires=("forecast_counts",),
+        ),
+    ),
 }
 """The datasets that consist of records of objects; the others have readers of their own."""
 
@@ -168,6 +175,12 @@ def _quotas(stream: Stream, config: HubSpotOptions) -> Stream:
     return replace(stream, requires=()) if says_itself else stream
 
 
+def _forecasts(stream: Stream, config: HubSpotOptions) -> Stream:
+    """Whose forecasts they are the project file may say itself."""
+    says_itself = "owner_id" in config.own("forecasts").columns
+    return replace(stream, requires=()) if says_itself else stream
+
+
 def _surveys(stream: Stream, config: HubSpotOptions) -> Stream:
     """Type and scale by survey, as the project file says, else by HubSpot's own survey type."""
     rules = list(config.surveys.items())
@@ -200,6 +213,7 @@ _CHANGES: Mapping[str, Callable[[Stream, HubSpotOptions], Stream]] = {
     "activities": _engagements,
     "case_messages": _messages,
     "quotas": _quotas,
+    "forecasts": _forecasts,
     "survey_responses": _surveys,
 }
 

@@ -74,6 +74,8 @@ def fill(service: HubSpotSimulator, kind: str, texts: list[str]) -> tuple[str, l
         service.account.purge(kind, name)
     names = [name for name in store.properties if name not in KEPT]
     own = {**SALES_QUOTA, "hs_pipeline_ids": ""} if kind == "goal_targets" else {}
+    if kind == "forecasts":
+        own = {"hs_deal_pipeline_id": ""}
     if kind == "deals":
         own = {"dealstage": "101", "pipeline": "10"}
     ids = [

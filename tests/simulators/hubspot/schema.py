@@ -128,7 +128,10 @@ _OBJECTS: dict[str, tuple[str, str, str, str, str, dict[str, str]]] = {
     }),
     "forecasts": ("0-170", "crm.objects.forecasts.read", "hs_createdate", "hs_lastmodifieddate",
         "", {
-        "string": "hs_created_by_user_id hs_year hs_milestone",
+        "string": "hs_created_by_user_id hubspot_owner_id hs_team_id hs_deal_pipeline_id hs_year "
+                  "hs_milestone hs_fiscal_month hs_fiscal_quarter hs_forecast_fiscal_offset "
+                  "hs_forecast_start_date hs_forecast_end_date",
+        "number": "hs_amount",
     }),
     "users": ("0-115", "crm.objects.users.read", "hs_createdate", "hs_lastmodifieddate", "", {
         "string": "hs_email hs_given_name hs_family_name hs_job_title hs_internal_user_id",

@@ -46,11 +46,7 @@ OWN: dict[str, dict[str, str]] = {
     },
     "feedback_submissions": {"string": "product_ref", "bool": "test_record"},
     "goal_targets": {"string": "other_kpi"},
-    "forecasts": {
-        "string": "category",
-        "number": "amount",
-        "date": "first_day end_day",
-    },
+    "forecasts": {"string": "category"},
     "users": {"string": "crm_role seat_kind", "bool": "has_seat"},
 }
 """Custom properties: object -> type -> names."""
@@ -120,12 +116,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     "activities": {**_TEST, **_DONE},
     "survey_responses": {**_TEST, "product_id": "product_ref"},
     "quotas": {"kpi_id": "coalesce(goal_kpi, other_kpi)"},
-    "forecasts": {
-        "forecast_category": "category",
-        "forecast_amount": "amount",
-        "period_start": "first_day",
-        "period_end": "end_day",
-    },
+    "forecasts": {"forecast_category": "category"},
     "campaigns": {"channel": "campaign_channel"},
     "campaign_members": {
         **_TEST,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from simulators.hubspot.account import Pipeline, Stage
-from simulators.hubspot.records import Record
+from simulators.hubspot.records import Record, milliseconds
 from simulators.hubspot.sample.world import Row, World, noon, versions
 
 _PROBABILITIES = {"Prospecting": 0.1, "Qualification": 0.25, "Proposal": 0.5, "Negotiation": 0.75,
@@ -184,6 +184,11 @@ SALES_QUOTA = {
 """What HubSpot says of a goal that measures won deals."""
 
 
+def _midnight(day: date) -> int:
+    """In milliseconds, of UTC."""
+    return milliseconds(datetime(day.year, day.month, day.day, tzinfo=UTC))
+
+
 def add_targets(world: World) -> None:
     for row in world.rows["quotas"]:
         last = row["period_end"] - timedelta(days=1)
@@ -209,9 +214,9 @@ def add_targets(world: World) -> None:
             {
                 "hs_created_by_user_id": world.ids.get(("user ids", row["owner_id"] or "")),
                 "category": row["forecast_category"],
-                "amount": row["forecast_amount"],
-                "first_day": row["period_start"],
-                "end_day": row["period_end"],
+                "hs_amount": row["forecast_amount"],
+                "hs_forecast_start_date": _midnight(row["period_start"]),
+                "hs_forecast_end_date": _midnight(row["period_end"]) - 1,
             },
             created="submitted_at",
         )
