@@ -270,6 +270,15 @@ def test_a_ledger_of_the_version_before_is_restated_from_what_it_recorded(
     ]
 
 
+def test_a_figure_that_comes_after_its_report_corrects_it(directory: Path) -> None:
+    (directory / "data" / "opportunities.csv").unlink()
+    assert run(directory, JANUARY).exit_code == ExitCode.PARTIAL
+    won(directory, november=900, december=1000)
+    assert run(directory, JANUARY).exit_code == ExitCode.OK
+    (_, _, none), (_, _, changes) = board(directory)
+    assert (none, changes) == ([], ["no value -> 1,000 USD"])
+
+
 def test_a_period_that_was_never_reported_is_not_restated(directory: Path) -> None:
     run(directory, JANUARY)
     won(directory, november=999, december=1000, january=500)

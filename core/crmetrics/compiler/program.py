@@ -352,7 +352,9 @@ class Compiler:
             is_rate=_is_rate(part, unit),
             min_sample=self._min_sample(requested.kpi, part, unit),
             maturing=self._maturing(part),
-            definition_hash=definition_hash(requested.kpi.unit, part, self.planner.catalog),
+            definition_hash=definition_hash(
+                requested.kpi, requested.variant, self.planner.catalog, self.planner.settings_of
+            ),
             is_assumed=self.supplied.reads_assumed_ends(part),
             uncovered=() if undated else self._uncovered(part),
             undated_status=undated,

@@ -11,7 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crmetrics.deliver.dispatch import Outcome, Terms, deliver, delivery_key, restates
+    from crmetrics.deliver.dispatch import (
+        Outcome,
+        Terms,
+        definitions_text,
+        deliver,
+        delivery_key,
+        restates,
+    )
     from crmetrics.deliver.ledger import (
         DeliveryLedger,
         DeliveryRecord,
@@ -42,6 +49,7 @@ __all__ = [
     "build_message",
     "coverage_share",
     "create_deliveries",
+    "definitions_text",
     "deliver",
     "deliveries",
     "delivery_key",
@@ -58,6 +66,7 @@ _HOMES: Mapping[str, str] = {
         "crmetrics.deliver.dispatch": (
             "Outcome",
             "Terms",
+            "definitions_text",
             "deliver",
             "delivery_key",
             "restates",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -63,7 +63,8 @@ class Terms:
     resend: as if nothing had been sent before. blocked: why nothing may be sent; empty = it may.
     is_restatement: the period was reported before and reads differently now; the goals count as
     told as they were. threshold: the smallest change that is told again. recording: that of the
-    results (`state.last_recording`).
+    results (`state.last_recording`). definitions: what the results are computed by, as one text
+    (`definitions_text`) that is the same whether or not there are data; None = as their rows say.
     """
 
     ledger: DeliveryLedger | None = None
@@ -72,6 +73,7 @@ class Terms:
     blocked: str = ""
     is_restatement: bool = False
     recording: int | None = None
+    definitions: str | None = None
     threshold: Threshold = lambda kpi: 0.0
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -88,10 +90,16 @@ def delivery_key(
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_CHARACTERS]
 
 
-def definition_of(results: pa.Table) -> str:
-    """The definitions that the results were computed by, as one text."""
+def definitions_text(definitions: Iterable[tuple[str, str, str]]) -> str:
+    """(KPI, variant, definition hash) of all that a report shows, as one text for its key."""
+    return json.dumps(sorted(set(definitions)))
+
+
+def _definitions_of(results: pa.Table) -> str:
     pairs = results.select(["kpi", "variant", "definition_hash"]).to_pylist()
-    return json.dumps(sorted({tuple(str(part or "") for part in row.values()) for row in pairs}))
+    return definitions_text(
+        (row["kpi"], row["variant"] or "", row["definition_hash"] or "") for row in pairs
+    )
 
 
 def deliver(sinks: Mapping[str, Sink], delivery: Delivery, terms: Terms) -> list[Outcome]:
@@ -191,9 +199,10 @@ class _Attempt:
         shown, channel = redact(destination), channel_of(destination)
         self._place = Place(delivery.job, delivery.grain, name, shown, channel)
         days = delivery.period_start, delivery.period_end
-        key = delivery_key(
-            delivery.job, delivery.grain, *days, name, destination, definition_of(delivery.results)
-        )
+        definitions = self._terms.definitions
+        if definitions is None:
+            definitions = _definitions_of(delivery.results)
+        key = delivery_key(delivery.job, delivery.grain, *days, name, destination, definitions)
         past, message = Past(), delivery.message
         if self._ledger is not None:
             message = with_goals_before(message, self._ledger.told_before(self._place, days[0]))

@@ -3,12 +3,13 @@ periods that it has reported come to now."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from crmetrics import state
+from crmetrics.compiler.hashing import definition_hash
 from crmetrics.compiler.rowset import Grouping
 from crmetrics.config import JobConfig
 from crmetrics.config.settings import setting_value
@@ -61,7 +62,8 @@ class Earlier:
 @dataclass(frozen=True)
 class Computed:
     """What a run of a job found out. results: rows of the reported period, judged. checked: what
-    was computed, and the identities looked at. signals: trends and warning signs."""
+    was computed, and the identities looked at. signals: trends and unusual values. definitions: of
+    the job's KPIs, whatever there are data for: (KPI, variant, hash)."""
 
     results: pa.Table
     series: Mapping[str, Series]
@@ -70,6 +72,7 @@ class Computed:
     as_of: datetime
     checked: Checked
     signals: Signals
+    definitions: tuple[tuple[str, str, str], ...] = ()
     earlier: tuple[Earlier, ...] = ()
 
 
@@ -103,8 +106,18 @@ def compute(project: Project, job: JobConfig, period: Period, run_id: str) -> Co
             as_of,
             checked,
             found,
+            tuple(_definitions(project, job, answerer)),
             tuple(_with_alerts(one, found) for one in earlier),
         )
+
+
+def _definitions(
+    project: Project, job: JobConfig, answerer: Answerer
+) -> Iterator[tuple[str, str, str]]:
+    for name in job.kpis:
+        kpi, variant = project.catalog.resolve(name)
+        found = definition_hash(kpi, variant, project.catalog, answerer.settings.of)
+        yield kpi.id, variant, found
 
 
 def threshold_of(project: Project) -> Threshold:

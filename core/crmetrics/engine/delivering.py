@@ -18,6 +18,7 @@ from crmetrics.deliver import (
     Terms,
     build_message,
     create_deliveries,
+    definitions_text,
     deliver,
 )
 from crmetrics.engine.computing import Computed, Earlier, threshold_of
@@ -126,6 +127,7 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
             dry_run=mailing.dry_run,
             resend=mailing.is_resend,
             blocked=blocked,
+            definitions=definitions_text(mailing.computed.definitions),
             threshold=threshold_of(project),
             now=project.now,
         )
