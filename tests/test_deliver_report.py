@@ -10,7 +10,14 @@ import pytest
 
 from crmetrics.deliver import Facts, build_message, detail_of
 from crmetrics.goals import judge
-from crmetrics.message import KpiLine, Message, SegmentLine, by_urgency, for_chat
+from crmetrics.message import (
+    KpiLine,
+    Message,
+    SegmentLine,
+    by_urgency,
+    compose_headline,
+    for_chat,
+)
 from result_rows import AS_OF, CALENDAR, WEEK, breakdown, kpi, line, message, table
 from test_goals import TRAITS, Goal
 
@@ -378,3 +385,12 @@ def test_small_groups_of_other_kpis_are_shown() -> None:
     small = SegmentLine({"owner.team": "Tiny"}, 0.5, "50.0 %", n=1)
     found = line(breakdowns=(replace(breakdown(), segments=(small,)),), n=1)
     assert for_chat(message(found)).kpis == (found,)
+
+
+def test_titles_with_commas_stay_apart_in_the_headline() -> None:
+    lines = [
+        line(title="Cases opened, by agents", is_new_alert=True, alert_text="unusually high"),
+        line(title="Win rate", is_new_alert=True, alert_text="unusually low"),
+    ]
+    said = compose_headline("weekly", lines)
+    assert said.endswith(" Unusual: Cases opened, by agents; Win rate.")

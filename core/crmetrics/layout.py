@@ -32,7 +32,7 @@ def state_of(message: Message) -> str:
 def facts(line: KpiLine) -> list[tuple[str, str]]:
     """What is said of a KPI beside its value: (label, text); a label may be empty."""
     found = [("", line.status_text if line.status_text != line.value_text else "")]
-    found += [("", line.change_text), ("", line.trend_text), ("Warning sign", line.alert_text)]
+    found += [("", line.change_text), ("", line.trend_text), ("", line.alert_text)]
     goal = line.goal_text
     if goal and line.calls_owner and line.goal_words_before:
         goal = f"{goal} (was {line.goal_words_before})"

@@ -80,8 +80,8 @@ class KpiLine:
     value: in the stored unit (percent as 0 to 1); None when there is none, then `status` says why,
     or when the KPI was computed for groups only, then `breakdowns` hold the values.
     change_text: the change in words ("up 3.1 points on the week before"). trend_text: where the
-    series is heading. alert_text: why the value is a warning sign; is_new_alert: the period before
-    was none.
+    series is heading. alert_text: why the value is unusual, good or bad; is_new_alert: that of the
+    period before was not.
     series: the values of the last periods, oldest first, this one last; None = no value.
     target: that of the goal. goal_owner: who answers for it. goal_before: its state in the report
     that was delivered before this one; None = not known, as in the first report.
@@ -195,11 +195,16 @@ def compose_headline(title: str, lines: Sequence[KpiLine], *, is_partial: bool =
     ):
         titles = [line.title for line in lines if line.goal_status == status]
         if titles:
-            sentences.append(f"{words}: {', '.join(titles)}.")
+            sentences.append(f"{words}: {_listed(titles)}.")
     unusual = [line.title for line in lines if line.is_new_alert]
     if unusual:
-        sentences.append(f"Warning sign: {', '.join(unusual)}.")
+        sentences.append(f"Unusual: {_listed(unusual)}.")
     return " ".join(sentences) + warning
+
+
+def _listed(titles: Iterable[str]) -> str:
+    """Titles side by side; one may hold commas itself."""
+    return "; ".join(titles)
 
 
 def _figure(line: KpiLine) -> str:

@@ -72,9 +72,11 @@ def _overview(lines: Sequence[KpiLine]) -> str:
 
 
 def _section(line: KpiLine) -> str:
-    warning = f"Warning sign: {line.alert_text}" if line.alert_text else ""
-    texts = (warning, line.trend_text, line.goal_text, line.guardrail_text, line.status_text)
-    remarks = [text for text in (*texts, line.coverage_text) if text]
+    texts = (
+        line.alert_text, line.trend_text, line.goal_text, line.guardrail_text, line.status_text,
+        line.coverage_text,
+    )  # fmt: skip
+    remarks = [text for text in texts if text]
     if not remarks and not line.breakdowns:
         return ""
     tables = [_breakdown(breakdown) for breakdown in line.breakdowns]

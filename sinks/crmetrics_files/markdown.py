@@ -31,7 +31,7 @@ def _overview(lines: Sequence[KpiLine]) -> str:
 
 def _section(line: KpiLine) -> list[str]:
     remarks = [
-        ("Warning sign", line.alert_text),
+        ("Signal", line.alert_text),
         ("Trend", line.trend_text),
         ("Goal", line.goal_text),
         ("Guardrails", line.guardrail_text),

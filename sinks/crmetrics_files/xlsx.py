@@ -103,7 +103,7 @@ def _write_report(book: Any, delivery: Delivery, look: Mapping[str, Any]) -> Non
         "Value",
         "Change",
         "Trend",
-        "Warning sign",
+        "Signal",
         "Goal",
         "Guardrails",
         "State",

@@ -163,7 +163,7 @@ def _kpi_texts(line: KpiLine, look: Look) -> list[str]:
     if line.trend_text:
         parts.append(inert(line.trend_text))
     if line.alert_text:
-        parts.append(f"Warning sign: {inert(line.alert_text)}")
+        parts.append(inert(line.alert_text))
     if line.goal_text:
         parts.append(f"Goal: {inert(line.goal_text)}{_call(line, look)}")
     if line.guardrail_text:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from crmetrics import log
 from crmetrics.cli.console import Console
 from crmetrics.cli.progress import PlainProgress, reading_progress
 
@@ -47,3 +48,19 @@ def test_json_logs_hold_the_count_as_a_number(capsys: pytest.CaptureFixture[str]
         tell("crm", "accounts", 1_000)
     line = json.loads(capsys.readouterr().err)
     assert (line["source"], line["dataset"], line["records"]) == ("crm", "accounts", 1_000)
+
+
+def test_json_logs_name_the_run_also_of_the_dataset_that_was_read_last(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with reading_progress(Console(log_format="json")) as tell:
+        assert tell is not None
+        token = log.run_id.set("run-1")
+        tell("crm", "accounts", 1)
+        tell("crm", "leads", 2)
+        log.run_id.reset(token)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["dataset"], line["run_id"]) for line in lines] == [
+        ("accounts", "run-1"),
+        ("leads", "run-1"),
+    ]

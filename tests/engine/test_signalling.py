@@ -1,4 +1,4 @@
-"""Warning signs and trends of a job's reports, month by month, against figures set in advance."""
+"""Unusual values and trends of a job's reports, month by month, against figures set in advance."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_a_month_unlike_those_before_is_flagged_in_total_and_groups_but_not_for_
     [line] = report.message.kpis
     assert line.alert_text == "unusually high: 100.00 USD is typical of the 12 months before"
     assert line.is_new_alert
-    assert report.message.headline.endswith("Warning sign: Won amount.")
+    assert report.message.headline.endswith("Unusual: Won amount.")
     [group] = line.breakdowns[0].segments
     assert group.change_text == line.alert_text
     assert [segment.change_text for segment in line.breakdowns[1].segments] == [""]
@@ -101,7 +101,7 @@ def test_a_usual_month_is_not(company: Company) -> None:
     report = company.report(month(13))
     assert alerts(report.results) == {"total": [], "new": [], "ann": []}
     assert report.message.kpis[0].alert_text == ""
-    assert "Warning sign" not in report.message.headline
+    assert "Unusual" not in report.message.headline
 
 
 def test_a_sign_is_news_once_and_goes_on_until_the_value_is_well_back(company: Company) -> None:

@@ -37,7 +37,7 @@ def _kpi_lines(kpi: KpiLine) -> Iterator[str]:
         ("", kpi.status_text),
         ("", kpi.change_text),
         ("", kpi.trend_text),
-        ("Warning sign: ", kpi.alert_text),
+        ("", kpi.alert_text),
         ("Goal: ", kpi.goal_text),
         ("Guardrails: ", kpi.guardrail_text),
         ("Data: ", kpi.coverage_text),

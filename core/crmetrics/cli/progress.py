@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from crmetrics.cli.console import Console
+from crmetrics.log import run_id
 
 Tell = Callable[[str, str, int], None]
 """Called with source, dataset and the records read so far, after each batch."""
@@ -35,12 +36,14 @@ class PlainProgress:
         self._console = console
         self._clock = clock
         self._current: tuple[str, str, int] | None = None
+        self._run_id = ""
         self._told_at = clock()
 
     def __call__(self, source: str, dataset: str, records: int) -> None:
         if self._current is not None and self._current[:2] != (source, dataset):
             self.finish()
         self._current = (source, dataset, records)
+        self._run_id = run_id.get()  # the last dataset may be told of when its run is over
         if self._clock() - self._told_at >= _EVERY_S:
             self._tell("so far")
 
@@ -54,7 +57,9 @@ class PlainProgress:
         assert self._current is not None
         source, dataset, records = self._current
         text = f"{source}.{dataset}: {records:,} records {suffix}".rstrip()
-        self._console.note(text, source=source, dataset=dataset, records=records)
+        self._console.note(
+            text, run_id=self._run_id, source=source, dataset=dataset, records=records
+        )
         self._told_at = self._clock()
 
 

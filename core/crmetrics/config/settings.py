@@ -113,11 +113,11 @@ SETTINGS: Mapping[str, Setting] = {
     "max_age": Setting(PositiveDuration, "age of a source from which its values are stale"),
     "restate_periods": Setting(CountOrZero, "earlier periods that each run computes again", 2),
     "restate_threshold": Setting(NumberOrZero, "smallest change that is reported again", 0),
-    "alerts": Setting(bool, "values unlike those before them are told as warning signs", True),
-    "alert_below": Setting(Number, "value below which there is a warning sign"),
-    "alert_above": Setting(Number, "value above which there is a warning sign"),
+    "alerts": Setting(bool, "values unlike those before them are told as unusual", True),
+    "alert_below": Setting(Number, "value below which it is told as unusual"),
+    "alert_above": Setting(Number, "value above which it is told as unusual"),
     "alert_change": Setting(
-        PositiveNumber, "relative change that is a warning sign where most values are equal", 0.5
+        PositiveNumber, "relative change that is unusual where most values are equal", 0.5
     ),
     "exclude_lost_reasons": Setting(
         Texts, "deals lost for these reasons do not count", (), ("win_rate",)

@@ -176,7 +176,7 @@ def _tone(row: Row, unit: str, traits: KpiTraits, min_coverage: float) -> Tone:
 
 
 def _alert_tone(alert: Alert | None, traits: KpiTraits, tone: Tone) -> Tone:
-    """A warning sign needs attention, unless the value is unusually good."""
+    """An unusual value needs attention, unless it is unusually good."""
     if alert is None:
         return tone
     good_side = {"higher": "high", "lower": "low"}.get(traits.better)

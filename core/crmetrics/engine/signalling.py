@@ -1,4 +1,4 @@
-"""Trends and warning signs of what a job reports (rules A1 and A2).
+"""Trends and unusual values of what a job reports (rules A1 and A2).
 
 A sign is a flag of its row, `alert_low` or `alert_high`, in every period that shows it. Whether it
 is new is told by the period before: by the series where that is known, else by what was recorded.

@@ -1,5 +1,5 @@
 """Judge results against goals and guardrails (rules T1 to G2 and `goal_attainment`), and series by
-their trend and warning signs (A1, A2).
+their trend and unusual values (A1, A2).
 
 Pure functions over Arrow tables of `results.result_schema()`. A goal is judged by the value of its
 KPI over the goal's own span so far (`measured`). Without that, the reported period's value stands

@@ -1,4 +1,4 @@
-"""What a series of values says by itself: its trend (rule A1) and its warning signs (rule A2).
+"""What a series of values says by itself: its trend (rule A1), and what is unusual in it (rule A2).
 
 Pure functions over numbers, oldest first. A trend is told by the Mann-Kendall test, its size by the
 Theil-Sen slope; a value is unusual by its robust distance from those it is compared with. Neither
@@ -16,7 +16,7 @@ from statistics import median
 from typing import Literal
 
 FEWEST_COMPARED = 8
-"""Values that a warning sign and a test of a trend need."""
+"""Values that a test of the unusual and one of a trend need."""
 
 Heading = Literal["rising", "falling", "none"]
 Side = Literal["low", "high"]
@@ -50,7 +50,7 @@ class Trend:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """When a value of a KPI is a warning sign. below, above: limits that were set. change: smallest
+    """When a value of a KPI is unusual. below, above: limits that were set. change: smallest
     relative distance from the median that counts where most values are equal."""
 
     below: float | None = None
@@ -60,7 +60,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A value that is a warning sign.
+    """A value that is unusual, to the good or to the bad.
 
     typical: the median of the `periods` values that it was compared with; None when it passed a
     `limit` that was set. is_new: the period before had no such sign.
@@ -87,7 +87,7 @@ def trend(values: Sequence[float | None]) -> Trend | None:
 def unusual(
     value: float, past: Sequence[float], rules: Rules, before: Side | None = None
 ) -> Alert | None:
-    """Whether a value is a warning sign among those of `past`.
+    """Whether a value is unusual among those of `past`.
 
     before: the side on which the period before was one; the sign then goes on until the value is
     back within two robust standard deviations, not three.
