@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A delivery as its place may be named after it. start, end: first day of the period,
+    and the day after its last; period: its label, such as 2026-01."""
+
+    job: str
+    grain: str
+    project: str
+    start: date
+    end: date
+    period: str
+
+    def of(self, job: str) -> Slot:
+        """The same period of another job."""
+        return replace(self, job=job)
 
 
 class Options(BaseModel):
@@ -26,6 +44,11 @@ class Options(BaseModel):
     def local_paths(self) -> Iterable[str]:
         """Files and folders of this machine that are written, as the project file has them; who
         runs a job on a machine that is thrown away keeps them."""
+        return ()
+
+    def overwrites(self, slot: Slot) -> Iterable[str]:
+        """What a sink replaces with this delivery: addresses, or paths as the project file has
+        them. Two sinks or two jobs that replace the same are refused; default: nothing is."""
         return ()
 
 

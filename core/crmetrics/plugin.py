@@ -51,7 +51,7 @@ from crmetrics.message import (
     for_chat,
     restatement_text,
 )
-from crmetrics.options import DatasetOptions, Options, SourceOptions
+from crmetrics.options import DatasetOptions, Options, Slot, SourceOptions
 from crmetrics.secrets import Secret, redact
 from crmetrics.sink import CheckResult, Delivery, Receipt, Settled, Sink, SinkContext
 from crmetrics.stopping import pause
@@ -90,6 +90,7 @@ __all__ = [
     "Sink",
     "SinkContext",
     "SinkError",
+    "Slot",
     "SourceError",
     "SourceOptions",
     "SourceStorage",

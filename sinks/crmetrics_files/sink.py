@@ -19,6 +19,7 @@ from crmetrics.plugin import (
     Secret,
     Sink,
     SinkError,
+    Slot,
     did_you_mean,
     redact,
 )
@@ -80,6 +81,29 @@ class FilesOptions(Options):
         if is_remote(self.path):
             scheme = self.path.partition("://")[0]
             yield EXTRAS.get(scheme, scheme)
+
+    def stem(self, slot: Slot) -> str:
+        """The name of a delivery's files without extension."""
+        values = {
+            "job": slot.job,
+            "period": slot.period,
+            "grain": slot.grain,
+            "start": slot.start.isoformat(),
+            "end": slot.end.isoformat(),
+            "project": slot.project,
+        }
+        return self.name.format_map({name: _safe(value) for name, value in values.items()})
+
+    def names(self, slot: Slot) -> dict[Format, str]:
+        """The name of each file, by its format."""
+        stem = self.stem(slot)
+        return {kind: f"{stem}.{_EXTENSIONS.get(kind, kind)}" for kind in self.formats}
+
+    def overwrites(self, slot: Slot) -> Iterable[str]:
+        folder = self.path.rstrip("/")
+        yield from (f"{folder}/{name}" for name in self.names(slot).values())
+        if self.checksums:
+            yield f"{folder}/{self.stem(slot)}.sha256"
 
     def local_paths(self) -> Iterable[str]:
         return () if is_remote(self.path) else (self.path,)
@@ -190,7 +214,7 @@ class FilesSink(Sink):
     ) -> list[str]:
         """Checksums beside the files, and the files of old periods away."""
         if self.config.checksums:
-            sums = f"{self._stem(delivery)}.sha256"
+            sums = f"{self.config.stem(self._slot(delivery))}.sha256"
             lines = checksum_file(files)
 
             def write(path: Path) -> None:
@@ -212,20 +236,18 @@ class FilesSink(Sink):
     def _place(self) -> str:
         return self._store.shown("").rstrip("/")
 
-    def _stem(self, delivery: Delivery) -> str:
-        values = {
-            "job": delivery.job,
-            "period": delivery.message.period_label,
-            "grain": delivery.grain,
-            "start": delivery.period_start.isoformat(),
-            "end": delivery.period_end.isoformat(),
-            "project": self.context.project,
-        }
-        return self.config.name.format_map({name: _safe(value) for name, value in values.items()})
+    def _slot(self, delivery: Delivery) -> Slot:
+        return Slot(
+            delivery.job,
+            delivery.grain,
+            self.context.project,
+            delivery.period_start,
+            delivery.period_end,
+            delivery.message.period_label,
+        )
 
     def _names(self, delivery: Delivery) -> dict[Format, str]:
-        stem = self._stem(delivery)
-        return {kind: f"{stem}.{_EXTENSIONS.get(kind, kind)}" for kind in self.config.formats}
+        return self.config.names(self._slot(delivery))
 
 
 def _safe(value: str) -> str:

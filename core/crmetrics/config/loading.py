@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from crmetrics.config.locating import locate
+from crmetrics.config.overlapping import overlaps
 from crmetrics.config.plugin_sections import Chosen, PluginSections, check_source
 from crmetrics.config.project import (
     JobConfig,
@@ -69,6 +70,7 @@ def read_project(
     is_readable = bool(document.root.entries) or not document.findings
     reading = _Reading(document.root, plugins, list(document.findings))
     config = reading.project(file)
+    reading.findings += overlaps(config)
     findings = reading.findings if is_readable else document.findings
     return ReadProject(config, tuple(in_order(findings)), is_readable)
 

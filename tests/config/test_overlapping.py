@@ -1,0 +1,124 @@
+"""Deliveries that would replace each other are found before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from crmetrics import Project
+from crmetrics.errors import ConfigError
+
+HEAD = """\
+version: 1
+project: acme
+sources: {crm: {connector: csv, path: data}}
+metrics: {packs: [sales]}
+"""
+
+
+def findings(folder: Path, text: str) -> list[str]:
+    """What is wrong with this project file, as it is printed."""
+    (folder / "data").mkdir()
+    (folder / "crmetrics.yaml").write_text(HEAD + text, encoding="utf-8")
+    try:
+        _ = Project(folder).config
+    except ConfigError as error:
+        return [str(one) for one in error.findings]
+    return []
+
+
+def jobs(*lines: str) -> str:
+    return "jobs:\n" + "".join(f"  {line}\n" for line in lines)
+
+
+def test_two_sinks_of_a_job_with_one_file_are_told_with_both_places(tmp_path: Path) -> None:
+    (told,) = findings(
+        tmp_path,
+        "sinks:\n"
+        "  a: {sink: files, path: reports}\n"
+        "  b: {sink: files, path: ./reports/../reports/, formats: [html, csv]}\n"
+        "jobs:\n"
+        "  monthly: {kpis: [won_amount], sinks: [a, b]}\n",
+    )
+    assert told.startswith("crmetrics.yaml:9:44: jobs.monthly.sinks: 'b' writes reports/monthly_")
+    assert "and so does 'a' of the job 'monthly' (crmetrics.yaml:9:41)" in told
+    assert "{job}" in told
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_told"),
+    [
+        ("", "", False),  # {job}_{period}
+        ("", ", grain: week", False),
+        ("name: '{period}'", "", True),
+        ("name: '{period}'", ", grain: week", False),
+        ("name: '{start}'", "", True),
+        ("name: '{start}'", ", grain: week", True),  # a month may begin on a Monday
+        ("name: '{grain}/{start}'", ", grain: week", False),
+        ("name: '{end}'", ", grain: day", True),
+        ("name: 'latest'", ", grain: year", True),
+        ("name: '{project}'", "", True),
+        ("name: '{job}'", "", False),
+    ],
+)
+def test_two_jobs_of_one_sink_are_told_when_their_names_can_be_the_same(
+    tmp_path: Path, first: str, second: str, is_told: bool
+) -> None:
+    options = f", {first}" if first else ""
+    found = findings(
+        tmp_path,
+        f"sinks:\n  a: {{sink: files, path: reports{options}}}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [a]}",
+               f"y: {{kpis: [won_amount], sinks: [a]{second}}}"),
+    )  # fmt: skip
+    assert ["writes" in told for told in found] == [True] * is_told
+
+
+@pytest.mark.parametrize(
+    ("options", "is_told"),
+    [
+        ("path: reports, name: 'x_{period}'", True),  # what {job}_{period} gives for the job x
+        ("path: reports, name: 'x_{period}', formats: [json]", False),
+        ("path: reports/sub, name: '{job}_{period}'", False),
+        ("path: ., name: 'reports/{job}_{start}'", False),
+        ("path: ., name: 'reports/{job}_{period}'", True),
+    ],
+)
+def test_templates_are_compared_by_what_they_give(
+    tmp_path: Path, options: str, is_told: bool
+) -> None:
+    found = findings(
+        tmp_path,
+        f"sinks:\n  a: {{sink: files, path: reports}}\n  b: {{sink: files, {options}}}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [a, b]}"),
+    )
+    assert bool(found) == is_told
+
+
+def test_checksums_of_two_formats_are_one_file(tmp_path: Path) -> None:
+    sink = "{sink: files, path: 's3://acme/kpis', checksums: true, formats: "
+    (told,) = findings(
+        tmp_path,
+        f"sinks:\n  a: {sink}[csv]}}\n  b: {sink}[json]}}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [a, b]}"),
+    )
+    assert "s3://acme/kpis/x_2022" in told
+    assert ".sha256" in told
+
+
+def test_a_sink_that_no_job_uses_is_in_nobodys_way(tmp_path: Path) -> None:
+    assert not findings(
+        tmp_path,
+        "sinks:\n  a: {sink: files, path: reports}\n  b: {sink: files, path: reports}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [a]}", "y: {kpis: [won_amount], sinks: [b]}"),
+    )
+
+
+def test_fifty_jobs_are_looked_at_in_no_time(tmp_path: Path) -> None:
+    names = [f"{{kpis: [won_amount], grain: {grain}, sinks: [a]}}"
+             for grain in ("day", "week", "month", "quarter", "year") * 10]  # fmt: skip
+    text = "sinks:\n  a: {sink: files, path: reports, formats: [csv, json, html]}\n" + jobs(
+        *(f"j{number}: {job}" for number, job in enumerate(names))
+    )
+    assert findings(tmp_path, text) == []
