@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -51,6 +51,7 @@ class Conversion:
         self._dataset: Dataset = request.dataset
         self._stem = stem
         self._orders: dict[str, Order] = {}
+        self._made: pa.Schema | None = None
         self._unreadable: list[tuple[int, str, Unreadable]] = []
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -101,9 +102,16 @@ class Conversion:
             return
         if self._plan.computed:
             arrays.update(self._computed(batch))
-        whole = pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
+        whole = pa.RecordBatch.from_arrays(list(arrays.values()), schema=self._schema(arrays))
         for start in range(0, whole.num_rows, _LARGEST_BATCH):
             yield whole.slice(start, _LARGEST_BATCH)
+
+    def _schema(self, names: Iterable[str]) -> pa.Schema:
+        """The schema of the file's batches, all of which have these columns."""
+        if self._made is None:
+            kinds = [(name, self._dataset.column(name).arrow_type) for name in names]
+            self._made = pa.schema(kinds)
+        return self._made
 
     def _filled(self, column: Column, position: int, batch: FieldBatch) -> Array:
         array = batch.typed[position]

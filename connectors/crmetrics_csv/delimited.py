@@ -79,7 +79,8 @@ class DelimitedRecords:
         while True:
             try:
                 for batch, numbers in self._parse(types, block, progress):
-                    fields = {p: batch.column(str(p)) for p in types} if len(numbers) else {}
+                    columns = dict(zip(types, batch.columns, strict=True))
+                    fields = columns if len(numbers) else {}
                     yield FieldBatch(
                         {position: fields[position] for position in typed if fields},
                         {position: fields[position] for position in raw if fields},

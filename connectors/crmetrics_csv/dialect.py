@@ -10,11 +10,13 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from crmetrics.plugin import SourceError
 from crmetrics_csv.files import DataFile
+from crmetrics_csv.ledger import Stamp, stamp_of
 from crmetrics_csv.options import FileRules
 from crmetrics_csv.streams import encoding_of, raw_blocks, wrong_encoding
 
@@ -82,6 +84,12 @@ def read_dialect(file: DataFile, rules: FileRules) -> Dialect:
     Raises SourceError when the file is empty, is no text, has no header, or when its delimiter is
     not certain.
     """
+    return _dialect_at(file, rules, stamp_of(file))
+
+
+@lru_cache(32)
+def _dialect_at(file: DataFile, rules: FileRules, stamp: Stamp) -> Dialect:
+    """The dialect of a file as it is; asked for twice, to see what there is and to load it."""
     text, is_whole = _sample_text(file, rules)
     lines = list(_physical_lines(text))
     if not is_whole and lines:
@@ -161,13 +169,15 @@ def _lines_above_header(lines: list[str], rules: FileRules) -> int:
     return count
 
 
-def _records(lines: Iterable[str], arguments: dict[str, Any]) -> tuple[list[list[str]], int]:
-    """(first records without blank lines, physical lines of the first one)."""
+def _records(
+    lines: Iterable[str], arguments: dict[str, Any], count: int = _SAMPLE_RECORDS
+) -> tuple[list[list[str]], int]:
+    """(header and `count` records without blank lines, physical lines of the header)."""
     with unlimited_fields():
         reader = csv.reader(lines, **arguments)
         header = next(reader)
         header_lines = reader.line_num
-        rest = [record for record in islice(reader, _SAMPLE_RECORDS) if record]
+        rest = [record for record in islice(reader, count) if record]
     return [header, *rest], header_lines
 
 
@@ -193,10 +203,11 @@ def _sniffed_delimiter(
     """
     shares: dict[str, float] = {}
     for delimiter in _DELIMITERS:
-        records, _ = _records(lines, _csv_arguments(delimiter, quote, rules.escape))
-        width = len(records[0])
-        following = records[1:] if is_whole else records[1:-1]
+        arguments = _csv_arguments(delimiter, quote, rules.escape)
+        width = len(_records(lines, arguments, 0)[0][0])
         if width > 1:
+            records, _ = _records(lines, arguments)
+            following = records[1:] if is_whole else records[1:-1]
             fitting = sum(len(record) == width for record in following)
             shares[delimiter] = fitting / len(following) if following else 1.0
     if not shares:

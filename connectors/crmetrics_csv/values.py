@@ -31,6 +31,9 @@ EXPECTED = {
     "date": "a date",
     "timestamp": "a timestamp",
 }
+_AS_READ = frozenset(("string", "bool", "int", "date", "timestamp"))
+"""Columns that take every value of an array of their type."""
+
 _NAIVE = pa.timestamp("us")
 _WIDE = pa.decimal128(38, 18)
 _MONEY = pa.decimal128(18, 4)
@@ -66,6 +69,8 @@ def convert(array: Array, column: Column, rules: FileRules, order: Order | None)
     Raises UnfitTypeError, and OrderUnknownError when a date needs an order that is not known.
     """
     kind = column.type
+    if array.type == column.arrow_type and (kind in _AS_READ or array.null_count == len(array)):
+        return Converted(array)
     if pa.types.is_dictionary(array.type):
         array = array.cast(array.type.value_type)
     if is_text(array.type):

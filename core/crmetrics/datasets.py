@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -131,6 +131,7 @@ class Dataset:
         )
 
 
+@cache
 def arrow_type(name: str) -> pa.DataType:
     """The Arrow type of a column type; money is decimal128(18,4), instants are UTC microseconds."""
     import pyarrow as pa

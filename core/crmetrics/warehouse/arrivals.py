@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.datasets import Dataset
@@ -62,6 +62,7 @@ class Arrivals:
         self._shapes: list[frozenset[str]] = [frozenset(intake.columns)]
         self._schema: pa.Schema | None = None
         self._counter: pa.Array[Any] | None = None
+        self._repeated: dict[str, tuple[object, pa.Array[Any]]] = {}
         self._last_key: object = None
         self._tagged = self._tag_all()
         self._ahead: tuple[int, pa.RecordBatch] | None = None
@@ -134,13 +135,14 @@ class Arrivals:
         for raw in self._pieces():
             shape, batch = self._tag(raw)
             is_large = min(rows, batch.num_rows) >= LARGE_ENOUGH
-            is_full = is_large or rows + batch.num_rows > BATCH_ROWS or size > BATCH_BYTES
+            is_full = is_large or rows + batch.num_rows > BATCH_ROWS or size >= BATCH_BYTES
             if waiting and (shape != shape_of_waiting or is_full):
                 yield shape_of_waiting, _joined(waiting)
                 waiting, rows, size = [], 0, 0
             shape_of_waiting = shape
             rows += batch.num_rows
-            size += batch.nbytes
+            # To ask a batch for its bytes costs as much as to make it.
+            size += BATCH_BYTES if batch.num_rows >= LARGE_ENOUGH else batch.nbytes
             if batch.num_rows:
                 waiting.append(batch)
             if self._progress is not None:
@@ -183,15 +185,16 @@ class Arrivals:
 
         part = self._intake.part
         batch = self._mapper.conform(raw, self._intake.columns)
-        self.delivered.update(name for name in batch.schema.names if self._is_told(batch, name))
-        shape = self._shape_of(batch, part)
+        names = batch.schema.names
+        if not self.delivered.issuperset(names):
+            self.delivered.update(name for name in names if self._is_told(batch, name))
+        shape = self._shape_of(names, part)
         self._watch_keys(batch)
         rows = batch.num_rows
-        given = dict(zip(batch.schema.names, batch.columns, strict=True))
-        places = pa.nulls(rows, pa.int32()) if part is None else _zeros(rows)
-        given["_part"] = pa.DictionaryArray.from_arrays(places, pa.array([part or ""]))
+        given = dict(zip(names, batch.columns, strict=True))
+        given["_part"] = self._repeat("_part", part, rows)
         given["_loaded_at"] = self._instants(rows)
-        given["_shapes"] = pa.repeat(pa.scalar(shape, pa.int64()), rows)
+        given["_shapes"] = self._repeat("_shapes", shape, rows)
         self.fetched += rows
         arrays = [
             given[field.name] if field.name in given else pa.nulls(rows, field.type)
@@ -199,14 +202,25 @@ class Arrivals:
         ]
         return shape, pa.record_batch(arrays, schema=self.schema)
 
+    def _repeat(self, name: str, value: object, rows: int) -> pa.Array[Any]:
+        """The value of a hidden column for the next rows; batches of the same value share it."""
+        import pyarrow as pa
+
+        former, array = self._repeated.get(name, (None, None))
+        if array is None or former != value or len(array) < rows:
+            scalar = pa.scalar(value, self.schema.field(name).type)
+            array = pa.repeat(scalar, max(rows, BATCH_ROWS))
+            self._repeated[name] = value, array
+        return array.slice(0, rows)
+
     def _is_told(self, batch: pa.RecordBatch, name: str) -> bool:
         """Whether the batch says anything of a flag with a default; its nulls say nothing."""
         if name in self.delivered or self._dataset.column(name).default is None:
             return True
         return bool(batch.column(name).null_count < batch.num_rows)
 
-    def _shape_of(self, batch: pa.RecordBatch, part: str | None) -> int:
-        names = frozenset(batch.schema.names)
+    def _shape_of(self, given: Sequence[str], part: str | None) -> int:
+        names = frozenset(given)
         if part is not None or names == self._shapes[0]:
             # What a part does not hold is empty: nothing of its former content is kept.
             return 1
@@ -234,11 +248,10 @@ class Arrivals:
     def _watch_keys(self, batch: pa.RecordBatch) -> None:
         if batch.num_rows == 0:
             return
-        missing = self._count_missing(batch)
-        self.missing_keys += missing
-        if self.is_ascending:
-            key = batch.column(self._dataset.key[0])
-            self.is_ascending = missing == 0 and self._continues(key)
+        if self.is_ascending and self._continues(batch.column(self._dataset.key[0])):
+            return  # above another key: neither null nor empty
+        self.is_ascending = False
+        self.missing_keys += self._count_missing(batch)
 
     def _count_missing(self, batch: pa.RecordBatch) -> int:
         """Rows with a null or an empty text in one of the key columns."""
@@ -262,18 +275,14 @@ class Arrivals:
         import pyarrow.compute as pc
 
         first, last = key[0].as_py(), key[-1].as_py()
+        if key.null_count or first == "":
+            return False
         if self._last_key is not None and not self._last_key < first:
             return False
         self._last_key = last
         return bool(
             pc.all(pc.less(key.slice(0, len(key) - 1), key.slice(1))).as_py() in (True, None)
         )
-
-
-def _zeros(rows: int) -> pa.Array[Any]:
-    import pyarrow as pa
-
-    return pa.repeat(pa.scalar(0, pa.int32()), rows)
 
 
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:

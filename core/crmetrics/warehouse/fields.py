@@ -47,6 +47,7 @@ class FieldMapper:
         self._timezone = timezone
         self._opened: Connection | None = None
         self._parsed: dict[str, Expression] = {}
+        self._canonical: tuple[pa.Schema, Sequence[str]] | None = None
 
     @property
     def _connection(self) -> Connection:
@@ -145,10 +146,13 @@ class FieldMapper:
         Raises SourceError when the batch holds an unknown column or a column twice, lacks the key,
         or holds a value that does not fit its column.
         """
+        if self._canonical == (batch.schema, columns):
+            return batch
         names = batch.schema.names
         self._require_known(names)
         kept = [name for name in columns if name in names]
         if kept == names and batch.schema.types == [self._column(n).arrow_type for n in kept]:
+            self._canonical = batch.schema, columns
             return batch
         return self._project(batch, {name: quoted(name) for name in kept}, {})
 
