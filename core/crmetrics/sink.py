@@ -71,8 +71,9 @@ class Delivery:
     idempotent sink replaces what it delivered under it.
     previous: the receipt (as a dict) of what is at the destination under the key; empty when
     nothing is. is_resumed: that delivery was cut short; finish it. restated: figures that were
-    delivered and have changed since. keep: call it in the middle of a delivery of several steps
-    with what is there so far; after a kill the next run gets it as `previous`.
+    delivered and have changed since. told_by: the run that delivered them; empty when none did.
+    keep: call it in the middle of a delivery of several steps with what is there so far; after a
+    kill the next run gets it as `previous`.
     """
 
     key: str
@@ -87,6 +88,7 @@ class Delivery:
     previous: Mapping[str, Any] = field(default_factory=dict)
     is_resumed: bool = False
     restated: tuple[Restated, ...] = ()
+    told_by: str = ""
     keep: Callable[[Receipt], None] = field(default=_keep_nothing, repr=False, compare=False)
 
 

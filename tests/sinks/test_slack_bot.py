@@ -468,6 +468,23 @@ def test_a_delivery_killed_at_any_step_is_finished_once(
     assert sorted(parts) == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_report_into_the_thread_killed_at_any_step_is_finished_there(
+    slack: SlackWorkspace, step: int
+) -> None:
+    sink = make_sink(slack, on_rerun="thread")
+    receipt = sink.write(BEFORE)
+    changed = replace(again(receipt, AFTER, CHANGE), told_by="run-1")
+    kept = kill_at(sink, changed, step)
+    # The next run says another time and run at its foot.
+    later = replace(changed.message, footer=("Run run-3",))
+    assert resumed(sink, replace(changed, message=later), kept) is not None
+    [parent] = slack.general.parents
+    assert "40.0 %" in texts([parent])
+    assert "43.0 %" not in texts([parent])
+    assert len(slack.general.replies(receipt.reference)) == 3
+
+
 def test_a_lost_answer_is_settled_by_looking_into_the_channel(
     sink: PatientSlackSink, slack: SlackWorkspace
 ) -> None:

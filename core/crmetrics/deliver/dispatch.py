@@ -145,7 +145,7 @@ class _Attempt:
         self._prepare()
         if self._sink.is_idempotent:
             return not self._why_not_back()
-        return bool(self._delivery.restated)
+        return bool(self._delivery.restated) and not self._sink.why_not_again(self._delivery)
 
     def preview(self) -> Outcome:
         """What would be sent; failed when the sink cannot even say that."""
@@ -233,7 +233,10 @@ class _Attempt:
         before = past.arrived.told
         changed = restated(self._shown, before, self._terms.threshold)
         self._delivery = replace(
-            self._delivery, previous=dict(past.arrived.receipt), restated=tuple(changed)
+            self._delivery,
+            previous=dict(past.arrived.receipt),
+            restated=tuple(changed),
+            told_by=past.arrived.run_id,
         )
         if self._terms.is_restatement and "goals" in before:
             # The span of a goal is judged to now, not to the end of an earlier period: its owner
