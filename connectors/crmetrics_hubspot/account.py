@@ -14,6 +14,7 @@ from crmetrics_hubspot.pipelines import Pipelines, read_pipelines
 from crmetrics_hubspot.properties import Properties
 
 _OWNERS_PAGE = 500
+_CAMPAIGNS_PAGE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,38 @@ class Account:
             return self.owners is not None
         except MissingScopeError:
             return False
+
+    @cached_property
+    def reaches_campaigns(self) -> bool:
+        """Whether the token may read campaigns, and the account has them."""
+        try:
+            return self._campaigns is not None
+        except (MissingScopeError, UnavailableError):
+            return False
+
+    @cached_property
+    def _campaigns(self) -> Sequence[str]:
+        """The ids of all campaigns. Raises MissingScopeError, UnavailableError."""
+        params = {"limit": str(_CAMPAIGNS_PAGE)}
+        return [str(item["id"]) for item in self.api.items("campaigns", params=params)]
+
+    @cached_property
+    def first_touches(self) -> Mapping[str, str | None]:
+        """Contact -> the campaign of its first touch, as HubSpot counts it, of all times.
+
+        None where it is several campaigns': assets can belong to more than one.
+        """
+        found: dict[str, str | None] = {}
+        params = {"limit": str(_CAMPAIGNS_PAGE)}
+        for name in self._campaigns:
+            place = ("campaigns", name, "reports", "contacts", "contactFirstTouch")
+            try:
+                for item in self.api.items(*place, params=params):
+                    contact = str(item["id"])
+                    found[contact] = name if found.get(contact, name) == name else None
+            except UnavailableError:
+                continue  # the campaign was deleted meanwhile
+        return found
 
     # --- people --------------------------------------------------------------------------------
 

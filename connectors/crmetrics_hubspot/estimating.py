@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from crmetrics.plugin import Estimate, SourceStorage
-from crmetrics_hubspot import ending
+from crmetrics_hubspot import ending, touches
 from crmetrics_hubspot.associations import FIELDS as ASSOCIATED
 from crmetrics_hubspot.associations import LARGEST_READ
 from crmetrics_hubspot.mapping import alternatives, fields_in
@@ -19,6 +19,7 @@ _UNKNOWN = 10_000  # records of a dataset that was never read
 _CHANGED_SHARE = 0.02
 _ENDED_SHARE = 0.3  # of subscriptions, that are over and have no end date: their history is read
 _UNQUALIFIED_SHARE = 0.2  # of leads, likewise
+_CAMPAIGNS = 50  # of an account
 _SET_UP = 2  # properties and pipelines, owners or the account
 _MESSAGES_OF_A_THREAD = 5
 _THREADS_PAGE = 500
@@ -97,6 +98,9 @@ def _beside(stream: Stream, columns: Sequence[str], records: float) -> float:
         calls += records / PAGE
     if fields & {"company_of_deal", "deal_is_won"}:
         calls += 2 * ties + records / PAGE
+    if touches.FIELD in fields:
+        lists = _CAMPAIGNS + records / PAGE  # of contacts, one per campaign
+        calls += lists + (0 if stream.kind == "contacts" else ties)
     if ending.FIELD in fields:
         calls += records * _ENDED_SHARE / PAGE_WITH_HISTORY
     if "unqualified_at" in fields:

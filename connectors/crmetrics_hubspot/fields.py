@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from crmetrics_hubspot import closing, ending
+from crmetrics_hubspot import closing, ending, touches
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.associations import FIELDS as ASSOCIATED
 from crmetrics_hubspot.associations import chosen, read_ties
@@ -33,7 +33,7 @@ _PLANS: Mapping[str, Sequence[str]] = {**GOAL_FIELDS, **FORECAST_FIELDS}
 _PLANS_OF = {"goal_targets": GOAL_FIELDS, "forecasts": FORECAST_FIELDS}
 
 _PLAIN = ("company_currency", "company_of_contact", "company_of_deal", "deal_is_won",
-          "owner_of_ticket")  # fmt: skip
+          "owner_of_ticket", touches.FIELD)  # fmt: skip
 
 
 def is_added(name: str, kind: str) -> bool:
@@ -59,6 +59,8 @@ def is_reached(name: str, account: Account) -> bool:
         return account.reaches("contacts") and account.reaches("companies")
     if name == ending.FIELD:
         return ending.STATUS in account.properties.of("subscriptions")
+    if name == touches.FIELD:
+        return account.reaches("contacts") and account.reaches_campaigns
     if name == "team_label":
         return account.reaches_owners
     return name not in ("company_of_deal", "deal_is_won") or account.reaches("deals")
@@ -90,6 +92,7 @@ class AddedFields:
         self._names = [name for name in names if name not in ENVELOPE_FIELDS]
         self._plans: Goals | Forecasts | None = None
         self._endings: ending.Endings | None = None
+        self._touches: touches.FirstTouches | None = None
 
     def notices(self) -> list[str]:
         """What to tell the user of the records so far."""
@@ -98,7 +101,8 @@ class AddedFields:
     def remarks(self) -> list[str]:
         """What to tell besides: values that do not fit, and ends that HubSpot does not date."""
         unfit = self._plans.unfit() if self._plans else []
-        return unfit + (self._endings.notices() if self._endings else [])
+        ends = self._endings.notices() if self._endings else []
+        return [*unfit, *ends, *(self._touches.notices(self._kind) if self._touches else [])]
 
     def of(
         self, ids: Sequence[str], are_archived: Sequence[bool], texts: Callable[[str], Any]
@@ -169,6 +173,8 @@ class AddedFields:
         """Fields of associated records: the ticket's owner, the deal's company and outcome."""
         found: dict[str, Any] = {}
         api = self._account.api
+        if touches.FIELD in self._names:
+            found[touches.FIELD] = self._first_touches(ids, tied)
         if "owner_of_ticket" in self._names:
             tickets = tied.get("associated_ticket") or self._tied(ids, "tickets")
             owners = _values(Objects(api, "tickets", ("hubspot_owner_id",)), tickets)
@@ -189,6 +195,14 @@ class AddedFields:
                 pa.bool_(),
             )
         return found
+
+    def _first_touches(self, ids: Sequence[str], tied: Mapping[str, list[str | None]]) -> Any:
+        """The campaign that the contact, or the associated contact, met first."""
+        if self._touches is None:
+            self._touches = touches.FirstTouches(self._account)
+        if self._kind == "contacts":
+            return self._touches.of(ids)
+        return self._touches.of(tied.get("associated_contact") or self._tied(ids, "contacts"))
 
     def _companies_of_contacts(self, ids: Sequence[str], own: Sequence[str | None]) -> Any:
         """The company of the contact, for records without one of their own; null for others."""

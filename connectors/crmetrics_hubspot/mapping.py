@@ -78,6 +78,7 @@ CONTACTS: Entries = {
 
 LEADS_OF_CONTACTS: Entries = {
     "lead_source": "hs_analytics_source",
+    "campaign_id": "first_touch_campaign",
     "account_id": (
         "coalesce(associatedcompanyid, associated_company)",
         "associated_company",
@@ -100,6 +101,7 @@ LEADS_OF_CONTACTS: Entries = {
 }
 
 LEADS: Entries = {
+    "campaign_id": "first_touch_campaign",
     "account_id": "associated_company",
     "owner_id": "hubspot_owner_id",
     "status": "stage_label",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from simulators.hubspot.records import ObjectStore, Record, Values, iso, milliseconds
@@ -88,13 +88,15 @@ class Owner:
 
 @dataclass
 class Campaign:
-    """A marketing campaign. items: spend items as (id, name, amount, created at)."""
+    """A marketing campaign. spend: items as (id, name, amount, created at). touched: kind of
+    touch -> contacts with the day on which they count."""
 
     id: str
     properties: Values
     currency: str | None = None
     budget: str | None = None
     spend: list[tuple[str, str, str, datetime]] = field(default_factory=list)
+    touched: dict[str, list[tuple[str, date]]] = field(default_factory=dict)
 
     def totals(self) -> dict[str, Any]:
         """The answer of the budget totals call: its instants are milliseconds."""

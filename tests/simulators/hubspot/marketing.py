@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from simulators.hubspot.account import Account, Campaign
@@ -17,6 +18,9 @@ READABLE = frozenset(
      "hs_spend_items_sum_amount"}
 )  # fmt: skip
 """The standard properties of campaigns that may be asked for; any other `hs_` gives 400."""
+
+TOUCHES = ("contactFirstTouch", "contactLastTouch", "influencedContacts")
+"""What a contact can be to a campaign."""
 
 
 class MarketingEndpoints:
@@ -35,6 +39,8 @@ class MarketingEndpoints:
                 if name not in self.account.campaigns:
                     raise not_found()
                 return Answer.json(self.account.campaigns[name].totals())
+            case "campaigns", [name, "reports", "contacts", touch]:
+                return Answer.json(self._contacts(call, name, touch))
             case "emails", []:
                 return Answer.json(self._emails(call))
             case "conversations", ["threads"]:
@@ -51,6 +57,21 @@ class MarketingEndpoints:
             if name.startswith("hs_") and name not in READABLE:
                 raise invalid(f"Property {name} cannot be read")
         rows = [_campaign(campaign, names) for campaign in self.account.campaigns.values()]
+        return page_of(call, rows, 100)
+
+    def _contacts(self, call: Call, name: str, touch: str) -> dict[str, Any]:
+        """The ids of contacts, without a word of when: from 2006 to today unless days are given."""
+        if touch not in TOUCHES:
+            raise invalid(f"contactType must be one of {', '.join(TOUCHES)}")
+        if name not in self.account.campaigns:
+            raise not_found()
+        try:
+            first = date.fromisoformat(call.query.get("startDate", "2006-01-01"))
+            last = date.fromisoformat(call.query.get("endDate", f"{self.account.clock():%Y-%m-%d}"))
+        except ValueError:
+            raise invalid("startDate and endDate must be formatted as YYYY-MM-DD") from None
+        touched = self.account.campaigns[name].touched.get(touch, [])
+        rows = [{"id": contact} for contact, day in touched if first <= day <= last]
         return page_of(call, rows, 100)
 
     def _emails(self, call: Call) -> dict[str, Any]:
