@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 
 from crmetrics.catalog import Catalog, Kpi, Measure, Vector
 from crmetrics.compiler import expressions
@@ -18,13 +19,13 @@ from crmetrics.compiler.excluded import excluded_counts, with_kept
 from crmetrics.compiler.final import Labelled, final_select, result_select
 from crmetrics.compiler.frames import listed
 from crmetrics.compiler.hashing import definition_hash, named_segments
+from crmetrics.compiler.keeping import QuestionVectors
 from crmetrics.compiler.needs import Needs, Supplied
 from crmetrics.compiler.plan import Part, Planner
 from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
 from crmetrics.compiler.slices import SliceBook, Window
 from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.compiler.union import found
-from crmetrics.compiler.vectors import Conversion, VectorViews
 
 _RATE_MIN_SAMPLE = 20
 _SLICES = {
@@ -177,6 +178,11 @@ class Compiler:
             statements += self._excluded_of_layers(first, others)
             compiled |= {item.operand.number: item for item in first.compiled}
             program.rowsets += [first, *others]
+        statements = [
+            Statement(statement.kind, sql)
+            for statement in statements
+            for sql in self._vectors.kept(statement.sql)
+        ]
         counts = [statement for statement in statements if statement.kind == "excluded"]
         for statement, sql in zip(counts, with_kept([each.sql for each in counts]), strict=True):
             statement.sql = sql
@@ -192,11 +198,12 @@ class Compiler:
 
     def _statements(self, rowset: RowSet, made: dict[str, str]) -> list[Statement]:
         """The statements of a row set. made: name -> text of what was set up and is as it was."""
-        rowset.has_runs = self._has_runs(rowset)
+        rowset.has_runs = self._vectors.has_runs(rowset)
         sql = rowset.compile()
         setup = rowset.setup()
         if rowset.operands[0].measure.shape == "period":
-            setup += [*rowset.tables.period_views(), *self._vectors(rowset), *self._filled(rowset)]
+            setup += [*rowset.tables.period_views(), *self._vectors.statements(rowset)]
+            setup += self._filled(rowset)
         found = []
         for text in setup:
             name = text.partition("\n")[0]
@@ -206,6 +213,7 @@ class Compiler:
         found.append(Statement("rowset", sql))
         rowset.mirror = self._mirror(rowset)
         counts = excluded_counts(rowset)
+        self._vectors.note(rowset, counts.sql if counts else "")
         if counts is not None:
             found.append(Statement("excluded", counts.sql))
             for operand, columns in counts.columns.items():
@@ -227,33 +235,18 @@ class Compiler:
         relation = rowset.operands[0].measure.relation
         if relation in self.around.schema.datasets:
             return ""
-        texts = {text.split(maxsplit=6)[5]: text for text in self._vectors(rowset)}
+        statements = self._vectors.statements(rowset)
+        texts = {text.split(maxsplit=6)[5]: text for text in statements}
         return self.mirror(relation, texts)
 
-    def _vectors(self, rowset: RowSet) -> list[str]:
-        """The vectors that a period model reads, over the periods of its row set."""
-        vectors = self.vectors_of(rowset.operands[0].measure.relation)
-        return [sql for vector in vectors for sql in self._views(vector, rowset).statements()]
+    @cached_property
+    def _vectors(self) -> QuestionVectors:
+        return QuestionVectors(self.around, self.catalog.vectors, self.vectors_of, self.has_any)
 
     def _filled(self, rowset: RowSet) -> list[str]:
         """The materialized models that it reads, filled for its periods."""
         texts = self.period_fillings(rowset.operands[0].measure.relation)
         return [text.replace("\n", f"\n-- of {rowset.tables.windows}\n", 1) for text in texts]
-
-    def _has_runs(self, rowset: RowSet) -> bool:
-        """True when the row set reads a vector that has runs."""
-        vector = self.planner.catalog.vectors.get(rowset.operands[0].measure.relation)
-        return vector is not None and self._views(vector, rowset).has_runs
-
-    def _views(self, vector: Vector, rowset: RowSet) -> VectorViews:
-        return VectorViews(
-            vector,
-            self.around.source_name(vector.relation),
-            rowset.frame,
-            self.book.clock,
-            Conversion(self.around.convert, self.around.has_rates, self.has_any),
-            self.around.schema.relation(vector.relation).columns,
-        )
 
     def _parents_sql(self, read: str) -> list[str]:
         """Parents with what lies behind them: kept in a table when several statements join them."""

@@ -72,13 +72,23 @@ class VectorViews:
     conversion: Conversion = UNCONVERTED
     types: Mapping[str, str] = field(default_factory=dict)
 
-    def statements(self) -> list[str]:
+    def statements(self, *, is_kept: bool = False) -> list[str]:
+        """The statements that make them. is_kept: what they are made of, the runs or a row per
+        entity, is computed once for several readers."""
         head, name = "create or replace temp view", self.vector.name
-        if not self.has_runs:
+        if self.has_runs:
+            periods = f"{head} {name} as\n{self.periods_of_runs_sql()}"
+            if not is_kept:
+                return [f"{head} {name}_runs as\n{self.runs_sql()}", periods]
+            kept = f"create or replace temp table {name}_runs_kept as\n{self.runs_sql()}"
+            return [kept, f"{head} {name}_runs as\nselect * from {name}_runs_kept", periods]
+        if not is_kept or self._amounts or self._has_many_readings:
             return [f"{head} {name} as\n{self.sql()}"]
+        lists = self._lists(self.source, self.vector.values).rstrip()
+        unfolded = self._unfolded(f"{name}_kept", self.vector.values)
         return [
-            f"{head} {name}_runs as\n{self.runs_sql()}",
-            f"{head} {name} as\n{self.periods_of_runs_sql()}",
+            f"create or replace temp table {name}_kept as{lists}",
+            f"{head} {name} as{unfolded}",
         ]
 
     @cached_property
