@@ -415,6 +415,23 @@ def test_a_materialized_model_is_computed_once_and_anew_for_each_question(
         assert row["value"] == known + (at > datetime(2025, 3, 3, tzinfo=UTC))
 
 
+def test_a_materialized_model_keeps_the_columns_that_are_read(
+    project: Project, deals: Deals
+) -> None:
+    spring = tuple(project.calendar.periods(date(2025, 2, 1), date(2025, 6, 1), "month"))
+    columns = "select column_name from duckdb_columns() where table_name = 'late_rows'"
+    with project.answerer(spring) as answerer:
+        entered = answerer.answer(Question(("latest",), spring)).column("value").to_pylist()
+        assert answerer.session.rows(columns) == [("entered_at",)]
+        answerer.answer(Question(("latest.open",), spring))
+        assert sorted(answerer.session.rows(columns)) == [("entered_at",), ("exited_at",)]
+        assert entered == answerer.answer(Question(("latest",), spring)).column("value").to_pylist()
+    with project.answerer(spring) as answerer:
+        found = records(answerer, Question(("latest",), spring[:1])).column("record").to_pylist()
+    assert len(found) == entered[0] > 0
+    assert all(found)
+
+
 def test_a_materialized_model_that_reads_periods_is_filled_for_each_set_of_periods(
     project: Project, deals: Deals
 ) -> None:

@@ -90,6 +90,7 @@ def explained(answerer: Answerer, question: Question) -> Explanation:
     # A projection is answered over other periods than those whose steps are shown.
     is_of_others = is_projected(answerer.catalog, name) or periods_of(answerer.catalog, name)
     answer = answerer.answer(question) if is_of_others else None
+    answerer.relations.is_whole = True
     program = answerer.program(prepared(question, answerer))
     found = answerer.run(program)
     results = found if answer is None else answer

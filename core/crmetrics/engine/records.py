@@ -72,6 +72,7 @@ def records(answerer: Answerer, question: Question) -> pa.Table:
             f"{name} has no rows of its own: it continues the complete periods before. "
             f"Ask `crmetrics rows {name.partition('.')[0]}` for the records of one of them."
         )
+    answerer.relations.is_whole = True
     program = answerer.program(prepared(question, answerer))
     if program.missing:
         gap = program.missing[0]

@@ -21,7 +21,7 @@ from crmetrics.engine.effective import HOURS_OF
 from crmetrics.errors import ConfigError, CrmetricsError, Finding, did_you_mean
 from crmetrics.periods import Calendar
 from crmetrics.warehouse.business_hours import with_own_hours
-from crmetrics.warehouse.placeholders import render, words
+from crmetrics.warehouse.placeholders import identifier, render, words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +36,8 @@ class Relations:
     """What statements may read beside datasets; makes each view once per session.
 
     given: relations that the engine fills itself, with what makes their empty table. made: model
-    views with the text they were made of. prelude: their SQL, in order.
+    views with the text they were made of. prelude: their SQL, in order. is_whole: materialized
+    models get all their columns, not only those that the statements name.
     """
 
     catalog: Catalog
@@ -46,7 +47,9 @@ class Relations:
     given: Mapping[str, Callable[[], pa.Table]] = field(default_factory=dict)
     made: dict[str, str] = field(default_factory=dict)
     prelude: list[str] = field(default_factory=list)
+    is_whole: bool = False
     _fillings: dict[str, str] = field(default_factory=dict)
+    _columns: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _described: set[str] = field(default_factory=set)
 
     def sql_name(self, relation: str) -> str:
@@ -123,7 +126,8 @@ class Relations:
         return list(found)
 
     def describe(self, name: str) -> Mapping[str, str]:
-        return self.session.describe(self.sql_name(name))
+        view = self.sql_name(name)
+        return self._columns[view] if view in self._columns else self.session.describe(view)
 
     def _rendered(self, model: Model, settings: Mapping[str, Any]) -> str:
         values = {**self.defaults, **settings}
@@ -157,7 +161,7 @@ class Relations:
             )
         try:
             self.session.execute(sql)
-            self.session.describe(view)
+            self._columns[view] = self.session.describe(view)
         except CrmetricsError as exc:
             raise ConfigError(
                 findings=[Finding(f"model {model.name!r}: {exc}", model.file, 1, 1)]
@@ -182,7 +186,26 @@ class Relations:
     def fillings(self, text: str) -> list[str]:
         """The statements that compute the materialized models that `text` reads, directly or
         through other models, in an order that runs; without those of `period_fillings`."""
-        return [sql for name, sql in self._filled_for(text) if not self._reads_periods(name)]
+        found = self.behind(words(text))
+        return [
+            self._narrowed(name, sql, text, found)
+            for name, sql in self._filled_for(text)
+            if not self._reads_periods(name)
+        ]
+
+    def _narrowed(self, name: str, sql: str, text: str, found: set[str]) -> str:
+        """The filling of a model with the columns that `text` names; with all of them where
+        another model reads it, which may read whole rows."""
+        others = found & self.made.keys() - {name}
+        if self.is_whole or any(name in words(self.made[other]) for other in others):
+            return sql
+        named = words(text)
+        columns = [c for c in self._columns[name] if c.lower() in named or f'"{c}"' in text]
+        if len(columns) in (0, len(self._columns[name])):
+            return sql
+        head, _, body = sql.partition("\n")
+        shown = ", ".join(f"m.{identifier(name)}" for name in columns)
+        return f"{head}\nselect {shown}\nfrom (\n{body}\n) m"
 
     def period_fillings(self, text: str) -> list[str]:
         """The same for models that read periods: they are computed for each set of periods."""
