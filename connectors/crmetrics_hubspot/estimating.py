@@ -97,7 +97,7 @@ def _beside(stream: Stream, columns: Sequence[str], records: float) -> float:
     if "owner_of_ticket" in fields:
         calls += records / PAGE
     if fields & {"company_of_deal", "deal_is_won"}:
-        calls += 2 * ties + records / PAGE
+        calls += 4 * ties + records / PAGE  # deals, their companies or contacts, and stages
     if touches.FIELD in fields:
         lists = _CAMPAIGNS + records / PAGE  # of contacts, one per campaign
         calls += lists + (0 if stream.kind == "contacts" else ties)

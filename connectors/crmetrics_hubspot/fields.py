@@ -63,7 +63,9 @@ def is_reached(name: str, account: Account) -> bool:
         return account.reaches("contacts") and account.reaches_campaigns
     if name == "team_label":
         return account.reaches_owners
-    return name not in ("company_of_deal", "deal_is_won") or account.reaches("deals")
+    if name == "company_of_deal":
+        return account.reaches("deals") and account.reaches("companies")
+    return name != "deal_is_won" or account.reaches("deals")
 
 
 def properties_behind(names: Sequence[str], kind: str) -> list[str]:
@@ -181,13 +183,22 @@ class AddedFields:
             found["owner_of_ticket"] = _column([owners.get(t or "") for t in tickets])
         if "company_of_contact" in self._names:
             own = tied.get("associated_company") or [None] * len(ids)
-            found["company_of_contact"] = self._companies_of_contacts(ids, own)
+            found["company_of_contact"] = _column(self._through_contacts(self._kind, ids, own))
         if {"company_of_deal", "deal_is_won"} & set(self._names):
-            deals = tied.get("associated_deal") or self._tied(ids, "deals")
-            named = sorted({deal for deal in deals if deal})
+            found |= self._of_deals(tied.get("associated_deal") or self._tied(ids, "deals"))
+        return found
+
+    def _of_deals(self, deals: Sequence[str | None]) -> dict[str, Any]:
+        """The company and the outcome of the deal of each record, as far as they are wanted."""
+        found: dict[str, Any] = {}
+        api, named = self._account.api, sorted({deal for deal in deals if deal})
+        if "company_of_deal" in self._names:
             ties = read_ties(api, "deals", "companies", named)
-            companies = {name: chosen(found) for name, found in ties.items()}
+            own = [chosen(ties.get(name, {})) for name in named]
+            through = self._through_contacts("deals", named, own)
+            companies = {n: o or t for n, o, t in zip(named, own, through, strict=True)}
             found["company_of_deal"] = _column([companies.get(deal or "") for deal in deals])
+        if "deal_is_won" in self._names:
             stages = _values(Objects(api, "deals", ("dealstage",)), deals)
             won = self._account.pipelines("deals").stages
             found["deal_is_won"] = pa.array(
@@ -204,14 +215,20 @@ class AddedFields:
             return self._touches.of(ids)
         return self._touches.of(tied.get("associated_contact") or self._tied(ids, "contacts"))
 
-    def _companies_of_contacts(self, ids: Sequence[str], own: Sequence[str | None]) -> Any:
-        """The company of the contact, for records without one of their own; null for others."""
+    def _through_contacts(
+        self, kind: str, ids: Sequence[str], own: Sequence[str | None]
+    ) -> list[str | None]:
+        """The company of the contact, for records without one of their own; None for others."""
         lone = [name for name, company in zip(ids, own, strict=True) if company is None]
-        contacts = dict(zip(lone, self._tied(lone, "contacts"), strict=True))
+        if not self._account.reaches("contacts"):
+            return [None] * len(ids)
+        tied = read_ties(self._account.api, kind, "contacts", lone)
+        label = self._labels.get("contacts", "")
+        contacts = {name: chosen(found, label) for name, found in tied.items()}
         named = sorted({contact for contact in contacts.values() if contact})
         ties = read_ties(self._account.api, "contacts", "companies", named)
         companies = {name: chosen(found) for name, found in ties.items()}
-        return _column([companies.get(contacts.get(name) or "") for name in ids])
+        return [companies.get(contacts.get(name) or "") for name in ids]
 
 
 def _values(objects: Objects, ids: Sequence[str | None]) -> dict[str, str | None]:

@@ -495,6 +495,28 @@ def test_recurring_lines_of_won_deals_can_stand_for_subscriptions(
     }
 
 
+def test_a_recurring_line_of_a_contacts_deal_belongs_to_the_contacts_company(
+    selling: HubSpotSimulator, connect: Connect
+) -> None:
+    account = selling.account
+    company = account.create("companies", {}, at=MADE).id
+    contact = account.create("contacts", {}, at=MADE).id
+    account.associate("contacts", contact, "companies", company, [(1, "Primary")])
+    for tied in (True, False):
+        deal = account.create("deals", {"dealstage": "102", "pipeline": "10"}, at=MADE).id
+        line = account.create("line_items", {"hs_mrr": "50"}, at=MADE).id
+        account.associate("line_items", line, "deals", deal)
+        if tied:
+            account.associate("deals", deal, "contacts", contact)
+    connector = connect(selling, subscriptions_from="line_items")
+    found = rows(connector, "subscriptions", columns=("id", "account_id"))
+    assert [row["account_id"] for row in found] == [company, None]
+    token = selling.grant("few", {"crm.objects.line_items.read", "crm.objects.deals.read"})
+    connector = connect(selling, subscriptions_from="line_items", auth={"token": token})
+    found = rows(connector, "subscriptions", columns=("id", "account_id"))
+    assert [row["account_id"] for row in found] == [None, None]
+
+
 # --- people and marketing ------------------------------------------------------------------------
 
 
