@@ -18,7 +18,7 @@ from crmetrics.warehouse.schema import (
     HIDDEN_COLUMNS,
     complete_table,
     create_table,
-    stored_columns,
+    table_columns,
 )
 from crmetrics.warehouse.statements import literal, quoted, quoted_list
 from crmetrics.warehouse.target import STAGED, Target
@@ -28,7 +28,10 @@ _GONE = "incoming_deletions"
 
 
 class Landing:
-    """One load. `land` runs it; the caller holds the transaction and rolls back when it raises."""
+    """One load. `land` runs it; the caller holds the transaction and rolls back when it raises.
+
+    is_first: the books know nothing of this source and dataset. has_table: the dataset has a table.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,9 @@ class Landing:
         arrivals: Arrivals,
         intake: Intake,
         report: LoadReport,
+        *,
+        is_first: bool,
+        has_table: bool,
     ) -> None:
         self._connection = connection
         self._dataset = dataset
@@ -44,8 +50,11 @@ class Landing:
         self._intake = intake
         self._report = report
         self._source = report.source
-        self._filled = registry.delivered_columns(connection, report.source, dataset.name)
-        self._stored = tuple(stored_columns(connection, dataset.name))
+        self._is_first = is_first
+        self._filled: frozenset[str] = frozenset()
+        if not is_first:
+            self._filled = registry.delivered_columns(connection, report.source, dataset.name)
+        self._stored = tuple(table_columns(connection, dataset.name)) if has_table else ()
         # Counted, not taken from the books: somebody may have edited the file by hand.
         self._before = self._count() if self._stored else 0
 
@@ -71,7 +80,9 @@ class Landing:
         deleted = self._mark_deleted(target)
         rows = self._before
         if is_new or deleted or written != Written():
-            rows = registry.count_rows(self._connection, self._source, self._dataset)
+            rows = registry.count_rows(
+                self._connection, self._source, self._dataset, is_first=self._is_first
+            )
         report = replace(
             self._told(written, clock()),
             rejected=self._intake.rejected + rejected,
@@ -320,12 +331,15 @@ class Landing:
 
     def _record(self, report: LoadReport) -> None:
         connection, source, dataset = self._connection, self._source, self._dataset.name
+        is_first = self._is_first
         registry.write_sync(connection, report, self._intake.run_id)
         registry.write_rejections(connection, report, self._intake.rejections)
         if report.rejected:
             registry.forget_old_rejections(connection, source, dataset)
-        registry.write_delivered(connection, source, dataset, self._delivered(), self._covered())
-        registry.write_state(connection, report, self._intake)
+        registry.write_delivered(
+            connection, source, dataset, self._delivered(), self._covered(), is_first=is_first
+        )
+        registry.write_state(connection, report, self._intake, is_first=is_first)
 
 
 def require_balance(report: LoadReport, expected_rows: int) -> None:

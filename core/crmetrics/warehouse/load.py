@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets as randomness
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -49,11 +49,13 @@ class LoadSession:
         prepare_layout(connection)
         # Rows carry their order of arrival; keeping it in storage too would cost a sixth.
         connection.execute("set preserve_insertion_order = false")
+        self._tables = stored_tables(connection)
+        self._entries = registry.entries(connection)
         self._follow_datasets()
 
     def _follow_datasets(self) -> None:
         with self._connection.transaction():
-            for schema, name in sorted(stored_tables(self._connection)):
+            for schema, name in sorted(self._tables):
                 if name not in self.datasets:
                     continue
                 notices = evolve(self._connection, self.datasets[name], schema)
@@ -64,6 +66,8 @@ class LoadSession:
 
     def state(self, source: str, dataset: str) -> registry.SyncState:
         """What the last committed read of this dataset left."""
+        if (source, dataset) not in self._entries:
+            return registry.SyncState()
         return registry.read_state(self._connection, source, dataset)
 
     def load(
@@ -113,8 +117,7 @@ class LoadSession:
         report = _opened(source, dataset, intake)
         arrivals = Arrivals(model, batches, intake, mapper, progress)
         try:
-            with self._connection.transaction():
-                return Landing(self._connection, model, arrivals, intake, report).land(clock)
+            return self._land(model, arrivals, intake, report, clock)
         except Exception as exc:
             fetched = arrivals.fetched + intake.rejected
             report = replace(report, finished_at=clock(), fetched=fetched)
@@ -128,6 +131,30 @@ class LoadSession:
         finally:
             arrivals.close()
             mapper.close()
+
+    def _land(
+        self,
+        dataset: Dataset,
+        arrivals: Arrivals,
+        intake: Intake,
+        report: LoadReport,
+        clock: Callable[[], datetime],
+    ) -> LoadReport:
+        table, entry = ("crm", dataset.name), (report.source, dataset.name)
+        with self._connection.transaction():
+            landing = Landing(
+                self._connection,
+                dataset,
+                arrivals,
+                intake,
+                report,
+                is_first=entry not in self._entries,
+                has_table=table in self._tables,
+            )
+            report = landing.land(clock)
+        self._tables.add(table)
+        self._entries.add(entry)
+        return report
 
     def _record_failure(self, failed: LoadReport, run_id: str) -> None:
         try:
