@@ -170,11 +170,24 @@ class Bucket(Store):
     def why_not(self) -> str:
         try:
             with self._errors(""):
-                self._system.ls(self._url)
+                if self._lists(self._url):
+                    return ""
+                # A prefix that holds nothing yet does not exist; its bucket does.
+                bucket = "/".join(self._url.split("/")[:3])
+                return "" if self._lists(bucket) else f"{bucket} does not exist or cannot be seen"
         except StoreError as exc:
-            # A prefix that holds nothing yet does not exist; its bucket does.
-            return "" if "does not exist yet" in str(exc) else f"{self._url}: {exc}"
-        return ""
+            return f"{self._url}: {exc}"
+
+    def _lists(self, url: str) -> bool:
+        try:
+            self._system.ls(url)
+        except FileNotFoundError:
+            return False
+        except PermissionError:
+            # Who may write below a prefix need not see all of its bucket.
+            if url == self._url:
+                raise
+        return True
 
     def _target(self, name: str) -> str:
         return f"{self._url}/{name}"

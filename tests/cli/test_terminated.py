@@ -219,6 +219,34 @@ def test_requests_side_by_side_are_not_waited_for(project: Path) -> None:
     assert process.returncode == ExitCode.INTERRUPTED, out
 
 
+def test_a_second_start_waits_for_the_first_and_sends_nothing_twice(
+    told: Path, receiver: Receiver
+) -> None:
+    arrived, may_answer = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        arrived.set()
+        assert may_answer.wait(timeout=60)
+
+    receiver.faults.before(hold)
+    words = ("run", "monthly", "--date", "2024-01-31")
+    with started(told, *words) as first:
+        assert arrived.wait(timeout=60)
+        with started(told, *words, "--wait", "0") as hasty:
+            out, _ = hasty.communicate(timeout=60)
+        assert hasty.returncode == ExitCode.BUSY
+        assert f"already running (process {first.pid}," in out
+        with started(told, *words, "--wait", "100") as second:
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.wait(timeout=2)
+            may_answer.set()
+            out, _ = second.communicate(timeout=60)
+        first.communicate(timeout=60)
+    assert (first.returncode, second.returncode) == (ExitCode.OK, ExitCode.OK)
+    assert "delivered before" in out
+    assert len(receiver.received) == 1
+
+
 def test_a_run_that_waits_for_another_one_ends_at_once(told: Path, receiver: Receiver) -> None:
     came = called(receiver)
     receiver.faults.answer(429, headers={"Retry-After": "50"})

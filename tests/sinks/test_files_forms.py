@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import socket
 import subprocess
 import warnings
 from collections.abc import Iterator
@@ -293,8 +295,12 @@ def test_a_bucket_that_is_not_there_is_an_error_without_the_secret(bucket: Bucke
     with pytest.raises(SinkError, match="s3://no-such-bucket-here/x") as caught:
         absent.write(delivery())
     shown = str(caught.value) + repr(absent.config) + absent.preview(delivery())
-    shown += str(list(absent.check()))
-    assert "s3-secret-0123456789" not in shown
+    [checked] = absent.check()
+    assert (checked.state, "s3://no-such-bucket-here does not" in checked.message) == (
+        "error",
+        True,
+    )
+    assert "s3-secret-0123456789" not in shown + str(checked)
 
 
 def test_check_of_a_bucket_writes_nothing(bucket: Bucket) -> None:
@@ -302,7 +308,38 @@ def test_check_of_a_bucket_writes_nothing(bucket: Bucket) -> None:
     assert (result.state, bucket.files) == ("ok", {})
 
 
+def test_files_arrive_in_google_cloud_storage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Else gcsfs asks for the kind of bucket by gRPC, which no emulator answers.
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+    pytest.importorskip("gcsfs", reason="gcsfs is not installed")
+    emulator = pytest.importorskip("gcp_storage_emulator.server", reason="no emulator is installed")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="acme")
+    server.start()
+    try:
+        storage = {"endpoint_url": f"http://127.0.0.1:{port}", "token": "anon"}
+        there = sink(tmp_path, path="gs://acme/kpis", storage=storage, keep=1)
+        assert [one.state for one in there.check()] == ["ok"]
+        for number in (1, 2, 2):
+            receipt = there.write(week(number))
+        content = there._store.read("weekly_2026-W02.csv")
+        assert content is not None
+        [entry] = receipt.details["files"]
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+        assert there._store.read("weekly_2026-W01.csv") is None
+        absent = sink(tmp_path, path="gs://none-there/kpis", storage=storage)
+        assert [one.state for one in absent.check()] == ["error"]
+    finally:
+        server.stop()
+
+
 def test_a_store_whose_extra_is_missing_names_it(tmp_path: Path) -> None:
+    if importlib.util.find_spec("gcsfs") is not None:
+        pytest.skip("the extra is installed")
     with pytest.raises(SinkError, match=r"pip install 'crmetrics\[gcs\]'"):
         sink(tmp_path, path="gs://bucket/x").write(delivery())
 
