@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from crmetrics.catalog import Catalog, Input, Kpi, Segment
+from crmetrics.catalog import Catalog, Input, Kpi, Measure, Segment
 from crmetrics.compiler.needs import CUSTOMER_RELATIONS, ORDER_RELATIONS
 from crmetrics.warehouse import business_hours
 from crmetrics.warehouse.placeholders import placeholders, words
@@ -25,6 +25,7 @@ _NOT_SAID = frozenset({"pack", "place", "places"})
 _CIRCUMSTANCES = frozenset({"as_of", "as_of_day", "is_past"})
 """Values that definitions may name and that differ from run to run."""
 
+_INPUT_KEYS = ("inputs", "coverage_inputs")
 _NAMED_SETTING = re.compile(r"\$([A-Za-z_]\w*)")
 _DIRECTIVE = re.compile(r"--\s*(materialized|for each|excluded:)")
 
@@ -124,9 +125,9 @@ def _said(thing: Any) -> Any:
     """What a part of a definition says, JSON-like: keys that it leaves out are not in it."""
     if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
         return {
-            each.name: _said(value)
-            for each in dataclasses.fields(thing)
-            if each.name not in _NOT_SAID and (value := getattr(thing, each.name)) != _default(each)
+            name: _said(value)
+            for name, default in _keys(type(thing))
+            if (value := getattr(thing, name)) != default
         }
     if isinstance(thing, Mapping):
         return {str(key): _said(value) for key, value in thing.items()}
@@ -135,12 +136,17 @@ def _said(thing: Any) -> Any:
     return _sql(thing) if isinstance(thing, str) else thing
 
 
-def _default(each: dataclasses.Field[Any]) -> Any:
-    if each.default_factory is not dataclasses.MISSING:
-        return each.default_factory()
-    return each.default
+@lru_cache(maxsize=64)
+def _keys(kind: Any) -> tuple[tuple[str, Any], ...]:
+    """The keys of a part of a definition, each with what it is when nobody states it."""
+    return tuple(
+        (each.name, each.default_factory() if callable(each.default_factory) else each.default)
+        for each in dataclasses.fields(kind)
+        if each.name not in _NOT_SAID
+    )
 
 
+@lru_cache(maxsize=4096)
 def _sql(text: str) -> str:
     """A text without indentation and lines of comment; a directive of a model is no comment."""
     lines = (" ".join(line.split()) for line in text.splitlines())
@@ -149,19 +155,18 @@ def _sql(text: str) -> str:
     )
 
 
-def _inputs(thing: Any) -> Iterator[Input]:
+def _inputs(measure: Measure) -> Iterator[Input]:
     """The inputs that name a KPI, at any depth of a measure and its alternatives."""
-    if isinstance(thing, Input) and thing.kpi:
-        yield thing
-    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
-        for each in dataclasses.fields(thing):
-            yield from _inputs(getattr(thing, each.name))
-    elif isinstance(thing, Mapping):
-        for value in thing.values():
-            yield from _inputs(value)
-    elif isinstance(thing, list | tuple):
-        for value in thing:
-            yield from _inputs(value)
+    changes = [alternative.changes for alternative in measure.alternatives]
+    for item in (
+        *measure.inputs,
+        *measure.coverage_inputs,
+        *(each for change in changes for key in _INPUT_KEYS for each in change.get(key, ())),
+    ):
+        if item.kpi:
+            yield item
+        if item.measure is not None:
+            yield from _inputs(item.measure)
 
 
 def _asked_for(said: Any) -> set[str]:
