@@ -36,6 +36,8 @@ _CIRCUMSTANCES = ("as_of", "run_id", "computed_at")
 
 _INCOMING = "incoming_results"
 
+_IS_MATURING = "(status = 'maturing' or coalesce(flags, '') like '%\"maturing\"%')"
+
 # Columns of meta.runs that ledgers of the first versions do not have.
 _RUN_COLUMNS_SINCE = (
     "period_start date", "period_end date", "grain varchar", "is_dated boolean"
@@ -279,8 +281,9 @@ def history(
 
 def reported(
     session: Reader, *, job: str, start: date, grain: str, recording: int | None = None
-) -> dict[tuple[str, str, str], float | None]:
-    """What a job has reported on one period: (KPI, variant, segment as JSON text) -> value.
+) -> dict[tuple[str, str, str], tuple[float | None, bool]]:
+    """What a job has reported on one period: (KPI, variant, segment as JSON text) -> value, and
+    whether it was said to change still (P7).
 
     recording: as it stood after the recording of that number; None = as it stands now.
     """
@@ -288,11 +291,30 @@ def reported(
         return {}
     then = "coalesce(recording, 0) <= ? and (valid_to is null or closed_by > ?)"
     found = session.rows(
-        "select kpi, variant, segment, value from meta.results where job = ? and period_start = ? "
+        f"select kpi, variant, segment, value, {_IS_MATURING} from meta.results "
+        "where job = ? and period_start = ? "
         f"and grain = ? and {'valid_to is null' if recording is None else then}",
         [job, start, grain, *([] if recording is None else [recording, recording])],
     )
-    return {(kpi, variant, segment): value for kpi, variant, segment, value in found}
+    return {
+        (kpi, variant, place): (value, is_open) for kpi, variant, place, value, is_open in found
+    }
+
+
+def maturing_periods(
+    session: Reader, *, job: str, grain: str, kpis: Sequence[tuple[str, str]], since: datetime
+) -> list[date]:
+    """The first days of periods of which a job has recorded a value that may still change (rule
+    P7), or had until `since`; the oldest first. kpis: (KPI, variant) that it reports now."""
+    if not has_table(session, "results"):
+        return []
+    found = session.rows(
+        "select distinct period_start, kpi, variant from meta.results "
+        "where job = ? and grain = ? and (valid_to is null or valid_to >= ?) "
+        f"and {_IS_MATURING}",
+        [job, grain, since],
+    )
+    return sorted({start for start, kpi, variant in found if (kpi, variant) in set(kpis)})
 
 
 def flags_of(

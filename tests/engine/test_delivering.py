@@ -345,6 +345,72 @@ def test_a_dry_run_sends_and_records_nothing(directory: Path) -> None:
     assert statuses(run(directory, JANUARY))[0][2] == "skipped"
 
 
+# --- figures that take long to be final -----------------------------------------------------------
+
+
+def created_in_december(directory: Path, *won_on: str) -> None:
+    """Three deals, all created in December; the first so many were won on these days."""
+    rows = [
+        f"d{number},Deal,u1,Open,2025-12-10T00:00:00Z,{day},10,{bool(day)},{bool(day)},USD"
+        for number, day in enumerate([*won_on, "", "", ""][:3])
+    ]
+    (directory / "data" / "opportunities.csv").write_text(HEADER + "\n".join(rows) + "\n")
+
+
+def december_cohort(directory: Path) -> tuple[float, str]:
+    with duckdb.connect(str(directory / "results.duckdb"), read_only=True) as connection:
+        [found] = connection.execute(
+            "select round(value, 4), status from kpis where period_start = '2025-12-01'"
+        ).fetchall()
+    return (found[0], found[1])
+
+
+def cohorts(directory: Path) -> None:
+    configure(directory, settings="win_rate: {window_days: 120}, min_sample: 1")
+    file = directory / "crmetrics.yaml"
+    file.write_text(file.read_text().replace("kpis: [won_amount]", "kpis: [win_rate.cohort]"))
+
+
+def test_a_table_learns_that_a_figure_is_final_also_when_it_did_not_change(
+    directory: Path,
+) -> None:
+    cohorts(directory)
+    created_in_december(directory, "2025-12-20")
+    for month in range(1, 5):
+        run(directory, datetime(2026, month, 5, 8, tzinfo=UTC))
+        assert december_cohort(directory) == (0.3333, "maturing")
+    report = run(directory, datetime(2026, 5, 5, 8, tzinfo=UTC))
+    assert december_cohort(directory) == (0.3333, "ok")
+    assert ("2025-12", "board", "delivered") not in statuses(report)
+
+
+def test_a_cohort_is_followed_until_its_window_is_over(directory: Path) -> None:
+    cohorts(directory)
+    created_in_december(directory)
+    run(directory, JANUARY)
+    assert december_cohort(directory) == (0.0, "maturing")
+    created_in_december(directory, "2026-01-10")
+    run(directory, FEBRUARY)
+    assert december_cohort(directory) == (0.3333, "maturing")
+    run(directory, datetime(2026, 3, 5, 8, tzinfo=UTC))
+    # Older than `restate_periods` by now: the table follows it, the board waits for the end.
+    created_in_december(directory, "2026-01-10", "2026-03-20")
+    april = run(directory, datetime(2026, 4, 5, 8, tzinfo=UTC))
+    assert ("2025-12", "history", "delivered") in statuses(april)
+    assert ("2025-12", "board", "delivered") not in statuses(april)
+    assert december_cohort(directory) == (0.6667, "maturing")
+    created_in_december(directory, "2026-01-10", "2026-03-20", "2026-04-05")
+    run(directory, datetime(2026, 5, 5, 8, tzinfo=UTC))
+    assert december_cohort(directory) == (1.0, "ok")
+    told = [changes for label, _, changes in board(directory) if label == "2025-12"]
+    assert told == [[], ["0.0 % -> 33.3 %"], ["33.3 % -> 100.0 %"]]
+    june = run(directory, datetime(2026, 6, 5, 8, tzinfo=UTC))
+    assert date(2025, 12, 1) not in june.restated
+    created_in_december(directory)
+    late = run(directory, datetime(2026, 9, 5, 8, tzinfo=UTC))
+    assert date(2025, 12, 1) not in late.restated
+
+
 # --- the quality gate -------------------------------------------------------------------------
 
 

@@ -50,13 +50,15 @@ if TYPE_CHECKING:
 class Earlier:
     """A period that the job reported before, computed again (rule P6).
 
-    alerts: the unusual values among its rows.
+    alerts: the unusual values among its rows. is_old: it is looked at again only because a value of
+    it was not final (P7), not because it is one of the last `restate_periods`.
     """
 
     period: Period
     results: pa.Table
     verdicts: tuple[GoalVerdict, ...]
     alerts: Mapping[Place, Alert] = field(default_factory=dict)
+    is_old: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,9 @@ def compute(project: Project, job: JobConfig, period: Period, run_id: str) -> Co
         traits = kpi_traits(project.catalog.kpis.values())
         as_of = answerer.clock.as_of
         judgement = _judged(project, checked.results, goals, traits, as_of, measured)
+        old = _unfinished(project, job, answerer, walked[:-1])
         earlier = _earlier(
-            project, job, (asked, *further), answerer, walked[:-1], goals, traits, run_id
+            project, job, (asked, *further), answerer, [*old, *walked[:-1]], goals, traits, run_id
         )
         return Computed(
             flagged(judgement.results, found.alerts[period.start]),
@@ -107,7 +110,7 @@ def compute(project: Project, job: JobConfig, period: Period, run_id: str) -> Co
             checked,
             found,
             tuple(_definitions(project, job, answerer)),
-            tuple(_with_alerts(one, found) for one in earlier),
+            tuple(_with_alerts(one, found, job, answerer) for one in earlier),
         )
 
 
@@ -183,9 +186,17 @@ def _signals(
     return signals(series, periods, settings, recorded, project.calendar)
 
 
-def _with_alerts(earlier: Earlier, found: Signals) -> Earlier:
-    alerts = found.alerts[earlier.period.start]
-    return replace(earlier, results=flagged(earlier.results, alerts), alerts=alerts)
+def _with_alerts(earlier: Earlier, found: Signals, job: JobConfig, answerer: Answerer) -> Earlier:
+    """The period with its unusual values; an old one, whose course is not looked at, keeps the
+    flags that were recorded with it."""
+    start = earlier.period.start
+    if start in found.alerts:
+        alerts = found.alerts[start]
+        return replace(earlier, results=flagged(earlier.results, alerts), alerts=alerts)
+    known = state.flags_of(answerer.session, job=job.name, start=start, grain=job.grain)
+    sides = alerts_in({place_of(*key): flags for key, flags in known.items()})
+    kept = {place: Alert(side, is_new=False) for place, side in sides.items()}
+    return replace(earlier, results=flagged(earlier.results, kept), is_old=True)
 
 
 def _series(series: pa.Table, periods: Sequence[Period]) -> Mapping[str, Series]:
@@ -200,6 +211,24 @@ def _series(series: pa.Table, periods: Sequence[Period]) -> Mapping[str, Series]
 
 
 # --- earlier periods ---------------------------------------------------------------------------
+
+
+def _unfinished(
+    project: Project, job: JobConfig, answerer: Answerer, recent: Sequence[Period]
+) -> list[Period]:
+    """Periods before the `recent` ones, a value of which was not final when it was recorded last,
+    or became final since the recent ones began (rule P6). None where nothing is restated."""
+    if not recent:
+        return []
+    resolved = (project.catalog.resolve(name) for name in job.kpis)
+    days = state.maturing_periods(
+        answerer.session,
+        job=job.name,
+        grain=job.grain,
+        kpis=[(kpi.id, variant) for kpi, variant in resolved],
+        since=project.calendar.instant(recent[0].start),
+    )
+    return [project.calendar.period_of(d, job.grain) for d in days if d < recent[0].start]
 
 
 def _earlier(

@@ -22,7 +22,7 @@ from crmetrics.deliver import (
     deliver,
 )
 from crmetrics.engine.computing import Computed, Earlier, threshold_of
-from crmetrics.engine.gate import is_incomplete, why_blocked
+from crmetrics.engine.gate import is_incomplete, is_maturing, why_blocked
 from crmetrics.engine.loading import SyncReport
 from crmetrics.engine.restating import sinks_to_tell
 from crmetrics.message import Message
@@ -171,7 +171,11 @@ def _restatements(
         letter = _letter(project, job, mailing, part)
         kept_back = _why_blocked(project, job, mailing, part.results)
         again = replace(terms, is_restatement=True, resend=False, blocked=kept_back)
-        concerned = sinks_to_tell(session, opened, letter, again)
+        asked = opened
+        if part.is_old and is_maturing(part.results):
+            # Told at each step of its way to the final value, a chat would see little else.
+            asked = {name: sink for name, sink in opened.items() if sink.is_idempotent}
+        concerned = sinks_to_tell(session, asked, letter, again)
         if concerned:
             found.append(_Letter(letter, concerned, again))
     return found

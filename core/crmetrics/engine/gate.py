@@ -21,6 +21,11 @@ def is_incomplete(results: pa.Table) -> bool:
     return bool((_MISSING | {"stale"}) & set(results.column("status").to_pylist()))
 
 
+def is_maturing(results: pa.Table) -> bool:
+    """True when a value may still change, because its window is not over (rule P7)."""
+    return bool(_kpis(results, {"maturing"}))
+
+
 def why_blocked(
     block_on: Collection[str], results: pa.Table, loaded: SyncReport, *, min_coverage: float
 ) -> str:

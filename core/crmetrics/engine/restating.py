@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crmetrics import export, state
 from crmetrics.deliver import Terms, Threshold, has_changed, last_recordings, restates
@@ -12,8 +12,8 @@ from crmetrics.plugin import Delivery, Sink
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Known = Mapping[tuple[str, str, str], float | None]
-"""(KPI, variant, segment as JSON text) -> value, of one period."""
+Known = Mapping[tuple[str, str, str], tuple[float | None, bool]]
+"""(KPI, variant, segment as JSON text) -> value, and whether it was not final, of one period."""
 
 
 def sinks_to_tell(
@@ -47,20 +47,22 @@ def _known(session: state.Reader, letter: Delivery, recording: int | None) -> Kn
 
 
 def is_restated(results: pa.Table, known: Known, threshold: Threshold) -> bool:
-    """Whether a figure differs from what was reported. KPIs that the job did not have then are
-    no restatement."""
+    """Whether a figure differs from what was reported, or is final where it was not. KPIs that the
+    job did not have then are no restatement."""
     kpis = {(kpi, variant) for kpi, variant, _ in known}
     now = {}
-    for row in (
-        export.flat(results).select(["kpi", "variant", "segment", "value", "unit"]).to_pylist()
-    ):
+    columns = ["kpi", "variant", "segment", "value", "unit", "status", "flags"]
+    for row in export.flat(results.select(columns)).to_pylist():
         key = (row["kpi"], row["variant"] or "", row["segment"] or "{}")
         if key[:2] in kpis:
-            now[key] = (row["value"], row["unit"])
+            now[key] = row
     still = {kpi for kpi in kpis if any(key[:2] == kpi for key in now)}
     if {key for key in known if key[:2] in still} != set(now):
         return True
-    return any(
-        has_changed(known[key], value, unit, threshold(key[0]))
-        for key, (value, unit) in now.items()
-    )
+    return any(_differs(known[key], row, threshold(key[0])) for key, row in now.items())
+
+
+def _differs(known: tuple[float | None, bool], row: Mapping[str, Any], threshold: float) -> bool:
+    value, was_open = known
+    is_open = row["status"] == "maturing" or '"maturing"' in (row["flags"] or "")
+    return was_open != is_open or has_changed(value, row["value"], row["unit"], threshold)
