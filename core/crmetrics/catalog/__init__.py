@@ -13,6 +13,7 @@ from crmetrics.catalog.definition import (
     Place,
     Variant,
     Vector,
+    Whole,
     WindowSpec,
 )
 from crmetrics.catalog.identities import Identity
@@ -36,6 +37,7 @@ __all__ = [
     "Segment",
     "Variant",
     "Vector",
+    "Whole",
     "WindowSpec",
     "load_catalog",
     "read_catalog",

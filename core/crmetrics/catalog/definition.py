@@ -283,6 +283,20 @@ class DerivedDimension:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """A vector that holds another one: read in its place by a question that reads several such.
+
+    vector: its name. values: own value -> that of the whole. They say the same when settings have
+    these values (`when`), and no row of a relation meets the condition that stands for it (`none`).
+    """
+
+    vector: str
+    values: Mapping[str, str]
+    when: Mapping[str, str] = field(default_factory=dict)
+    none: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Vector:
     """A relation with one row per entity and period: its state at opening and closing.
 
@@ -292,7 +306,7 @@ class Vector:
     reporting currency, `currency` the column beside it; rate_day: both sides of a period at the
     rate of its opening day (C3), or each reading at the rate of its own day. defects: name ->
     count of rows that an amount leaves out; null for entities whose amounts are all there and in
-    the reporting currency.
+    the reporting currency. part_of: another vector that holds it.
     """
 
     name: str
@@ -307,6 +321,7 @@ class Vector:
     rate_day: Literal["opening", "reading"] = "opening"
     defects: Mapping[str, str] = field(default_factory=dict)
     place: Place = NOWHERE
+    part_of: Whole | None = None
 
     def type_of(self, value: str) -> str:
         if value in self.defects:

@@ -20,6 +20,7 @@ from crmetrics.catalog.definition import (
     Place,
     Variant,
     Vector,
+    Whole,
     WindowSpec,
 )
 from crmetrics.catalog.fields import Fields
@@ -51,8 +52,9 @@ _KPI_KEYS = (
 )  # fmt: skip
 _VECTOR_KEYS = (
     "from", "entity", "span", "values", "types", "where", "currency", "rate_day", "defects",
-    "about",
+    "about", "part_of",
 )  # fmt: skip
+_WHOLE_KEYS = ("vector", "values", "when", "none")
 _VARIANT_KEYS = ("title", "unit", "about")
 _WINDOW_KEYS = ("trailing_days", "trailing_months", "trailing_periods", "shift", "shift_months")
 
@@ -408,6 +410,19 @@ def _vector(name: str, pack: str, fields: Fields) -> Vector:
         cast(Any, fields.choice("rate_day", ("opening", "reading"), "opening")),
         fields.mapping("defects"),
         fields.place(""),
+        _whole(fields.below("part_of")),
+    )
+
+
+def _whole(fields: Fields | None) -> Whole | None:
+    if fields is None:
+        return None
+    fields.known(_WHOLE_KEYS)
+    return Whole(
+        fields.text("vector"),
+        fields.mapping("values"),
+        fields.mapping("when"),
+        fields.mapping("none"),
     )
 
 

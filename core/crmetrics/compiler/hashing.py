@@ -21,7 +21,7 @@ from crmetrics.compiler.needs import CUSTOMER_RELATIONS, ORDER_RELATIONS
 from crmetrics.warehouse import business_hours
 from crmetrics.warehouse.placeholders import placeholders, words
 
-_NOT_SAID = frozenset({"pack", "place", "places"})
+_NOT_SAID = frozenset({"pack", "part_of", "place", "places"})
 _CIRCUMSTANCES = frozenset({"as_of", "as_of_day", "is_past"})
 """Values that definitions may name and that differ from run to run."""
 

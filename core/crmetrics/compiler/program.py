@@ -171,6 +171,7 @@ class Compiler:
         self.around.kept.update(name for name, count in readers.items() if count > 1)
         layered = [rowset.layers() for rowset in self._rowsets]
         _share_frames([layer for layers in layered for layer in layers])
+        self._vectors.plan([layer for layers in layered for layer in layers])
         for first, *others in layered:
             for rowset in (first, *others):
                 statements += self._statements(rowset, made)
@@ -235,13 +236,17 @@ class Compiler:
         relation = rowset.operands[0].measure.relation
         if relation in self.around.schema.datasets:
             return ""
-        statements = self._vectors.statements(rowset)
-        texts = {text.split(maxsplit=6)[5]: text for text in statements}
-        return self.mirror(relation, texts)
+        return self.mirror(relation, self._vectors.own(rowset))
 
     @cached_property
     def _vectors(self) -> QuestionVectors:
-        return QuestionVectors(self.around, self.catalog.vectors, self.vectors_of, self.has_any)
+        settings = {
+            **self.planner.settings_of("", {}),
+            "customer_model": self.supplied.customer_model,
+        }
+        return QuestionVectors(
+            self.around, self.catalog.vectors, self.vectors_of, self.has_any, settings
+        )
 
     def _filled(self, rowset: RowSet) -> list[str]:
         """The materialized models that it reads, filled for its periods."""

@@ -63,6 +63,7 @@ class VectorViews:
     `NAME_runs` has the positions [first_reading, last_reading) of periods in place of the period.
 
     source: SQL name of its relation. types: of the relation's columns; without them no runs.
+    whole: the vector that holds it, where it is read in its place.
     """
 
     vector: Vector
@@ -71,6 +72,7 @@ class VectorViews:
     clock: Clock
     conversion: Conversion = UNCONVERTED
     types: Mapping[str, str] = field(default_factory=dict)
+    whole: VectorViews | None = None
 
     def statements(self, *, is_kept: bool = False) -> list[str]:
         """The statements that make them. is_kept: what they are made of, the runs or a row per
@@ -78,10 +80,13 @@ class VectorViews:
         head, name = "create or replace temp view", self.vector.name
         if self.has_runs:
             periods = f"{head} {name} as\n{self.periods_of_runs_sql()}"
+            if self.whole is not None:
+                runs = f"{head} {name}_runs as\n{self._runs_of(self.whole.vector)}"
+                return [self.whole.kept_runs(), runs, periods]
             if not is_kept:
                 return [f"{head} {name}_runs as\n{self.runs_sql()}", periods]
-            kept = f"create or replace temp table {name}_runs_kept as\n{self.runs_sql()}"
-            return [kept, f"{head} {name}_runs as\nselect * from {name}_runs_kept", periods]
+            runs = f"{head} {name}_runs as\nselect * from {name}_runs_kept"
+            return [self.kept_runs(), runs, periods]
         if not is_kept or self._amounts or self._has_many_readings:
             return [f"{head} {name} as\n{self.sql()}"]
         lists = self._lists(self.source, self.vector.values).rstrip()
@@ -90,6 +95,32 @@ class VectorViews:
             f"create or replace temp table {name}_kept as{lists}",
             f"{head} {name} as{unfolded}",
         ]
+
+    def kept_runs(self) -> str:
+        """The statement of the table that keeps the runs."""
+        return f"create or replace temp table {self.vector.name}_runs_kept as\n{self.runs_sql()}"
+
+    def has_whole(self, whole: VectorViews) -> bool:
+        """True when another vector holds this one for these periods, as far as amounts go."""
+        return not self._amounts and self.has_runs and not whole._amounts and whole.has_runs
+
+    def _runs_of(self, whole: Vector) -> str:
+        """The runs from those of the vector that holds it."""
+        part = self.vector.part_of
+        assert part is not None
+        columns, present = [*self.vector.entity, "first_reading", "last_reading"], []
+        for name in self._values:
+            kind, theirs = self.vector.type_of(name), part.values.get(name, "")
+            for edge in ("opening", "closing"):
+                value = f"{edge}_{theirs}" if theirs else "null"
+                columns.append(f"{value}::{kind} as {edge}_{name}")
+                present += [f"{value} is not null"] if theirs else []
+        return (
+            "select\n  "
+            + ",\n  ".join(columns)
+            + f"\nfrom {whole.name}_runs_kept\nwhere "
+            + " or ".join(present)
+        )
 
     @cached_property
     def numbers(self) -> Sequence[int]:
