@@ -9,6 +9,8 @@ from __future__ import annotations
 import json as json_module
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import IO
@@ -19,7 +21,29 @@ from crmetrics.secrets import redact
 run_id: ContextVar[str] = ContextVar("crmetrics_run_id", default="")
 """The run that the current thread works for; set it where a run begins. Empty = none."""
 
+_ATTRIBUTE = "_crmetrics_run_id"
+
 LEVELS = ("debug", "info", "warning", "error", "critical")
+
+
+@contextmanager
+def of_run(run: str) -> Iterator[None]:
+    """Inside, what is logged belongs to this run; empty = to the one before, if any."""
+    token = run_id.set(run or run_id.get())
+    try:
+        yield
+    finally:
+        run_id.reset(token)
+
+
+def mark(error: BaseException, run: str) -> None:
+    """Remember which run an error ended, for those who tell it later."""
+    setattr(error, _ATTRIBUTE, run)
+
+
+def run_of(error: BaseException | None) -> str:
+    """The run that an error ended; empty when it ended none."""
+    return getattr(error, _ATTRIBUTE, "")
 
 
 class RedactSecrets(logging.Filter):

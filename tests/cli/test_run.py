@@ -161,6 +161,42 @@ def test_a_job_that_fails_does_not_stop_the_next(call: Call, project: Path) -> N
     assert (project / REPORT).is_file()
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_every_json_line_of_a_run_names_it(call: Call, project: Path, fails: bool) -> None:
+    (project / "plugins").mkdir()
+    (project / "plugins" / "bad.py").write_text(
+        dedent("""
+            from crmetrics.plugin import Sink, hookimpl
+
+            class Bad(Sink):
+                name = "bad"
+
+                def __init__(self, config, context):
+                    raise ValueError("a bug")
+
+                def destination(self, delivery): ...
+                def preview(self, delivery): ...
+                def write(self, delivery): ...
+
+            @hookimpl
+            def crmetrics_sinks():
+                return [Bad]
+        """)
+    )
+    edit(project, "sinks:\n", "sinks:\n  odd: {sink: bad}\n")
+    (project / "data" / "users.csv").unlink()
+    (project / "data" / "accounts.csv").write_text("id,name\na,1,torn\n")
+    if fails:
+        edit(project, "sinks: [reports]", "sinks: [odd]")
+    result = call("-C", project, "--log-format", "json", "run", "--date", "2024-01-31", "monthly")
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert len(lines) > 1
+    assert len({line["run_id"] for line in lines}) == 1
+    assert lines[0]["run_id"]
+    assert lines[-1]["exit_code"] == str(result.exit_code)
+    assert any("a bug" in line["message"] for line in lines) == fails
+
+
 def test_goals_decide_only_when_asked_to(call: Call, project: Path) -> None:
     assert run(call, project, "monthly").exit_code == 0
     assert run(call, project, "monthly", "--fail-on", "goals").exit_code == 6

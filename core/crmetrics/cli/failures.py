@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from crmetrics import log
 from crmetrics.cli.console import Console
 from crmetrics.errors import CrmetricsError, ExitCode, Finding
 from crmetrics.stopping import Terminated
@@ -11,6 +12,11 @@ from crmetrics.stopping import Terminated
 
 def report(error: BaseException, console: Console) -> int:
     """Say on standard error what went wrong; returns the exit code."""
+    with log.of_run(log.run_of(error)):
+        return _report(error, console)
+
+
+def _report(error: BaseException, console: Console) -> int:
     if isinstance(error, CrmetricsError):
         _report_deliberate(error, console)
         code = error.exit_code

@@ -28,6 +28,12 @@ class JobRun:
     job: str
     report: RunReport | None = None
     error: CrmetricsError | None = None
+    failed_run_id: str = ""
+
+    @property
+    def run_id(self) -> str:
+        """Empty for a job that failed before its run began."""
+        return self.report.run_id if self.report else self.failed_run_id
 
     @property
     def exit_code(self) -> int:
@@ -57,6 +63,9 @@ def note_end(run: JobRun, console: Console) -> None:
     """One line of standard error: which run of which period ended how."""
     report = run.report
     if report is None:
+        at = f", run {run.run_id}" if run.run_id else ""
+        told = f"{run.job}: failed, exit code {run.exit_code}{at}"
+        console.note(told, job=run.job, exit_code=str(int(run.exit_code)))
         return
     sent = sum(outcome.status == "delivered" for outcome in report.outcomes)
     console.note(

@@ -100,6 +100,7 @@ def run(
     try:
         return _run(project, job, asked, loaded or Loaded(), progress)
     except BaseException as error:
+        log.mark(error, run_id)
         _tell_failure(project, asked, name, error)
         raise
     finally:

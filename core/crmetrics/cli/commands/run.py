@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crmetrics import log, stopping
 from crmetrics.cli.options import command, json_option
 from crmetrics.cli.session import Session, pass_session
 from crmetrics.cli.tape import tape, tape_options
@@ -104,7 +105,6 @@ def run(
 
     143 after SIGTERM, 130 after Ctrl-C; what is being sent is sent whole first.
     """
-    from crmetrics import stopping
     from crmetrics.cli.run_report import note_end, print_run, summary
 
     stopping.install()
@@ -118,9 +118,10 @@ def run(
         for name in _due(session, chosen, are_named=bool(jobs)) if if_due else chosen:
             for job_run in _run_job(session, name, _Wanted(day, dry_run, resend, wait_s)):
                 done.append(job_run)
-                if not as_json:
-                    print_run(job_run, session)
-                note_end(job_run, session.console)
+                with log.of_run(job_run.run_id):
+                    if not as_json:
+                        print_run(job_run, session)
+                    note_end(job_run, session.console)
     code = exit_code(done, fails_on_goals=fail_on == "goals", passes_partial=pass_on == "partial")
     if as_json:
         document = summary(done, code, dry_run=dry_run)
@@ -192,7 +193,8 @@ def _run_job(session: Session, name: str, wanted: _Wanted) -> list[JobRun]:
     except Exception as error:  # noqa: BLE001  one job's bug must not keep the others from running
         report(error, session.console)
         known = error if isinstance(error, CrmetricsError) else None
-        done.append(JobRun(name, error=known or CrmetricsError(f"{type(error).__name__}: {error}")))
+        known = known or CrmetricsError(f"{type(error).__name__}: {error}")
+        done.append(JobRun(name, error=known, failed_run_id=log.run_of(error)))
     return done
 
 
