@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SCOPES = "crmetrics_scopes"
 _CONNECT_S = 10
+_LOCK_S = 60
 _SORT_MEMORY = "256MB"  # a million keys are then sorted without a file
 
 
@@ -92,6 +93,11 @@ class PostgresDatabase(AdbcDatabase):
         self._is_new = True
 
     def lock(self, name: TableName) -> None:
+        # A forgotten transaction of somebody else would keep the run, and its warehouse, for ever.
+        self.first(
+            f"select set_config('lock_timeout', '{_LOCK_S}s', true) "
+            "where current_setting('lock_timeout') = '0'"
+        )
         self.execute(f"lock table {self.qualified(name)} in share row exclusive mode")
 
     # --- the key -----------------------------------------------------------------------------

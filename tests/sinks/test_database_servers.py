@@ -16,8 +16,9 @@ import sqlalchemy
 from sqlalchemy.dialects import mssql, mysql
 
 from crmetrics.plugin import Secret, SinkContext, SinkError
-from crmetrics_database.address import parse_url
+from crmetrics_database.address import TableName, parse_url
 from crmetrics_database.dialects import column_type
+from crmetrics_database.postgres import PostgresDatabase
 from crmetrics_database.sink import DatabaseOptions, DatabaseSink
 from crmetrics_database.statements import KEY, kinds
 from result_rows import delivery, kpi, table
@@ -125,6 +126,19 @@ def test_two_writers_at_once_leave_one_row_per_key(place: Place) -> None:
     )
     assert failures == []
     assert [name for name, _ in place.values()] == ["new", "win_rate"]
+
+
+def test_a_lock_of_somebody_else_is_not_waited_for_for_ever(place: Place) -> None:
+    write(place, kpi(value=0.0))
+    database = PostgresDatabase(place.url)
+    with database.transaction():
+        database.lock(TableName("kpis"))
+        assert database.first("select current_setting('lock_timeout')") == ("1min",)
+        hurried = f"{place.url}%20-clock_timeout%3D200ms"
+        with pytest.raises(SinkError, match="lock timeout"):
+            write(place, kpi(value=1.0), url=Secret(hurried))
+    database.close()
+    assert place.values() == [("win_rate", 0.0)]
 
 
 # --- what befalls a server --------------------------------------------------------------------
