@@ -30,7 +30,6 @@ _ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
 _BATCH_ROWS = 50_000
 _NOT_TAKEN = frozenset({400, 404, 405})
 """Objects, clauses and editions that Bulk lacks, and its own daily limit."""
-_NO_SUCH_JOB = frozenset({"NOT_FOUND", "INVALIDJOB", "INVALID_ID_FIELD", "MALFORMED_ID"})
 _PASSING = frozenset({401, 406, 420, 429, 503})
 """About the session or the moment; the job is as good as before."""
 
@@ -256,8 +255,9 @@ class BulkReader:
 
 def _is_gone(exc: ApiError) -> bool:
     """True when the org has no such job any more, or none for this user."""
-    is_hidden = exc.status == 403 and exc.code in FORBIDDEN
-    return exc.status == 404 or exc.code in _NO_SUCH_JOB or is_hidden
+    if exc.status == 400:
+        return exc.code != "UNABLE_TO_LOCK_ROW"
+    return exc.status == 404 or (exc.status == 403 and exc.code in FORBIDDEN)
 
 
 def _body(response: http.Response, query: Query) -> bytes:

@@ -25,6 +25,7 @@ from crmetrics_salesforce.soql import Query, quoted
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_NEVER_TOO_LONG = 1_000
 _JOINED_BYTES = 4 * 1024 * 1024
 _NARROWEST = timedelta(minutes=1)
 _BEGINNING = datetime(1999, 1, 1, tzinfo=UTC)  # nothing is older than Salesforce
@@ -58,8 +59,11 @@ class RestReader:
             raise
 
     def _learn(self, refused: int) -> None:
-        """Remember that a URI of this length was refused: no further one of it is tried."""
-        self._longest = min(self._longest, refused - 1)
+        """Remember that a URI of this length was refused: no further one of it is tried.
+
+        A short one may have been refused by mistake, and would be dear to believe.
+        """
+        self._longest = min(self._longest, max(refused, _NEVER_TOO_LONG) - 1)
 
     def batches(self, query: Query, opened: Opened | None = None) -> Iterator[pa.RecordBatch]:
         """All rows, narrowed or cut into pieces where the org asks for it."""

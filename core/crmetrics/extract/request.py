@@ -114,7 +114,7 @@ class Request:
         self.intake.retain(ids, of=self._column(of))
 
     def _column(self, name: str) -> str:
-        if name not in self.dataset:
+        if name != "id" and name not in self.dataset:
             raise ValueError(f"{self.dataset.name} has no column {name!r} to find records by.")
         return name
 

@@ -54,8 +54,10 @@ class JsonRecords:
             waiting.append(self._line(body))
             size += len(body)
             if size >= joined_bytes or len(waiting) >= _JOINED_PAGES:
-                yield self._read(waiting)
+                batch = self._read(waiting)
                 waiting, size = [], 0
+                yield batch
+                del batch
         if waiting:
             yield self._read(waiting)
 

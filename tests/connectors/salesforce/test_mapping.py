@@ -16,6 +16,42 @@ NINE = datetime(2026, 1, 5, 9, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
+# What is wanted -> what is selected, written by hand; Id and the stamp of change are always.
+SELECTED = [
+    ("opportunities", ["amount"], {}, "Opportunity: Amount"),
+    ("opportunities", ["closed_at", "is_won"], {},
+     "Opportunity: IsClosed IsWon; OpportunityHistory: OpportunityId StageName CreatedDate"),
+    ("opportunities", ["pipeline"], {"pipeline": "upper(Region__c)"}, "Opportunity: Region__c"),
+    ("leads", ["status"], {}, "Lead: Status"),
+    ("leads", ["campaign_id"], {},
+     "Lead: ; CampaignMember: LeadId CampaignId CreatedDate IsDeleted"),
+    ("users", ["team"], {}, "User: UserRoleId; UserRole: Name"),
+    ("cases", ["priority", "created_at"], {}, "Case: Priority CreatedDate"),
+    ("accounts", [], {}, "Account: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("transport", ["rest", "bulk"])
+@pytest.mark.parametrize(("dataset", "columns", "mapping", "expected"), SELECTED)
+def test_only_fields_behind_the_wanted_columns_are_selected(
+    salesforce: SalesforceSimulator,
+    connect: Connect,
+    transport: str,
+    dataset: str,
+    columns: list[str],
+    mapping: dict[str, str],
+    expected: str,
+) -> None:
+    salesforce.org.add_fields("Opportunity", "Region__c")
+    rows_of(connect(transport=transport), dataset, ["id", *columns], mapping=mapping)
+    found: dict[str, set[str]] = {}
+    for name, field in salesforce.selected:
+        found.setdefault(name, set()).add(field)
+    listed = dict(part.split(":") for part in expected.replace(" ", ",").split(";,"))
+    wanted = {name: set(fields.split(",")) - {""} for name, fields in listed.items()}
+    assert {n: f - {"Id", "SystemModstamp"} for n, f in found.items()} == wanted
+
+
 @pytest.mark.parametrize(
     ("value", "kind"),
     [

@@ -111,6 +111,8 @@ REFUSED_POLLS: dict[str, tuple[int, str, bool]] = {
     "too many at once": (403, "REQUEST_LIMIT_EXCEEDED", True),
     "no such job": (404, "NOT_FOUND", False),
     "no job of this user": (403, "INSUFFICIENT_ACCESS", False),
+    "no id of a job": (400, "MALFORMED_ID", False),
+    "a locked row": (400, "UNABLE_TO_LOCK_ROW", True),
 }
 
 

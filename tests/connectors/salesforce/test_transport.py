@@ -326,8 +326,20 @@ def test_an_edge_that_takes_shorter_uris_gets_them(
     ]
 
 
+def test_one_short_uri_that_was_refused_makes_no_other_query_dearer(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    accounts(salesforce, 3)
+    connector = connect(transport="rest")
+    salesforce.faults.html(414, on="/queryAll", times=1)
+    read(connector)
+    before = salesforce.count("/queryAll")
+    read(connector)
+    assert salesforce.count("/queryAll") == before + 1
+
+
 @pytest.mark.parametrize("transport", ["auto", "rest"])
-@pytest.mark.parametrize(("limit", "most"), [(12_000, 8), (4_000, 14), (700, 60)])
+@pytest.mark.parametrize(("limit", "most"), [(12_000, 8), (4_000, 14), (1_500, 30)])
 def test_lists_of_ids_are_cut_until_the_edge_takes_them(
     site: Site, salesforce: SalesforceSimulator, limit: int, most: int, transport: str
 ) -> None:
