@@ -12,6 +12,7 @@ import pytest
 
 from crmetrics.deliver import DeliveryRecord, Outcome, Place, Terms, deliver, delivery_key
 from crmetrics.errors import SinkError, UnknownOutcomeError, WarehouseError
+from crmetrics.message import as_restatement
 from crmetrics.plugin import (
     Delivery,
     Options,
@@ -586,13 +587,15 @@ def test_what_is_kept_back_reaches_no_sink_and_is_recorded() -> None:
 # --- goals ------------------------------------------------------------------------------------
 
 
+WEEK_BEFORE: dict[str, Any] = {
+    "period_start": date(2026, 1, 19),
+    "period_end": date(2026, 1, 26),
+}
+
+
 def test_a_report_knows_how_its_goals_stood_in_the_one_before() -> None:
     ledger, sink = MemoryLedger(), Chat()
-    before = replace(
-        report_of(0.4, goal_status="on_track"),
-        period_start=date(2026, 1, 19),
-        period_end=date(2026, 1, 26),
-    )
+    before = replace(report_of(0.4, goal_status="on_track"), **WEEK_BEFORE)
     send({"team": sink}, ledger, before)
     send({"team": sink}, ledger, report_of(0.3, goal_status="off_track"))
     first, second = (given.message.kpis[0] for given in sink.given)
@@ -616,3 +619,22 @@ def test_the_owner_is_called_when_trouble_comes_or_goes(
     before: str | None, now: str, is_called: bool
 ) -> None:
     assert line(goal_status=now, goal_before=before).calls_owner is is_called
+
+
+@pytest.mark.parametrize(
+    ("now", "is_restatement", "is_called"),
+    [("off_track", False, False), ("on_track", False, True), ("on_track", True, False)],
+)
+def test_a_correction_calls_the_owner_only_of_another_state(
+    now: str, is_restatement: bool, is_called: bool
+) -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    told = {"team": sink}
+    send(told, ledger, replace(report_of(0.4, goal_status="on_track"), **WEEK_BEFORE))
+    send(told, ledger, report_of(0.3, goal_status="off_track"))
+    options = {"is_restatement": is_restatement}
+    send(told, ledger, report_of(0.2, goal_status=now), **options)
+    given = sink.given[-1]
+    assert given.restated
+    [corrected] = as_restatement(given.message, given.restated, given.goals_told).kpis
+    assert corrected.calls_owner is is_called

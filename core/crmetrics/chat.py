@@ -88,7 +88,8 @@ class ChatSink(Sink):
 
     def report(self, delivery: Delivery) -> Message:
         """The message as this channel may see it, marked as a correction when it is one."""
-        return as_restatement(self.shown(delivery.message), delivery.restated)
+        shown = self.shown(delivery.message)
+        return as_restatement(shown, delivery.restated, delivery.goals_told)
 
     def open_session(self) -> http.Session:
         """The session that a delivery is sent with."""

@@ -215,15 +215,23 @@ def _figure(line: KpiLine) -> str:
     )
 
 
-def as_restatement(message: Message, restated: Sequence[Restated]) -> Message:
+def as_restatement(
+    message: Message, restated: Sequence[Restated], goals_told: Mapping[str, str] | None = None
+) -> Message:
     """The report as a correction of one that cannot be replaced: it says so in the title, and what
-    read differently before anything else."""
+    read differently before anything else. goals_told: KPI -> state of its goal that was told then;
+    its owner is called only when it is another now."""
     if not restated:
         return message
     title = f"Restated: {message.title}"
     changes = tuple(restatement_text(one) for one in restated)
     headline = compose_headline(title, message.kpis, is_partial=message.is_partial)
-    return replace(message, title=title, headline=headline, notes=(*changes, *message.notes))
+    known = goals_told or {}
+    lines = tuple(
+        replace(line, goal_before=known.get(line.name, line.goal_before)) for line in message.kpis
+    )
+    notes = (*changes, *message.notes)
+    return replace(message, title=title, headline=headline, notes=notes, kpis=lines)
 
 
 def restatement_text(one: Restated) -> str:

@@ -72,6 +72,7 @@ class Delivery:
     previous: the receipt (as a dict) of what is at the destination under the key; empty when
     nothing is. is_resumed: that delivery was cut short; finish it. restated: figures that were
     delivered and have changed since. told_by: the run that delivered them; empty when none did.
+    goals_told: KPI -> the state of its goal that its owner knows from it.
     keep: call it in the middle of a delivery of several steps with what is there so far; after a
     kill the next run gets it as `previous`.
     """
@@ -89,6 +90,7 @@ class Delivery:
     is_resumed: bool = False
     restated: tuple[Restated, ...] = ()
     told_by: str = ""
+    goals_told: Mapping[str, str] = field(default_factory=dict)
     keep: Callable[[Receipt], None] = field(default=_keep_nothing, repr=False, compare=False)
 
 

@@ -237,6 +237,7 @@ class _Attempt:
             previous=dict(past.arrived.receipt),
             restated=tuple(changed),
             told_by=past.arrived.run_id,
+            goals_told=(self._told if self._terms.is_restatement else before).get("goals", {}),
         )
         if self._terms.is_restatement and "goals" in before:
             # The span of a goal is judged to now, not to the end of an earlier period: its owner
