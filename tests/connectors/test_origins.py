@@ -32,6 +32,11 @@ SALESFORCE_OTHERWISE: Mapping[tuple[str, str, str], str] = {
     ("forecasts", "forecast_amount", "ForecastAmount"): "of ForecastingItem",
 }
 HUBSPOT_OTHERWISE: Mapping[tuple[str, str, str], str] = {
+    ("forecasts", "owner_id", "forecast_owner"): "the owner, else the one behind the creator",
+    ("forecasts", "period_start", "forecast_first_day"): "the day that the forecast names itself",
+    ("forecasts", "period_end", "forecast_end_day"): "the day that the forecast names itself",
+    ("forecasts", "forecast_amount", "hs_amount"): "the origin has no verified name",
+    ("leads", "campaign_id", "first_touch_campaign"): "campaigns name their contacts, not contacts",
     ("leads", "disqualified_at", "unqualified_at"): "found in the property history",
     ("orders", "ordered_at", "hs_createdate"): "where no outside shop gave its own day",
     ("quotas", "owner_id", "goal_owner"): "the owner, else the one behind hs_assignee_user_id",
@@ -53,6 +58,7 @@ HUBSPOT = {
     "cases": hubspot.TICKETS,
     "survey_responses": hubspot.SURVEYS,
     "quotas": hubspot.GOALS,
+    "forecasts": hubspot.FORECASTS,
 }
 ADDED_BY_THE_CONNECTOR = re.compile(r"associated_\w+|\w+_label|company_currency|stage_\w+|null")
 NEWER_STAGE_DATE = (
