@@ -11,8 +11,19 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from crmetrics.catalog import NOWHERE, PLAIN, Catalog, Input, Kpi, Measure, Place, WindowSpec
+from crmetrics.catalog import (
+    NOWHERE,
+    PLAIN,
+    Catalog,
+    Condition,
+    Input,
+    Kpi,
+    Measure,
+    Place,
+    WindowSpec,
+)
 from crmetrics.catalog.inheriting import inherited, shape_of
+from crmetrics.compiler import expressions
 from crmetrics.compiler.expressions import columns
 from crmetrics.compiler.rowset import Grouping, Operand
 from crmetrics.compiler.slices import SliceBook, window_of
@@ -142,8 +153,8 @@ class Planner:
             operand = self._operand(measure, groupings, label, settings, window)
         whole = replace(measure, over=())
         extras = {
-            item.name: self._input(
-                item, _groups_of(item, whole, groupings), label, settings, window
+            item.name: _of_counted_rows(
+                self._input(item, _groups_of(item, whole, groupings), label, settings, window)
             )
             for item in measure.coverage_inputs
         }
@@ -203,6 +214,22 @@ class Planner:
             settings=settings,
             tracks_updates=self.tracks_updates,
         )
+
+
+def _of_counted_rows(part: Part) -> Part:
+    """A coverage count under a filter as one of all rows under that condition: the others, which
+    may be nearly all, need no groups. Where it counts nothing it need not say so."""
+    if part.operand is None or part.measure.latest or part.measure.is_ratio:
+        return part
+    value = part.measure.value
+    if expressions.split(value, "", part.measure.place("value")).outer != "{0}":
+        return part
+    shape = expressions.shape_of(value)
+    if shape.kind != "count" or shape.is_distinct or shape.argument or not shape.condition:
+        return part
+    where = (*part.operand.measure.where, Condition(shape.condition))
+    counted = replace(part.operand.measure, value="count(*)", where=where)
+    return replace(part, operand=replace(part.operand, measure=counted))
 
 
 def _groups_of(

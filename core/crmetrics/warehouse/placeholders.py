@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 
 from crmetrics.errors import ConfigError, Finding, did_you_mean
 from crmetrics.warehouse.statements import quoted
@@ -65,8 +66,12 @@ def placeholders(sql: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+@lru_cache(maxsize=512)
 def words(sql: str) -> frozenset[str]:
-    """Every bare word of `sql` in lower case: what may name a relation, a column or a function."""
+    """Every bare word of `sql` in lower case: what may name a relation, a column or a function.
+
+    Kept for the last texts: each is asked again when it runs, and for all that reads what it makes.
+    """
     return frozenset(match["word"].lower() for match in _TOKEN.finditer(sql) if match["word"])
 
 
