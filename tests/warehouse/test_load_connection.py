@@ -184,6 +184,19 @@ def test_a_transaction_is_all_or_nothing(connection: Connection) -> None:
     assert connection.rows("select a from t") == [(1,)]
 
 
+@pytest.mark.parametrize(("threads", "fewer"), [(1, 1), (2, 1), (4, 3)])
+def test_a_core_is_left_to_the_caller_and_taken_back(
+    settings: EngineSettings, threads: int, fewer: int
+) -> None:
+    asked = "select current_setting('threads')"
+    with connect(replace(settings, threads=threads), read_only=False) as opened:
+        with opened.leaving_a_core():
+            assert opened.scalar(asked) == fewer
+        with pytest.raises(QueryError), opened.leaving_a_core(), opened.transaction():
+            opened.execute("select broken")
+        assert opened.scalar(asked) == threads
+
+
 def test_closing_twice_is_fine_and_ends_the_thread(settings: EngineSettings) -> None:
     before = threading.active_count()
     opened = connect(settings, read_only=False)

@@ -190,6 +190,19 @@ class Connection:
             # the one that matters.
             log.debug("rollback: %s", exc)
 
+    @contextmanager
+    def leaving_a_core(self) -> Iterator[None]:
+        """Inside, statements run on one thread less: the caller's has work of its own."""
+        threads = int(self.scalar("select current_setting('threads')"))
+        if threads == 1:
+            yield
+            return
+        self.execute(f"set threads = {threads - 1}")
+        try:
+            yield
+        finally:
+            self.execute(f"set threads = {threads}")
+
     # --- running, waiting, interrupting ------------------------------------------------------
 
     def submit(self, call: Callable[[], _T]) -> Future[_T]:
