@@ -30,8 +30,9 @@ class ImpatientSink(DatabaseSink):
 
     pauses: tuple[float, ...] = ()
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> bool:
         self.pauses = (*self.pauses, seconds)
+        return True
 
 
 class Place:
