@@ -19,7 +19,15 @@ pytestmark = pytest.mark.slow
 
 COUNT = 8
 BOTH = ("accounts", "opportunities")
+WITH_HISTORY = ("opportunities", "opportunity_stage_history")
+SHOWN = {
+    "accounts": ("id", "is_deleted", "merged_into_id"),
+    "opportunities": ("id", "stage", "amount", "is_deleted", "account_id"),
+    "opportunity_stage_history": ("id", "opportunity_id", "stage", "stay_id", "amount",
+                                  "entered_at", "exited_at"),
+}  # fmt: skip
 Rows = list[tuple[Any, ...]]
+State = tuple[Rows, ...]
 
 
 def fill(salesforce: SalesforceSimulator) -> None:
@@ -34,24 +42,26 @@ def change(salesforce: SalesforceSimulator) -> None:
     deals, accounts = (list(org.objects[name].records) for name in ("Opportunity", "Account"))
     for deal in deals[::2]:
         org.update(deal, Amount=777)
+    org.update(deals[0], StageName="Negotiation")
     org.delete(deals[1])
     org.purge(deals[3])
     org.merge(accounts[5], accounts[6])
 
 
-def left_by(site: Site) -> tuple[Rows, Rows]:
-    """What a killed sync left; empty where it had made no warehouse yet."""
-    try:
-        return state(site)
-    except (duckdb.IOException, duckdb.CatalogException):
-        return [], []
+def left_by(site: Site) -> State:
+    """What a killed sync left; empty where it had made no warehouse yet, or not this table."""
+
+    def rows(dataset: str) -> Rows:
+        try:
+            return site.rows(dataset, *SHOWN[dataset])
+        except (duckdb.IOException, duckdb.CatalogException):
+            return []
+
+    return tuple(map(rows, site.only))
 
 
-def state(site: Site) -> tuple[Rows, Rows]:
-    return (
-        site.rows("opportunities", "id", "amount", "is_deleted", "account_id"),
-        site.rows("accounts", "id", "is_deleted", "merged_into_id"),
-    )
+def state(site: Site) -> State:
+    return tuple(site.rows(dataset, *SHOWN[dataset]) for dataset in site.only)
 
 
 def leave(site: Site, salesforce: SalesforceSimulator, *, is_full: bool) -> None:
@@ -68,13 +78,19 @@ def leave(site: Site, salesforce: SalesforceSimulator, *, is_full: bool) -> None
 
 @pytest.mark.parametrize("is_full", [True, False], ids=["the first", "a later one"])
 @pytest.mark.parametrize("transport", ["rest", "bulk"])
+@pytest.mark.parametrize("datasets", [BOTH, WITH_HISTORY], ids=["records", "history"])
 def test_a_sync_killed_at_any_request_is_completed_by_the_next(
-    site: Site, salesforce: SalesforceSimulator, tmp_path: Path, transport: str, is_full: bool
+    site: Site,
+    salesforce: SalesforceSimulator,
+    tmp_path: Path,
+    datasets: tuple[str, ...],
+    transport: str,
+    is_full: bool,
 ) -> None:
-    site.source, site.only = {"transport": transport}, BOTH
+    site.source, site.only = {"transport": transport}, datasets
     salesforce.rest.batch_cap = salesforce.bulk.page_cap = 5
     leave(site, salesforce, is_full=is_full)
-    before: tuple[Rows, Rows] = ([], []) if is_full else state(site)
+    before: State = ([],) * len(datasets) if is_full else state(site)
     began = salesforce.clock.now
     with syncs(salesforce, site.environ) as runs:
 
@@ -87,17 +103,17 @@ def test_a_sync_killed_at_any_request_is_completed_by_the_next(
         salesforce.wait_until_left()
         whole = copied("whole")
         seen = len(salesforce.calls)
-        assert runs.run(whole.directory, BOTH) == 0
+        assert runs.run(whole.directory, datasets) == 0
         calls, after = len(salesforce.calls) - seen, state(whole)
         assert calls >= 9
         for number in range(1, calls + 1):
             where = f"killed at request {number} of {calls}"
             copy = copied(f"killed_{number}")
-            assert runs.run(copy.directory, BOTH, killed_at=number) == -signal.SIGKILL, where
+            assert runs.run(copy.directory, datasets, killed_at=number) == -signal.SIGKILL, where
             for found, old, new in zip(left_by(copy), before, after, strict=True):
                 assert found in (old, new), f"{where}: half a dataset"
             salesforce.clock.advance(60)
-            assert runs.run(copy.directory, BOTH) == 0, where
+            assert runs.run(copy.directory, datasets) == 0, where
             assert state(copy) == after, where
 
 
