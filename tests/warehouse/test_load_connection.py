@@ -190,11 +190,11 @@ def test_a_core_is_left_to_the_caller_and_taken_back(
 ) -> None:
     asked = "select current_setting('threads')"
     with connect(replace(settings, threads=threads), read_only=False) as opened:
-        with opened.leaving_a_core():
-            assert opened.scalar(asked) == fewer
-        with pytest.raises(QueryError), opened.leaving_a_core(), opened.transaction():
-            opened.execute("select broken")
-        assert opened.scalar(asked) == threads
+        found = []
+        for is_left in (True, True, False, True):
+            opened.leave_a_core(is_left)
+            found.append(opened.scalar(asked))
+    assert found == [fewer, fewer, threads, fewer]
 
 
 def test_closing_twice_is_fine_and_ends_the_thread(settings: EngineSettings) -> None:

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 
 from crmetrics.errors import CrmetricsError, SourceError, WarehouseError
-from crmetrics.warehouse import Intake, LoadReport, LoadSession
+from crmetrics.warehouse import EngineSettings, Intake, LoadReport, LoadSession, open_for_load
 from crmetrics.warehouse.landing import require_balance
-from warehouse.loading import COLUMNS, load, on, open_warehouse, part, rows, stored
+from warehouse.loading import COLUMNS, DATASETS, load, on, open_warehouse, part, rows, stored
 
 
 @pytest.fixture
@@ -68,6 +68,17 @@ def test_an_empty_read_makes_an_empty_table(session: LoadSession) -> None:
     report = load(session)
     assert counts(report) == {}
     assert stored(session, "id") == []
+
+
+def test_a_first_load_leaves_a_core_to_the_connector_and_later_ones_do_not(tmp_path: Path) -> None:
+    asked = "select current_setting('threads')"
+    settings = EngineSettings(tmp_path / "warehouse.duckdb", threads=3)
+    with open_for_load(settings, DATASETS) as session:
+        found = []
+        for source in ("north", "north", "south"):
+            load(session, rows(id=["1"]), source=source)
+            found.append(session.scalar(asked))
+    assert found == [2, 3, 2]
 
 
 def test_an_empty_batch_is_no_row(session: LoadSession) -> None:

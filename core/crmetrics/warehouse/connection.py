@@ -89,6 +89,8 @@ class Connection:
         self._timeout_s = statement_timeout_s
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._is_closed = False
+        self._threads: int | None = None
+        self._used = 0
 
     # --- statements --------------------------------------------------------------------------
 
@@ -190,18 +192,15 @@ class Connection:
             # the one that matters.
             log.debug("rollback: %s", exc)
 
-    @contextmanager
-    def leaving_a_core(self) -> Iterator[None]:
-        """Inside, statements run on one thread less: the caller's has work of its own."""
-        threads = int(self.scalar("select current_setting('threads')"))
-        if threads == 1:
-            yield
-            return
-        self.execute(f"set threads = {threads - 1}")
-        try:
-            yield
-        finally:
-            self.execute(f"set threads = {threads}")
+    def leave_a_core(self, is_left: bool) -> None:
+        """From now on run statements on one thread less, since the caller's has work of its own, or
+        on all again. To change it costs DuckDB the memory that it keeps at hand."""
+        if self._threads is None:
+            self._threads = self._used = int(self.scalar("select current_setting('threads')"))
+        wanted = max(1, self._threads - is_left)
+        if wanted != self._used:
+            self.execute(f"set threads = {wanted}")
+            self._used = wanted
 
     # --- running, waiting, interrupting ------------------------------------------------------
 

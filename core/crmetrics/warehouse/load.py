@@ -10,7 +10,7 @@ import logging
 import secrets as randomness
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
@@ -144,8 +144,8 @@ class LoadSession:
         is_first = entry not in self._entries
         # With a thread per core they would take turns with the connector's, and each begin row
         # groups of its own; a later load has joins to do, which need them all.
-        beside = self._connection.leaving_a_core() if is_first else nullcontext()
-        with beside, self._connection.transaction():
+        self._connection.leave_a_core(is_first)
+        with self._connection.transaction():
             landing = Landing(
                 self._connection,
                 dataset,
