@@ -422,6 +422,20 @@ def test_missing_data_are_marked_unless_they_block(directory: Path) -> None:
     assert "Based on partial data" in board(directory)[-1][1]
 
 
+def test_a_restatement_on_data_that_were_half_read_is_marked_too(directory: Path) -> None:
+    run(directory, JANUARY)
+    won(directory, november=900, december=1250, january=500)
+    (directory / "data" / "users.csv").write_text("id,team,created_at\nu1,EMEA,yesterday\n")
+    report = run(directory, FEBRUARY)
+    assert report.exit_code == ExitCode.SOURCE
+    assert [(label, "Based on partial data" in said) for label, said, _ in board(directory)] == [
+        ("2025-12", False),
+        ("2025-12", True),
+        ("2026-01", True),
+    ]
+    assert board(directory)[1][2] == ["1,000 USD -> 1,250 USD"]
+
+
 def test_the_gate_keeps_back_what_rests_on_a_source_that_failed(directory: Path) -> None:
     run(directory, JANUARY)
     configure(directory, block_on="partial")

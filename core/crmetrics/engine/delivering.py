@@ -198,8 +198,7 @@ def _record(project: Project, job: JobConfig, mailing: Mailing, session: LoadSes
 
 def _letter(project: Project, job: JobConfig, mailing: Mailing, part: Earlier) -> Delivery:
     """The report on one period."""
-    is_current = part.period == mailing.period
-    is_partial = mailing.is_partial if is_current else is_incomplete(part.results)
+    is_partial = bool(mailing.loaded.failures) or is_incomplete(part.results)
     return Delivery(
         key="",
         run_id=mailing.run_id,
