@@ -122,15 +122,20 @@ class FilesOptions(Options):
     @classmethod
     def _known_fields(cls, name: str) -> str:
         try:
-            fields = [
-                field for _, field, _, _ in string.Formatter().parse(name) if field is not None
-            ]
+            parsed = [part[1:] for part in string.Formatter().parse(name)]
         except ValueError as exc:
             raise ValueError(f"expected a name like {{job}}_{{period}}: {exc}") from None
-        for field in fields:
+        for field, form, conversion in parsed:
+            if field is None:
+                continue
             if field not in _NAME_FIELDS:
                 hint = did_you_mean(field, _NAME_FIELDS) or f"Known: {', '.join(_NAME_FIELDS)}."
                 raise ValueError(f"there is no {{{field}}} for a file name. {hint}")
+            if form or conversion:
+                # Cut to a part, two periods could have one name.
+                written = f"{{{field}{'!' + conversion if conversion else ''}"
+                written += f":{form}}}" if form else "}"
+                raise ValueError(f"{written} cannot be formatted in a file name. Write {{{field}}}")
         parts = PurePosixPath(name).parts
         if not parts or name.startswith("/") or name.endswith("/") or ".." in parts:
             raise ValueError("expected a file name below the folder, without `..`")
