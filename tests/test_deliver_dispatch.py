@@ -571,6 +571,68 @@ def test_what_a_sink_keeps_on_the_way_survives_a_kill() -> None:
     assert outcome.status == "delivered"
 
 
+def cut_at(ledger: MemoryLedger, value: float, run_id: str) -> None:
+    """An attempt with this figure that ended without an answer."""
+
+    class Silent(Feed):
+        def write(self, delivery: Delivery) -> Receipt:
+            raise UnknownOutcomeError("no answer")
+
+    given = replace(report_of(value), run_id=run_id)
+    [outcome] = send({"team": Silent()}, ledger, given)
+    assert outcome.status == "unknown"
+
+
+def test_an_attempt_that_may_have_arrived_keeps_back_only_what_it_said() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4))
+    cut_at(ledger, 0.5, "run-2")
+    [same] = send({"team": sink}, ledger, replace(report_of(0.5), run_id="run-3"))
+    words = replace(report_of(0.5, goal_text="nearly there"), run_id="run-3")
+    [other_words] = send({"team": sink}, ledger, words)
+    assert (same.status, other_words.status, len(sink.given)) == ("unknown", "unknown", 1)
+    [outcome] = send({"team": sink}, ledger, replace(report_of(0.6), run_id="run-4"))
+    assert outcome.status == "delivered"
+    assert sink.given[-1].restated == (Restated("Win rate", "40.0%", "60.0%"),)
+    [outcome] = send({"team": sink}, ledger, replace(report_of(0.6), run_id="run-5"))
+    assert outcome.status == "skipped"
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_figure_that_goes_back_corrects_an_attempt_that_may_have_arrived(repeats: bool) -> None:
+    ledger, sink = MemoryLedger(), Feed(repeats=repeats)
+    send({"team": sink}, ledger, report_of(0.4))
+    cut_at(ledger, 0.5, "run-2")
+    [outcome] = send({"team": sink}, ledger, replace(report_of(0.4), run_id="run-3"))
+    assert outcome.status == "delivered"
+    assert sink.given[-1].restated == (Restated("Win rate", "50.0%", "40.0%"),)
+
+
+def test_a_first_report_that_may_have_arrived_is_corrected_when_its_figures_change() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    cut_at(ledger, 0.4, "run-1")
+    [outcome] = send({"team": sink}, ledger, replace(report_of(0.5), run_id="run-2"))
+    assert outcome.status == "delivered"
+    assert sink.given[-1].restated == (Restated("Win rate", "40.0%", "50.0%"),)
+    assert (sink.given[-1].previous, sink.given[-1].told_by) == ({}, "run-1")
+
+
+def test_a_sink_that_leaves_what_it_sent_is_not_asked_to_correct_it() -> None:
+    ledger, sink = MemoryLedger(), Chat()
+    send({"team": sink}, ledger, report_of(0.4))
+    cut_at(ledger, 0.5, "run-2")
+    [outcome] = send({"team": sink}, ledger, replace(report_of(0.6), run_id="run-3"))
+    assert (outcome.status, len(sink.given)) == ("unknown", 1)
+
+
+def test_what_did_not_arrive_is_not_corrected() -> None:
+    ledger, sink = MemoryLedger(), Feed(Settled("absent"))
+    cut_at(ledger, 0.4, "run-1")
+    [outcome] = send({"team": sink}, ledger, replace(report_of(0.5), run_id="run-2"))
+    assert outcome.status == "delivered"
+    assert (sink.given[-1].restated, sink.given[-1].told_by) == ((), "")
+
+
 # --- the quality gate -------------------------------------------------------------------------
 
 
@@ -582,6 +644,14 @@ def test_what_is_kept_back_reaches_no_sink_and_is_recorded() -> None:
     assert all(not sink.given for sink in sinks.values())
     [outcome, _] = send(sinks, ledger)
     assert outcome.status == "delivered"
+
+
+def test_the_preview_of_what_is_kept_back_knows_what_was_told() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    [told] = send({"team": sink}, ledger, report_of(0.4))
+    [shown] = send({"team": sink}, ledger, report_of(0.5), dry_run=True, blocked="old data")
+    assert (shown.key, shown.destination) == (told.key, "wall")
+    assert shown.note == "would not be sent: old data"
 
 
 # --- goals ------------------------------------------------------------------------------------

@@ -318,6 +318,17 @@ def test_an_unknown_end_is_told_again_until_the_policy_has_settled_it(directory:
     assert [found.period.start for found in project.run_due("monthly")] == [march.period.start]
 
 
+def test_a_correction_that_may_have_arrived_silences_no_later_one(directory: Path) -> None:
+    run(directory, JANUARY)
+    (directory / "lost").touch()
+    won(directory, november=900, december=1100)
+    assert run(directory, JANUARY).exit_code == ExitCode.SINK
+    (directory / "lost").unlink()
+    won(directory, november=900, december=2000)
+    assert statuses(run(directory, JANUARY))[0] == ("2025-12", "board", "delivered")
+    assert board(directory)[-1][2] == ["1,000 USD -> 2,000 USD"]
+
+
 def test_a_dry_run_shows_all_that_a_run_would_send_in_its_order(directory: Path) -> None:
     run(directory, JANUARY)
     won(directory, november=900, december=1250, january=500)

@@ -21,7 +21,7 @@ from crmetrics.deliver.ledger import (
 )
 from crmetrics.deliver.told import Threshold, fingerprint, restated, told, with_goals_before
 from crmetrics.errors import CrmetricsError, SinkError, UnknownOutcomeError
-from crmetrics.message import Message
+from crmetrics.message import Message, Restated
 from crmetrics.secrets import redact
 from crmetrics.sink import Delivery, Receipt, Sink
 
@@ -140,6 +140,7 @@ class _Attempt:
         self._outcome = Outcome(name, "failed", period=delivery.message.period_label)
         self._shown: Message = delivery.message
         self._told: Mapping[str, Any] = {}
+        self._is_newer = False  # a figure differs from the last attempt that (maybe) arrived
 
     def has_news(self) -> bool:
         self._prepare()
@@ -150,7 +151,8 @@ class _Attempt:
     def preview(self) -> Outcome:
         """What would be sent; failed when the sink cannot even say that."""
         try:
-            note = self._terms.blocked or self._why_not(self._prepare())
+            past = self._prepare()
+            note = self._terms.blocked or self._why_not(past)
             text = self._sink.preview(self._delivery)
         except Exception as exc:  # noqa: BLE001 - a plugin's bug must not stop the other sinks
             return self._failed(exc)
@@ -228,21 +230,33 @@ class _Attempt:
 
     def _look_back(self, past: Past) -> None:
         """Tell the delivery what arrived before, and which of its figures have changed."""
+        self._compare(past)
         if past.arrived is None:
             return
         before = past.arrived.told
-        changed = restated(self._shown, before, self._terms.threshold)
         self._delivery = replace(
             self._delivery,
             previous=dict(past.arrived.receipt),
-            restated=tuple(changed),
-            told_by=past.arrived.run_id,
             goals_told=(self._told if self._terms.is_restatement else before).get("goals", {}),
         )
         if self._terms.is_restatement and "goals" in before:
             # The span of a goal is judged to now, not to the end of an earlier period: its owner
             # was told of the state in that period's own report.
             self._told = {**self._told, "goals": before["goals"]}
+
+    def _compare(self, past: Past) -> None:
+        """Which figures read differently than they were told, or than an attempt that may have
+        arrived told them: its readers must not keep what is wrong. `was` is what surely arrived."""
+        changed, told_by = list[Restated](), ""
+        for record in (past.arrived, past.pending):
+            if record is None:
+                continue
+            named = {one.title for one in changed}
+            found = restated(self._shown, record.told, self._terms.threshold)
+            changed += [one for one in found if one.title not in named]
+            told_by = told_by or record.run_id
+            self._is_newer = bool(found)
+        self._delivery = replace(self._delivery, restated=tuple(changed), told_by=told_by)
 
     def _settled(self, past: Past) -> Past:
         """Find out what became of an attempt without an end, where the destination can be asked."""
@@ -251,10 +265,14 @@ class _Attempt:
         asked = replace(self._delivery, previous=dict(past.pending.receipt))
         found = self._sink.settle(asked)
         if found.state == "absent":
-            return replace(past, pending=None)
+            past = replace(past, pending=None)
+            self._compare(past)
         if found.state == "arrived" and found.receipt is not None:
             before = asdict(found.receipt)
-            self._delivery = replace(self._delivery, previous=before, is_resumed=True)
+            told_by = past.arrived.run_id if past.arrived else ""
+            self._delivery = replace(
+                self._delivery, previous=before, is_resumed=True, told_by=told_by
+            )
         return past
 
     def _is_unclear(self, past: Past) -> bool:
@@ -267,7 +285,7 @@ class _Attempt:
         """Why a sink is not asked to send; empty = it is."""
         if self._sink.is_idempotent:
             return self._why_not_back()
-        if past.pending is not None and not self._sink.repeats_unknown:
+        if past.pending is not None and not self._may_follow():
             at = export.instant(past.pending.at)
             return (
                 f"an attempt at {at} by run {past.pending.run_id} may have arrived; it is not "
@@ -277,10 +295,17 @@ class _Attempt:
             return "the period was never reported there" if self._terms.is_restatement else ""
         known = f"delivered before, at {export.instant(past.arrived.at)} by run"
         known = f"{known} {past.arrived.run_id}"
-        if past.arrived.fingerprint in ("", fingerprint(self._shown)):
+        is_same = past.arrived.fingerprint in ("", fingerprint(self._shown))
+        if is_same and not self._delivery.restated:
             return known
         reason = self._sink.why_not_again(self._delivery)
         return f"{known}; {reason}" if reason else ""
+
+    def _may_follow(self) -> bool:
+        """Whether something may be sent after an attempt that may have arrived: to repeat it, or to
+        correct a figure of it. What was never attempted cannot arrive twice."""
+        is_correction = self._is_newer and not self._sink.why_not_again(self._delivery)
+        return self._sink.repeats_unknown or is_correction
 
     def _why_not_back(self) -> str:
         """Why a destination that holds one period does not go back to this one; empty = it does."""
