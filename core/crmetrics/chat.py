@@ -119,6 +119,14 @@ class ChatSink(Sink):
         )
 
 
+def change_of(delivery: Delivery) -> str:
+    """Names what has changed since which delivery: the same for a run that was killed while it told
+    it and for the next one, whose message has another run and instant in it."""
+    said = [delivery.told_by, *((one.title, one.before, one.after) for one in delivery.restated)]
+    text = json.dumps(said, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+
+
 # --- webhooks ------------------------------------------------------------------------------------
 
 

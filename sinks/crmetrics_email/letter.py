@@ -10,7 +10,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
-from crmetrics.plugin import Delivery, Message, chart, export
+from crmetrics.plugin import Delivery, Message, chart, chat, export
 from crmetrics_email.html import html_body, text_body
 
 _MAX_SUBJECT = 180
@@ -58,8 +58,9 @@ def compose(
 
 
 def message_id(delivery: Delivery, message: Message, sender: str) -> str:
-    """`<KEY.HASH@domain of the sender>`"""
-    said = hashlib.sha256(repr(message.kpis).encode("utf-8")).hexdigest()[:16]
+    """`<KEY.HASH@domain of the sender>`; a correction back to earlier figures has its own."""
+    text = repr(message.kpis) + (chat.change_of(delivery) if delivery.restated else "")
+    said = hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
     domain = Address(addr_spec=sender).domain if "<" not in sender else sender.rpartition("@")[2]
     return f"<{delivery.key}.{said}@{domain.rstrip('>')}>"
 

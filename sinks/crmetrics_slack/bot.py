@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from crmetrics.plugin import Delivery, Message, Receipt, Settled, SinkError, http
+from crmetrics.plugin import Delivery, Message, Receipt, Settled, SinkError, chat, http
 from crmetrics_slack.api import POST_BUDGET, Json, Refused, SlackApi
 from crmetrics_slack.blocks import Look, laid_out, payload
 from crmetrics_slack.threads import Reply, replies, restatement
@@ -277,13 +277,13 @@ class Bot:
 
     def _tell_changes(self) -> None:
         """Say below the message which figures have changed; once for each new state of them."""
-        name = f"restated-{change_of(self._delivery)}"
+        name = f"restated-{chat.change_of(self._delivery)}"
         if self._delivery.restated and name not in self._thread.parts:
             self._reply(name, restatement(self._delivery.restated))
 
     def _post_below(self) -> Receipt:
         """The new report as replies to the old one, which stays as it was."""
-        name = f"report-{change_of(self._delivery)}"
+        name = f"report-{chat.change_of(self._delivery)}"
         self._upload()
         parts = [self._report.parent(self._thread.file_id), *self._report.replies]
         for number, reply in enumerate(parts):
@@ -308,14 +308,6 @@ class Bot:
 
     def _keep(self) -> None:
         self._delivery.keep(self._receipt())
-
-
-def change_of(delivery: Delivery) -> str:
-    """Names what has changed since which delivery: the same for a run that was killed while it told
-    it and for the next one, whose message has another run and instant in it."""
-    said = [delivery.told_by, *((one.title, one.before, one.after) for one in delivery.restated)]
-    text = json.dumps(said, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
 
 
 def metadata(delivery: Delivery, report: Report, part: str) -> Json:

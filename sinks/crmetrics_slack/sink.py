@@ -26,7 +26,7 @@ from crmetrics.plugin import (
 from crmetrics_slack.answers import meaning_of
 from crmetrics_slack.api import POST_BUDGET, Json, Refused, SlackApi, judged
 from crmetrics_slack.blocks import Look, payload
-from crmetrics_slack.bot import Bot, Report, Thread, change_of, find, metadata
+from crmetrics_slack.bot import Bot, Report, Thread, find, metadata
 from crmetrics_slack.threads import restatement
 
 log = logging.getLogger(__name__)
@@ -248,7 +248,7 @@ class SlackSink(chat.ChatSink):
             known = before.parts.get(str(number)) if is_update else None
             calls.append(_reply_call(delivery, report, before, known, (str(number), reply)))
         if is_update and delivery.restated:
-            part = f"restated-{change_of(delivery)}", restatement(delivery.restated)
+            part = f"restated-{chat.change_of(delivery)}", restatement(delivery.restated)
             calls.append(_reply_call(delivery, report, before, None, part))
         return [
             call

@@ -52,8 +52,8 @@ class WebhookSink(chat.ChatSink):
     """One JSON document per job and period, signed as Standard Webhooks are.
 
     `webhook-id` is the same for every repeat of the same report, so that a receiver can drop what
-    it has; `webhook-signature` is `v1,` and the Base64 of HMAC-SHA256 over `ID.TIMESTAMP.BODY`. Any
-    answer of 2xx counts as delivered.
+    it has, and another for every correction; `webhook-signature` is `v1,` and the Base64 of
+    HMAC-SHA256 over `ID.TIMESTAMP.BODY`. Any answer of 2xx counts as delivered.
     """
 
     name = "webhook"
@@ -107,7 +107,8 @@ class WebhookSink(chat.ChatSink):
     def _said(self, delivery: Delivery) -> Any:
         """The part of the document that does not change with the time of the run."""
         lines = [asdict(line) for line in self.shown(delivery.message).kpis]
-        return [lines, delivery.is_partial]
+        said = [lines, delivery.is_partial]
+        return [*said, chat.change_of(delivery)] if delivery.restated else said
 
     def _document(self, delivery: Delivery) -> dict[str, Any]:
         message = self.shown(delivery.message)

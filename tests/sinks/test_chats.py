@@ -331,6 +331,22 @@ def test_a_document_is_signed_and_a_repeat_has_the_same_id() -> None:
             sink.write(report())
 
 
+def test_a_correction_back_to_an_earlier_figure_has_an_id_of_its_own() -> None:
+    up = (Restated("Win rate", "40.0 %", "50.0 %"),)
+    down = (Restated("Win rate", "50.0 %", "40.0 %"),)
+    with Receiver() as receiver:
+        sink = Channel("webhook", receiver).sink()
+        first = sink.write(report())
+        half = line(value=0.5, value_text="50.0 %")
+        second = sink.write(replace(report(half), restated=up, told_by="run-1"))
+        third = sink.write(replace(report(), restated=down, told_by="run-2"))
+        fourth = sink.write(replace(report(half), restated=up, told_by="run-3"))
+        repeated = sink.write(replace(report(half), restated=up, told_by="run-3", run_id="run-9"))
+        ids = [one.reference for one in (first, second, third, fourth)]
+        assert len(set(ids)) == len(receiver.documents) == 4
+        assert repeated.reference == fourth.reference
+
+
 def test_a_document_says_which_report_it_is() -> None:
     with Receiver() as receiver:
         given = delivery(table(kpi(), kpi(segment={"owner.team": "East"})))

@@ -190,6 +190,19 @@ def test_a_correction_is_a_reply_to_the_first_mail(server: MailServer) -> None:
     assert b"Win rate was 40.0 %, is now 50.0 %" in server.mails[1].body
 
 
+def test_a_correction_back_to_an_earlier_figure_has_an_id_of_its_own(server: MailServer) -> None:
+    sink = make_sink(server)
+    first = sink.write(report())
+    up = (Restated("Win rate", "40.0 %", "50.0 %"),)
+    second = sink.write(replace(_after(first, up), told_by="run-1"))
+    down = (Restated("Win rate", "50.0 %", "40.0 %"),)
+    back = replace(report(), previous=asdict(second), restated=down, told_by="run-2")
+    third, repeated = sink.write(back), sink.write(replace(back, run_id="run-9"))
+    again = sink.write(replace(_after(third, up), told_by="run-3"))
+    assert len({one.reference for one in (first, second, third, again)}) == 4
+    assert repeated.reference == third.reference
+
+
 def _after(receipt: Receipt, change: tuple[Restated, ...]) -> Delivery:
     given = report(line(value=0.5, value_text="50.0 %"))
     return replace(given, previous=asdict(receipt), restated=change)
