@@ -97,6 +97,10 @@ class Tally:
         self._due = self.came + opened.total
         self._most = max(self._most, self._due)
 
+    def begin_again(self) -> None:
+        """What was counted so far has come, or is gone rightly."""
+        self._due = self._most = 0
+
     @property
     def lacks(self) -> bool:
         return self.came < self._most

@@ -107,8 +107,14 @@ class RestReader:
             except http.HttpError as exc:
                 raise SourceError(f"the query of {query.object}: {exc}") from None
             if not walk.is_lost:
-                self._require_whole(query, tally, is_one_page=walk.count == 1 and not before)
-                return
+                is_one_page = walk.count == 1 and not before
+                present = self._present_of_short(query, tally, after, is_one_page=is_one_page)
+                if present <= tally.came:
+                    return
+                if after == before:  # what is said to lie behind did not come when asked for
+                    raise tally.error(f", and counted once more there are {present:,}")
+                tally.begin_again()
+                continue
             fruitless = fruitless + 1 if after == before else 0
             if fruitless >= _FRUITLESS:
                 raise SourceError(
@@ -116,23 +122,38 @@ class RestReader:
                     "a row. Look at the session settings of the org."
                 )
 
-    def _require_whole(self, query: Query, tally: Tally, *, is_one_page: bool) -> None:
-        """Raises SourceError when the pages do not hold the rows that the query counts.
+    def _present_of_short(
+        self, query: Query, tally: Tally, after: str, *, is_one_page: bool
+    ) -> int:
+        """How many rows there are, asked once more where the pages hold fewer than the query
+        counts; else as many as came.
 
         The cursor holds ids: a record that is purged between two pages is missing from the later
-        one, rightly. Then the org counts no more rows than came.
+        one, rightly. Then the org counts no more rows than came, or more only because others were
+        made meanwhile, which lie behind the last id. Raises SourceError when rows before it are
+        missing.
         """
         tally.require_no_more()
         if not tally.lacks:
-            return
+            return tally.came
         if is_one_page:
             raise tally.error()
+        present = self._counted_again(query, tally)
+        if present > tally.came:
+            bound = (f"Id <= {quoted(after)}",) if after else ()
+            before = self._counted_again(query, tally, *bound)
+            if before > tally.came:
+                raise tally.error(f", and counted once more there are {before:,}")
+        return present
+
+    def _counted_again(self, query: Query, tally: Tally, *more: str) -> int:
+        """How many rows the org says it has now. Raises SourceError when it does not say."""
         try:
-            present = self._api.count(query.object, query.conditions, all_rows=query.all_rows)
+            return self._api.count(
+                query.object, (*query.conditions, *more), all_rows=query.all_rows
+            )
         except ApiError as exc:
             raise tally.error(f", and they could not be counted again ({exc})") from None
-        if present > tally.came:
-            raise tally.error(f", and counted once more there are {present:,}")
 
     def _first_page(self, query: Query, after: str) -> http.Response:
         more = [f"Id > {quoted(after)}"] if after else []

@@ -31,6 +31,10 @@ def changed(change: Change) -> Callable[[Answer], Answer]:
 
 
 def shorter(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "records": body["records"][1:]}
+
+
+def without_last(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "records": body["records"][:-1]}
 
 
@@ -98,6 +102,66 @@ def test_records_that_change_between_pages_are_no_error(
     salesforce.faults.before(deeds[fault], on=LATER)
     found = ids(connect(transport="rest"))
     assert found == ([*made[:8], made[9]] if fault == "purged" else made)
+
+
+@pytest.mark.parametrize("purged", [1, 2])
+def test_a_record_that_is_made_while_another_is_purged_is_read_too(
+    salesforce: SalesforceSimulator, connect: Connect, purged: int
+) -> None:
+    made, born = accounts(salesforce), list[str]()
+
+    def deed() -> None:
+        for name in made[8 : 8 + purged]:
+            salesforce.org.purge(name)
+            born.append(salesforce.org.create("Account"))
+
+    salesforce.faults.before(deed, on=LATER)
+    assert ids(connect(transport="rest")) == [*made[:8], *made[8 + purged :], *born]
+
+
+def test_a_companion_that_is_made_while_another_is_purged_fails_nothing(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("leads",)
+    org = salesforce.org
+    leads = [org.create("Lead", Status="New") for _ in range(3)]
+    first, second = (org.create("Campaign") for _ in range(2))
+    members = [org.create("CampaignMember", LeadId=lead, CampaignId=first) for lead in leads]
+    salesforce.clock.advance(3600)
+
+    def deed() -> None:
+        org.purge(members[2])
+        org.create("CampaignMember", LeadId=leads[2], CampaignId=second)
+
+    salesforce.rest.batch_cap = 2
+    salesforce.faults.before(
+        lambda: salesforce.faults.before(deed, on=LATER), on="FROM CampaignMember "
+    )
+    site.synced()
+    campaigns = [(leads[0], first), (leads[1], first), (leads[2], second)]
+    assert site.rows("leads", "id", "campaign_id") == campaigns
+
+
+def test_the_last_record_that_is_missing_from_the_last_page_is_asked_for(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    made = accounts(salesforce)
+    salesforce.faults.spoil(changed(without_last), on=LATER, skip=1)
+    assert ids(connect(transport="rest")) == made
+
+
+def test_rows_that_are_counted_and_never_come_end_the_walk(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    made = accounts(salesforce)
+    salesforce.faults.before(lambda: salesforce.org.purge(made[8]), on=LATER)
+    more = changed(lambda body: {**body, "totalSize": 12})
+    salesforce.faults.spoil(more, on=r"COUNT\(\) FROM Account(?!.*Id <=)", times=None)
+    one = changed(lambda body: {**body, "totalSize": 1})
+    salesforce.faults.spoil(one, on="FROM Account WHERE Id >", times=None)
+    told = r"found 10 rows, its pages hold 9, and counted once more there are 12"
+    with pytest.raises(SourceError, match=told):
+        ids(connect(transport="rest"))
 
 
 def test_the_count_of_a_walk_whose_session_ended_goes_on(
