@@ -11,7 +11,7 @@ from crmetrics_salesforce.history import reached
 from crmetrics_salesforce.mapping import STREAMS
 from crmetrics_salesforce.more_streams import MORE_STREAMS
 from crmetrics_salesforce.options import SalesforceDatasetOptions, SalesforceOptions
-from crmetrics_salesforce.reach import Absence, Lack, Reach, Surveyor
+from crmetrics_salesforce.reach import Absence, Lack, Reach, Surveyor, fields_in
 from crmetrics_salesforce.service_streams import SERVICE_STREAMS
 from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
 
@@ -184,8 +184,8 @@ class Catalog:
             if stream.instead_of:
                 continue
             entries = self.entries(stream)
-            texts = " ".join(str(entries[column]) for column in columns if column in entries)
-            extras = [extra for name, extra in stream.extras.items() if name in texts]
+            texts = " ".join(_first(entries[column]) for column in columns if column in entries)
+            extras = [stream.extras[n] for n in fields_in(texts) if n in stream.extras]
             companions = {c for extra in extras for c in extra.companions} | set(stream.companions)
             found += 1 + len(companions)
             if is_incremental:
@@ -201,6 +201,11 @@ class Catalog:
         if described is None:
             return ""
         return next((cursor for cursor in CURSORS if described.field(cursor)), "")
+
+
+def _first(entry: Entry) -> str:
+    """What is read where the org has all fields."""
+    return entry if isinstance(entry, str) else entry[0]
 
 
 def _rule_name(column: str) -> str:

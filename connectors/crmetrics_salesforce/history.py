@@ -200,24 +200,43 @@ def reached(statuses: tuple[str, ...], table: str) -> Extra:
 
 # --- orders ----------------------------------------------------------------------------------
 
-_REDUCTIONS = Companion(
-    "reductions",
-    "Order",
-    ("Id", "OriginalOrderId", "TotalAmount", "EffectiveDate", "IsDeleted"),
-    link="OriginalOrderId",
-    where="IsReductionOrder = true",
-    touches=True,
+_STATUS_BY_CODE = (
+    "case when lower(Status) in ('placed', 'paid', 'fulfilled', 'cancelled', 'draft') "
+    "then lower(Status) when StatusCode ilike 'D%' then 'draft' "
+    "when regexp_matches(StatusCode, '^C|^E', 'i') then 'cancelled' else 'placed' end"
 )
-_REFUNDED = """left join (
+ORDER_STATUS = (_STATUS_BY_CODE, _STATUS_BY_CODE.replace("StatusCode", "Status"))
+"""The second is for users from whom StatusCode is hidden."""
+
+
+def _refunds(suffix: str, status: str, fields: tuple[str, ...]) -> dict[str, Extra]:
+    """What reduction orders took back of an order, and on which day the last of them did.
+
+    The day stays a day here: only the mapping knows in which zone it begins.
+    """
+    reductions = Companion(
+        "reductions",
+        "Order",
+        ("Id", "OriginalOrderId", "TotalAmount", "EffectiveDate", "IsDeleted", *fields),
+        link="OriginalOrderId",
+        where="IsReductionOrder = true",
+        touches=True,
+    )
+    join = f"""left join (
         select OriginalOrderId, sum(abs(TotalAmount)) as amount, max(EffectiveDate) as day
         from reductions
-        where not IsDeleted
+        where not IsDeleted and ({status}) not in ('draft', 'cancelled')
         group by OriginalOrderId
     ) refunds on refunds.OriginalOrderId = m.Id"""
+    return {
+        f"Refunded{what}{suffix}": Extra(f"refunds.{column}", join, (), (reductions,))
+        for what, column in (("Amount", "amount"), ("Day", "day"))
+    }
+
 
 REFUNDS = {
-    "RefundedAmount": Extra("refunds.amount", _REFUNDED, (), (_REDUCTIONS,)),
-    "RefundedAt": Extra("refunds.day::timestamptz", _REFUNDED, (), (_REDUCTIONS,)),
+    **_refunds("", ORDER_STATUS[0], ("Status", "StatusCode")),
+    **_refunds("WithoutCode", ORDER_STATUS[1], ("Status",)),
 }
 
 # --- cases -----------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from crmetrics_salesforce.history import (
     CLOSED_AT,
     LEAD_CAMPAIGN,
+    ORDER_STATUS,
     REFUNDS,
     STAGE_HISTORY,
     STAGE_HISTORY_BASE,
@@ -35,11 +36,6 @@ _FORECAST_CATEGORY = (
     "case ForecastCategory when 'Pipeline' then 'pipeline' when 'BestCase' then 'best_case' "
     "when 'MostLikely' then 'most_likely' when 'Forecast' then 'commit' "
     "when 'Closed' then 'closed' when 'Omitted' then 'omitted' end"
-)
-_ORDER_STATUS = (
-    "case when lower(Status) in ('placed', 'paid', 'fulfilled', 'cancelled', 'draft') "
-    "then lower(Status) when StatusCode ilike 'D%' then 'draft' "
-    "when regexp_matches(StatusCode, '^C|^E', 'i') then 'cancelled' else 'placed' end"
 )
 STREAMS: tuple[Stream, ...] = (
     Stream(
@@ -163,10 +159,10 @@ STREAMS: tuple[Stream, ...] = (
                 "coalesce(ActivatedDate, EffectiveDate::timestamptz)",
                 "EffectiveDate::timestamptz",
             ),
-            "status": (_ORDER_STATUS, _ORDER_STATUS.replace("StatusCode", "Status")),
+            "status": ORDER_STATUS,
             "total_amount": "TotalAmount",
-            "refunded_amount": "RefundedAmount",
-            "refunded_at": "RefundedAt",
+            "refunded_amount": ("RefundedAmount", "RefundedAmountWithoutCode"),
+            "refunded_at": ("RefundedDay::timestamptz", "RefundedDayWithoutCode::timestamptz"),
         },
         extras=REFUNDS,
         where="IsReductionOrder = false",
