@@ -13,6 +13,7 @@ from crmetrics.goals import judge
 from crmetrics.message import (
     KpiLine,
     Message,
+    Note,
     SegmentLine,
     by_urgency,
     compose_headline,
@@ -253,7 +254,7 @@ def test_a_goal_on_a_group_stands_with_the_group() -> None:
 
 
 def test_the_message_states_what_the_numbers_rest_on() -> None:
-    found = build(won(), where="segment = 'SMB'", notes=("orders are stale",))
+    found = build(won(), where="segment = 'SMB'", notes=(Note("orders are stale", "x"),))
     assert found.title == "acme: weekly sales 2026-W05"
     assert found.footer == (
         "Period 2026-W05 (2026-01-26 to 2026-02-01)",
@@ -343,6 +344,16 @@ def test_chat_hides_the_group_behind_the_change_with_its_group() -> None:
     full = build(won(110.0, 95.0), ann, bob)
     assert full.kpis[0].breakdowns[0].driver is not None
     assert "ann" not in str(for_chat(full))
+
+
+def test_chat_reads_the_notes_without_values_of_records() -> None:
+    note = Note("2 leads of ann@acme.com are stale", "2 leads are stale")
+    full = build(won(), notes=(note,))
+    assert full.notes == ("2 leads of ann@acme.com are stale",)
+    shown = for_chat(full)
+    assert shown.notes == ("2 leads are stale",)
+    assert for_chat(shown) == shown
+    assert "ann" not in str(shown)
 
 
 def users(people: int | None) -> KpiLine:

@@ -150,11 +150,24 @@ class Restated:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What the reader must know about the data.
+
+    chat: the same without any value of a record: counts and places only (rule V1).
+    """
+
+    text: str
+    chat: str
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One report: a job's KPIs for one period.
 
     headline: a full sentence that stands alone (notification, fallback text).
-    notes: what the reader must know about the data (partial, stale, skipped datasets).
+    notes: what the reader must know about the data (partial, stale, skipped datasets). They may
+    name records and quote their values; chat_notes: what a chat may read in their place, None =
+    all of them as they are.
     footer: period, as_of, zone, currency and definition marks (rule V3).
     is_partial: a source or dataset is missing in it.
     """
@@ -171,6 +184,7 @@ class Message:
     created_at: datetime | None = None
     extras: Mapping[str, str] = field(default_factory=dict)
     is_partial: bool = False
+    chat_notes: tuple[str, ...] | None = None
 
 
 def by_urgency(lines: Iterable[KpiLine]) -> list[KpiLine]:
@@ -248,10 +262,12 @@ def for_chat(message: Message, *, allow_people: bool = False) -> Message:
     Segments that are records (accounts, contacts) are never shown, segments that are users only
     with allow_people. A KPI about users shows no value of fewer than five of them. What is left
     out is said in the note of the breakdown or in `status_text`; the headline is composed anew.
+    Notes are those for chats, which quote no record.
     """
     lines = tuple(_line_for_chat(line, allow_people) for line in message.kpis)
     headline = compose_headline(message.title, lines, is_partial=message.is_partial)
-    return replace(message, kpis=lines, headline=headline)
+    notes = message.notes if message.chat_notes is None else message.chat_notes
+    return replace(message, kpis=lines, headline=headline, notes=notes, chat_notes=None)
 
 
 def _line_for_chat(line: KpiLine, allow_people: bool) -> KpiLine:

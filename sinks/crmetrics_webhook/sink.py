@@ -111,7 +111,8 @@ class WebhookSink(chat.ChatSink):
         return [*said, chat.change_of(delivery)] if delivery.restated else said
 
     def _document(self, delivery: Delivery) -> dict[str, Any]:
-        message = self.shown(delivery.message)
+        message = asdict(self.shown(delivery.message))
+        del message["chat_notes"]  # its notes are those
         document: dict[str, Any] = {
             "type": "crmetrics.report",
             "version": 1,
@@ -124,7 +125,7 @@ class WebhookSink(chat.ChatSink):
             "period_end": delivery.period_end.isoformat(),
             "is_partial": delivery.is_partial,
             "restated": [restatement_text(one) for one in delivery.restated],
-            "message": json.loads(json.dumps(asdict(message), default=_plain)),
+            "message": json.loads(json.dumps(message, default=_plain)),
         }
         if self.config.include == "results":
             document["results"] = list(export.rows(delivery.results))

@@ -238,6 +238,11 @@ opportunity_id,product_id,quantity,total_amount
         "identity totals is broken in 2026-01 for product_id = p1: deal_value is 130 there and"
         " 100 in total. What the group is read from contradicts what the total is read from."
     ]
+    assert [breach.chat_text for breach in checked.breaches] == [
+        "identity totals is broken in 2026-01 for a group by product_id: deal_value is more there"
+        " than in total. What the group is read from contradicts what the total is read from."
+        " Its figures: `crmetrics run`."
+    ]
 
 
 def test_groups_with_refunds_may_exceed_their_total(tmp_path: Path) -> None:
@@ -330,6 +335,14 @@ def test_a_run_reports_records_and_delivers_a_broken_identity(tmp_path: Path) ->
     assert report.identities == ("kept_and_lost",)
     assert breach.text in report.notes
     assert breach.text in report.message.notes
+    assert report.message.chat_notes is not None
+    [told] = [note for note in report.message.chat_notes if "kept_and_lost" in note]
+    assert told == (
+        "identity kept_and_lost is broken in 2026-01: "
+        "a customer of the opening is either kept or lost. Look at the definition first: "
+        "customer_churn_rate is redefined at metrics/own.yaml:4. "
+        "Its figures: `crmetrics run`."
+    )
     assert [line.tone for line in report.message.kpis] == ["warning", "warning"]
     (delivered,) = (tmp_path / "reports").iterdir()
     assert "identity kept_and_lost is broken" in delivered.read_text().replace("\\", "")

@@ -22,7 +22,7 @@ from crmetrics.deliver.wording import (
     value_text,
 )
 from crmetrics.goals import Alert, GoalVerdict, KpiTraits, Trend
-from crmetrics.message import Breakdown, KpiLine, SegmentLine, Tone
+from crmetrics.message import Breakdown, KpiLine, Note, SegmentLine, Tone
 from crmetrics.periods import Calendar, Period
 
 Row = Mapping[str, Any]
@@ -54,7 +54,7 @@ class Facts:
     currency: str
     where: str = ""
     is_partial: bool = False
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     min_coverage: float = 0.95
     created_at: datetime | None = None
 

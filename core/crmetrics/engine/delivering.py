@@ -25,7 +25,7 @@ from crmetrics.engine.computing import Computed, Earlier, threshold_of
 from crmetrics.engine.gate import is_incomplete, is_maturing, why_blocked
 from crmetrics.engine.loading import SyncReport
 from crmetrics.engine.restating import sinks_to_tell
-from crmetrics.message import Message
+from crmetrics.message import Message, Note
 from crmetrics.periods import Period
 from crmetrics.plugin import Delivery, Sink, SinkContext
 from crmetrics.warehouse.load import LoadSession, open_for_load
@@ -68,12 +68,12 @@ class Mailing:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the reader must know of the loads and of the reported period."""
-        return self.notes_of(self.period)
+        return tuple(note.text for note in self.notes_of(self.period))
 
-    def notes_of(self, period: Period) -> tuple[str, ...]:
+    def notes_of(self, period: Period) -> tuple[Note, ...]:
         breaches = self.computed.checked.breaches
-        broken = (each.text for each in breaches if each.period_start == period.start)
-        return (*self.loaded.notes(), *broken)
+        broken = (each.note for each in breaches if each.period_start == period.start)
+        return (*self.loaded.remarks(), *broken)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from crmetrics.catalog import Catalog, Identity
 from crmetrics.catalog.identities import LABEL
 from crmetrics.errors import CrmetricsError
+from crmetrics.message import Note
 from crmetrics.periods import Period
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ FLAG = "broken_identity"
 TOTALS = "totals"
 """The name of the rule about totals and groups."""
 
+_MORE = "Its figures: `crmetrics run`."
 _TOLERANCE = 1e-6
 _NOT_COMPARED = ("partial", "maturing")
 
@@ -44,6 +46,7 @@ class Breach:
     """An identity that does not hold for one period and group.
 
     kpis: the KPIs and variants whose rows are concerned. text: the whole finding as a sentence.
+    chat_text: the same without the group and its figures, which may be those of a person.
     """
 
     identity: str
@@ -53,6 +56,11 @@ class Breach:
     left: float
     right: float
     text: str
+    chat_text: str
+
+    @property
+    def note(self) -> Note:
+        return Note(self.text, self.chat_text)
 
     @property
     def flag(self) -> str:
@@ -148,9 +156,16 @@ def _broken(answerer: Answerer, sides: Iterable[Row]) -> list[Breach]:
         if any(counts.get(name) for name in identity.unless) or left is None or right is None:
             continue
         if not _holds(left, right, identity.relation):
-            text = _text(answerer, identity, row, segment)
             breach = Breach(
-                identity.name, identity.kpis, row["period_start"], segment, left, right, text
+                identity.name,
+                identity.kpis,
+                row["period_start"],
+                segment,
+                left,
+                right,
+                _text(answerer, identity, row, segment),
+                f"{_opening(answerer, identity.name, row, segment)}: {identity.title}."
+                f" {_cause(identity, answerer.catalog)} {_MORE}",
             )
             found.append(breach)
     return found
@@ -182,6 +197,14 @@ def _text(answerer: Answerer, identity: Identity, row: Row, segment: Segment) ->
     )
 
 
+def _opening(answerer: Answerer, name: str, row: Row, segment: Segment) -> str:
+    """Which identity, period and dimensions, no values of these."""
+    where = _period(answerer, row)
+    if segment:
+        where += f" for a group by {', '.join(dimension for dimension, _ in segment)}"
+    return f"identity {name} is broken in {where}"
+
+
 def _cause(identity: Identity, catalog: Catalog) -> str:
     """Which definition to look at: the team's own, if one of the KPIs is."""
     own = []
@@ -195,9 +218,13 @@ def _cause(identity: Identity, catalog: Catalog) -> str:
 
 
 def _place(answerer: Answerer, row: Row, segment: Segment) -> str:
-    period = Period(row["period_start"], row["period_end"], row["grain"])
-    label = answerer.clock.calendar.label(period)
+    label = _period(answerer, row)
     return f"{label} for {_words(segment)}" if segment else label
+
+
+def _period(answerer: Answerer, row: Row) -> str:
+    period = Period(row["period_start"], row["period_end"], row["grain"])
+    return answerer.clock.calendar.label(period)
 
 
 def _words(segment: Segment) -> str:
@@ -239,6 +266,7 @@ def _broken_totals(answerer: Answerer, results: pa.Table) -> list[Breach]:
 def _too_large(answerer: Answerer, group: Row, total: Row) -> Breach:
     name = f"{group['kpi']}.{group['variant']}".rstrip(".")
     segment = tuple(group["segment"])
+    cause = "What the group is read from contradicts what the total is read from."
     return Breach(
         TOTALS,
         (name,),
@@ -247,8 +275,9 @@ def _too_large(answerer: Answerer, group: Row, total: Row) -> Breach:
         group["value"],
         total["value"],
         f"identity {TOTALS} is broken in {_place(answerer, group, segment)}: {name} is"
-        f" {_figure(group['value'])} there and {_figure(total['value'])} in total."
-        " What the group is read from contradicts what the total is read from.",
+        f" {_figure(group['value'])} there and {_figure(total['value'])} in total. {cause}",
+        f"{_opening(answerer, TOTALS, group, segment)}: {name} is more there than in total."
+        f" {cause} {_MORE}",
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from crmetrics import extract
 from crmetrics.engine.orphans import Orphans, find_orphans
 from crmetrics.errors import Finding, SourceError, UsageError, did_you_mean
+from crmetrics.message import Note
 from crmetrics.planner import plan_reads
 from crmetrics.plugin import Connector, ConnectorContext, SourceStorage, Supply
 from crmetrics.warehouse.compute import open_for_compute
@@ -52,22 +53,35 @@ class SyncReport:
 
     def notes(self) -> Iterator[str]:
         """What a reader of the numbers must know: failures, rejected rows, orphans."""
+        yield from (note.text for note in self.remarks())
+
+    def remarks(self) -> Iterator[Note]:
+        """The notes, and what a chat may read of each: an error may quote a record."""
         for report in self.failures:
-            yield f"{report.source}.{report.dataset} was not read: {report.error}"
+            yield _quoting(f"{report.source}.{report.dataset} was not read", report.error)
         for report in self.reports:
+            place = f"{report.source}.{report.dataset}"
             if report.status == "absent":
-                yield f"{report.source}.{report.dataset} is not there: {report.error}"
+                yield _quoting(f"{place} is not there", report.error)
             if report.rejected:
-                yield (
-                    f"{report.source}.{report.dataset}: {report.rejected:,} of "
-                    f"{report.fetched:,} records were set aside (see rejected_rows)"
+                yield _plain(
+                    f"{place}: {report.rejected:,} of {report.fetched:,} records were set aside "
+                    "(see rejected_rows)"
                 )
             if report.duplicates:
-                yield (
-                    f"{report.source}.{report.dataset}: {report.duplicates:,} of "
-                    f"{report.fetched:,} records repeat a key; the newest of each counts"
+                yield _plain(
+                    f"{place}: {report.duplicates:,} of {report.fetched:,} records repeat a key; "
+                    "the newest of each counts"
                 )
-        yield from (str(item) for item in self.orphans)
+        yield from (item.note for item in self.orphans)
+
+
+def _quoting(what: str, error: object) -> Note:
+    return Note(f"{what}: {error}", f"{what}; see `crmetrics run`")
+
+
+def _plain(text: str) -> Note:
+    return Note(text, text)
 
 
 def connectors(project: Project, names: Sequence[str] = ()) -> Iterator[tuple[str, Connector]]:

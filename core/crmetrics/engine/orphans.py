@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from crmetrics.message import Note
 from crmetrics.warehouse.compute import open_for_compute
 from crmetrics.warehouse.placeholders import identifier, literal
 
@@ -33,6 +34,17 @@ class Orphans:
         return (
             f"{self.dataset}.{self.key}: {self.rows:,} rows point to no row of "
             f"{self.references} ({shown}); they count, their {self.references} are (none)"
+        )
+
+    @property
+    def note(self) -> Note:
+        what = "row" if self.rows == 1 else "rows"
+        verb = "points" if self.rows == 1 else "point"
+        place = f"{self.dataset}.{self.key}"
+        return Note(
+            str(self),
+            f"{self.rows:,} {what} of {place} {verb} to no row of {self.references}; counted under "
+            "(none)",
         )
 
 
