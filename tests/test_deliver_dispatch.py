@@ -633,6 +633,49 @@ def test_what_did_not_arrive_is_not_corrected() -> None:
     assert (sink.given[-1].restated, sink.given[-1].told_by) == ((), "")
 
 
+class Post(Feed):
+    """A chat that brings its one message up to date, and finds it by the receipt alone."""
+
+    updates_in_place = True
+
+    def why_not_again(self, delivery: Delivery) -> str:
+        return ""
+
+    def settle(self, delivery: Delivery) -> Settled:
+        before = delivery.previous
+        return Settled("arrived", Receipt(**before)) if before else Settled("unknown")
+
+
+class CutPost(Post):
+    def write(self, delivery: Delivery) -> Receipt:
+        raise KeyboardInterrupt
+
+
+def test_an_update_that_was_cut_short_is_finished_where_the_message_stands() -> None:
+    ledger, sink = MemoryLedger(), Post()
+    send({"team": sink}, ledger, report_of(0.4))
+    for run_id in ("run-2", "run-3"):
+        with pytest.raises(KeyboardInterrupt):
+            send({"team": CutPost()}, ledger, replace(report_of(0.5), run_id=run_id))
+    [outcome] = send({"team": sink}, ledger, replace(report_of(0.5), run_id="run-4"))
+    assert outcome.status == "delivered"
+    assert sink.given[-1].is_resumed
+    assert sink.given[-1].previous["reference"] == "ts-1"
+    assert sink.given[-1].restated == (Restated("Win rate", "40.0%", "50.0%"),)
+
+
+def test_an_update_that_failed_before_anything_was_sent_needs_no_correction() -> None:
+    class Refusing(Post):
+        def write(self, delivery: Delivery) -> Receipt:
+            raise SinkError("archived")
+
+    ledger, sink = MemoryLedger(), Post()
+    send({"team": sink}, ledger, report_of(0.4))
+    send({"team": Refusing()}, ledger, replace(report_of(0.5), run_id="run-2"))
+    [outcome] = send({"team": sink}, ledger, replace(report_of(0.4), run_id="run-3"))
+    assert (outcome.status, len(sink.given)) == ("skipped", 1)
+
+
 # --- the quality gate -------------------------------------------------------------------------
 
 

@@ -151,6 +151,12 @@ class Sink(ABC):
         """Whether an attempt that may have arrived is sent again (at least once) or not."""
         return False
 
+    @property
+    def updates_in_place(self) -> bool:
+        """Whether a report is brought up to date where it stands, found by its receipt. An attempt
+        that is cut short then has the receipt of the delivery before it, for `settle` to find."""
+        return False
+
     def shown(self, message: Message) -> Message:
         """What of the message this sink shows; by that it is judged whether a repeat is due."""
         return message

@@ -153,9 +153,11 @@ class Bot:
 
     def _update_parent(self) -> None:
         """Replace the message in place; where that is not allowed, the thread tells the changes."""
-        thread = self._thread
+        thread, former = self._thread, replace(self._thread)
         if self._delivery.restated or not thread.file_id:
             self._upload()
+        thread.fingerprint = ""  # from here on the message may say either, and its replies too
+        self._keep()
         sent = self._parent_body(
             {
                 "channel": thread.channel,
@@ -167,9 +169,9 @@ class Bot:
             self._send_parent("chat.update", sent)
         except Refused as exc:
             if exc.error != "edit_window_closed":
+                self._thread = former
+                self._keep()
                 raise
-        thread.fingerprint = self._report.fingerprint
-        self._keep()
 
     def _parent_body(self, head: Json) -> Json:
         return {**head, **self._report.parent(self._thread.file_id)}
@@ -221,6 +223,7 @@ class Bot:
         numbers = {name for name in self._thread.parts if name.isdigit()}
         for name in sorted(numbers - {str(n + 1) for n in range(len(wanted))}, key=int):
             self._take_away(name)
+        self._thread.fingerprint = self._report.fingerprint
 
     def _bring(self, name: str, reply: Reply) -> None:
         thread = self._thread

@@ -121,6 +121,10 @@ class SlackSink(chat.ChatSink):
             return self._webhook.destination
         return f"{http.origin(self._api_url)} {self.config.channel}"
 
+    @property
+    def updates_in_place(self) -> bool:
+        return self._webhook is None and self.config.on_rerun in ("update", "thread")
+
     def why_not_again(self, delivery: Delivery) -> str:
         if self.config.on_rerun == "skip":
             return "it is left as it is (on_rerun: skip)"

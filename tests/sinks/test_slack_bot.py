@@ -485,6 +485,59 @@ def test_a_report_into_the_thread_killed_at_any_step_is_finished_there(
     assert len(slack.general.replies(receipt.reference)) == 3
 
 
+WITHOUT_HISTORY = ("chat:write", "files:write", "files:read")
+EARLIER = report(grouped("East"))
+LATER = report(
+    line(
+        value=0.43,
+        value_text="43.0 %",
+        breakdowns=(
+            Breakdown(("owner.team",), (SegmentLine({"owner.team": "East"}, 0.5, "50 %"),)),
+        ),
+    )
+)
+
+
+@pytest.mark.parametrize("calls", [0, 1, 2])
+@pytest.mark.parametrize("wanted", [LATER, EARLIER])
+def test_an_update_killed_after_any_call_is_finished_by_a_bot_that_may_not_look(
+    slack: SlackWorkspace, calls: int, wanted: Delivery
+) -> None:
+    sink = make_sink(slack, slack.bot(*WITHOUT_HISTORY), charts=False)
+    first = sink.write(EARLIER)
+    kept = [first]
+    slack.faults.answer(503, on="chat.", times=None, skip=calls)
+    with pytest.raises(SinkError):
+        sink.write(replace(again(first, LATER, CHANGE), keep=kept.append))
+    slack.faults.clear()
+    assert resumed(sink, again(first, wanted), kept[-1]) is not None
+    [parent] = slack.general.parents
+    [reply] = slack.general.replies(first.reference)
+    figures = ("43.0 %", "50 %") if wanted is LATER else ("40.0 %", "40.0 %")
+    assert figures[0] in texts([parent])
+    assert figures[1] in texts([reply])
+
+
+def test_an_update_that_is_refused_leaves_the_message_as_it_was_known(
+    slack: SlackWorkspace,
+) -> None:
+    sink, kept = make_sink(slack, charts=False), list[Receipt]()
+    first = sink.write(EARLIER)
+    slack.faults.answer(200, b'{"ok": false, "error": "is_archived"}', on="chat.update")
+    with pytest.raises(SinkError, match="archived"):
+        sink.write(replace(again(first, LATER, CHANGE), keep=kept.append))
+    assert kept[-1] == first
+
+
+@pytest.mark.parametrize(
+    ("on_rerun", "updates"), [("update", True), ("thread", True), ("new", False)]
+)
+def test_only_a_bot_that_goes_on_with_its_message_updates_in_place(
+    slack: SlackWorkspace, on_rerun: str, updates: bool
+) -> None:
+    assert make_sink(slack, on_rerun=on_rerun).updates_in_place is updates
+
+
 def test_a_lost_answer_is_settled_by_looking_into_the_channel(
     sink: PatientSlackSink, slack: SlackWorkspace
 ) -> None:

@@ -352,8 +352,10 @@ class _Attempt:
         self._record("started", receipt)
 
     def _kept(self) -> Receipt | None:
-        """What an attempt that is resumed knows already; it must not be lost by a second kill."""
-        return Receipt(**self._delivery.previous) if self._delivery.is_resumed else None
+        """What is known of the destination before anything is sent; a kill must not lose it."""
+        before = self._delivery.previous
+        is_continued = self._delivery.is_resumed or self._sink.updates_in_place
+        return Receipt(**before) if before and is_continued else None
 
     def _record(
         self, status: DeliveryStatus, receipt: Receipt | None = None, error: str = ""

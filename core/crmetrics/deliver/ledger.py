@@ -129,7 +129,8 @@ def past_of(attempts: Iterable[DeliveryRecord]) -> Past:
             pending[attempt.run_id] = attempt
         elif attempt.status == "failed":
             kept = pending.pop(attempt.run_id, None)
-            if kept is not None and kept.receipt:
+            known = arrived.receipt if arrived is not None else {}
+            if kept is not None and kept.receipt and kept.receipt != known:
                 pending[attempt.run_id] = kept
     return Past(arrived, next(reversed(pending.values()), None))
 
