@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -46,8 +47,14 @@ class MemoryLedger:
         return fitting[-1].told if fitting else {}
 
     def held(self, place: Place) -> tuple[date, date] | None:
-        found = [one for one in self._delivered(place) if one.grain == place.grain]
-        last = found[-1] if found else None
+        failed = {(one.key, one.run_id) for one in self._at(place) if one.status == "failed"}
+        found = [
+            one
+            for one in self._at(place)
+            if one.status in ("delivered", "unknown")
+            or (one.status == "started" and (one.key, one.run_id) not in failed)
+        ]
+        last = next((one for one in reversed(found) if one.grain == place.grain), None)
         return (self._start(last), last.period_end or date.max) if last else None
 
     def _start(self, record: DeliveryRecord) -> date:
@@ -380,6 +387,25 @@ def test_a_place_that_holds_one_period_does_not_go_back() -> None:
     assert len(sink.given) == 1
     [outcome] = send({"wall": sink}, ledger, BEFORE, dry_run=True)
     assert outcome.note.startswith("would not be sent: it holds a later period")
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), UnknownOutcomeError("no answer")])
+def test_a_place_does_not_go_back_behind_what_a_killed_run_may_have_put_there(
+    end: BaseException,
+) -> None:
+    class Cut(Wall):
+        def write(self, delivery: Delivery) -> Receipt:
+            self.given.append(delivery)
+            raise end
+
+    ledger, sink = MemoryLedger(), Wall()
+    send({"wall": sink}, ledger, BEFORE)
+    with suppress(KeyboardInterrupt):
+        send({"wall": Cut()}, ledger)
+    [outcome] = send({"wall": sink}, ledger, BEFORE)
+    assert (outcome.status, len(sink.given)) == ("skipped", 1)
+    [outcome] = send({"wall": sink}, ledger)
+    assert outcome.status == "delivered"
 
 
 def test_a_place_that_holds_one_period_goes_back_when_asked_and_forward_again() -> None:

@@ -98,6 +98,28 @@ def test_a_place_holds_what_was_delivered_there_last(session: Connection) -> Non
     assert ledger.held(PLACE) == (date(2026, 1, 19), date(2026, 1, 26))
 
 
+@pytest.mark.parametrize(
+    ("ends", "is_held"),
+    [
+        ((), True),
+        (("unknown",), True),
+        (("failed",), False),
+        (("delivered",), True),
+    ],
+)
+def test_a_place_may_hold_what_an_attempt_without_an_end_brought(
+    session: Connection, ends: tuple[DeliveryStatus, ...], is_held: bool
+) -> None:
+    ledger = Ledger(session)
+    earlier = {"period_start": date(2026, 1, 19), "period_end": date(2026, 1, 26)}
+    ledger.record(attempt("k", "delivered", channel=PLACE.channel, **earlier))
+    for status in ("started", *ends):
+        ledger.record(attempt("k2", status, channel=PLACE.channel, run_id="run-2"))
+    ledger.record(attempt("k2", "blocked", channel=PLACE.channel, run_id="run-3"))
+    held = (date(2026, 1, 26), date(2026, 2, 2)) if is_held else tuple(earlier.values())
+    assert ledger.held(PLACE) == held
+
+
 def test_each_sink_is_known_to_rest_on_the_recording_that_it_took_last(
     session: Connection,
 ) -> None:

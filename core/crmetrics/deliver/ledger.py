@@ -167,19 +167,29 @@ class Ledger:
         return json.loads(rows[0][0] or "{}") if rows else {}
 
     def held(self, place: Place) -> tuple[date, date] | None:
-        """First day and end of the period that was delivered there last."""
-        rows = self._delivered(
-            "period_start, period_end", place, "and grain = ? order by attempt desc", place.grain
+        """First day and end of the period that was written there last, or may have been: by an
+        attempt that was killed, or whose end is not known."""
+        rows = self._at(
+            "period_start, period_end",
+            place,
+            "(status in ('delivered', 'unknown') or status = 'started' and not exists (from "
+            "meta.deliveries as later where later.key = one.key and later.run_id = one.run_id "
+            "and later.attempt > one.attempt and later.status = 'failed')) "
+            "and grain = ? order by attempt desc",
+            place.grain,
         )
         return (rows[0][0], rows[0][1]) if rows else None
 
     def _delivered(
         self, names: str, place: Place, further: str, *values: Any
     ) -> list[tuple[Any, ...]]:
+        return self._at(names, place, f"status = 'delivered' {further}", *values)
+
+    def _at(self, names: str, place: Place, further: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._rows(
             names,
-            "status = 'delivered' and job = ? and sink = ? "
-            f"and (channel = ? or channel is null and destination = ?) {further} limit 1",
+            "job = ? and sink = ? and (channel = ? or channel is null and destination = ?) "
+            f"and {further} limit 1",
             *(place.job, place.sink, place.channel, place.destination, *values),
         )
 
