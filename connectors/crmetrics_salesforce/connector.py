@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _REST_PAGE = 2000
 _POLLS = 12
-_REVISIONS = {"orders": 1}
+_REVISIONS = {"orders": 1, "subscriptions": 1}
 """Counts up when the connector makes other rows of the same records: what an earlier version
 loaded is read whole again."""
 

@@ -188,8 +188,9 @@ STREAMS: tuple[Stream, ...] = (
             "account_id": '"Asset.AccountId"',
             "product_id": '"Asset.Product2Id"',
             "start_date": "StartDate::date",
-            # The last instant of service; the canonical end is the first day without.
-            "end_date": "EndDate::date + 1",
+            # The last second of service; the canonical end is the first day without. The next
+            # period starts a second later: one instant, and so one day in every zone.
+            "end_date": "(EndDate + interval 1 second)::date",
             "mrr": "Mrr",
             "quantity": "Quantity",
         },
@@ -208,6 +209,7 @@ STREAMS: tuple[Stream, ...] = (
             "quantity": "Quantity",
         },
         instead_of="AssetStatePeriod",
+        where_shown="IsCompetitorProduct = false",
     ),
     Stream(
         "campaigns",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from crmetrics_salesforce.api import Api, is_soql_name
@@ -277,6 +277,9 @@ class _Finding:
 
     def reach(self) -> Reach | Absence:
         stream = self._stream
+        shown = stream.where_shown
+        if shown and self._surveyor.unasked(self._sobject, shown) is None:
+            stream = replace(stream, where=f"{stream.where} AND {shown}" if stream.where else shown)
         base = self._take_fields([*stream.base, *([stream.group] if stream.group else [])])
         base = base or self._surveyor.unasked(self._sobject, stream.where)
         if base is not None:

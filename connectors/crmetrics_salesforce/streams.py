@@ -55,18 +55,20 @@ class Stream:
     fields: canonical column -> entry. extras: names that entries may use like fields. relation: SQL
     in place of the main rows, when a row of the dataset is no record of the object; it needs the
     fields `base` and `companions`. group: the records that share this field are read together, for
-    `relation` looks at them side by side. instead_of: read only when the org lacks that object.
-    removals: how records that are gone for good are found: in the log of deletions, by comparing
-    ids, or not at all (what a service forgets by age stays true). forgets: rows that were read stay
-    when everything is read anew, because the org shows them no longer. ripens: a field whose
-    instant changes the row when it passes, without a change of the record. belongs_to: an object
-    and the column with its ids: rows leave with the record that they are the history of.
+    `relation` looks at them side by side. where_shown: a condition that is left out where its
+    fields are hidden from the user. instead_of: read only when the org lacks that object. removals:
+    how records that are gone for good are found: in the log of deletions, by comparing ids, or not
+    at all (what a service forgets by age stays true). forgets: rows that were read stay when
+    everything is read anew, because the org shows them no longer. ripens: a field whose instant
+    changes the row when it passes, without a change of the record. belongs_to: an object and the
+    column with its ids: rows leave with the record that they are the history of.
     """
 
     dataset: str
     object: str
     fields: Mapping[str, Entry]
     where: str = ""
+    where_shown: str = ""
     extras: Mapping[str, Extra] = field(default_factory=dict)
     relation: str = ""
     base: tuple[str, ...] = ()

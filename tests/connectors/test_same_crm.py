@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -106,12 +107,14 @@ class Served:
         return " ".join(self.names.get(word, word) for word in value.split(" "))
 
 
-def open_project(folder: Path, source: Mapping[str, Any], crm: SampleCrm) -> Project:
+def open_project(
+    folder: Path, source: Mapping[str, Any], crm: SampleCrm, zone: str = "UTC"
+) -> Project:
     folder.mkdir(exist_ok=True, parents=True)
     document = {
         "version": 1,
         "project": "same",
-        "reporting": {"timezone": "UTC", "currency": "USD"},
+        "reporting": {"timezone": zone, "currency": "USD"},
         "sources": {"crm": dict(source)},
         "metrics": {"packs": PACKS, "settings": SETTINGS},
     }
@@ -132,9 +135,12 @@ def crm() -> SampleCrm:
 
 @pytest.fixture(scope="module")
 def files(crm: SampleCrm, tmp_path_factory: pytest.TempPathFactory) -> Served:
-    folder = tmp_path_factory.mktemp("csv")
+    return from_files(crm, tmp_path_factory.mktemp("csv"))
+
+
+def from_files(crm: SampleCrm, folder: Path, zone: str = "UTC") -> Served:
     crm.write_csv(folder / "data")
-    return Served(open_project(folder, {"connector": "csv", "path": "data"}, crm), {})
+    return Served(open_project(folder, {"connector": "csv", "path": "data"}, crm, zone), {})
 
 
 def from_hubspot(crm: SampleCrm, folder: Path) -> Served:
@@ -146,10 +152,10 @@ def from_hubspot(crm: SampleCrm, folder: Path) -> Served:
     return Served(project, named(world.ids))
 
 
-def from_salesforce(crm: SampleCrm, folder: Path) -> Served:
+def from_salesforce(crm: SampleCrm, folder: Path, zone: str = "UTC") -> Served:
     with SalesforceSimulator(is_multi_currency=True) as salesforce:
-        world = fill_org(salesforce.org, crm)
-        project = open_project(folder, salesforce_section(salesforce), crm)
+        world = fill_org(salesforce.org, crm, zone=ZoneInfo(zone))
+        project = open_project(folder, salesforce_section(salesforce), crm, zone)
     return Served(project, named(world.ids))
 
 
@@ -197,6 +203,16 @@ def test_a_system_gives_the_values_of_the_files(
     assert not differences(expected, served.values(kpis, crm))
     filled = {kpi for (kpi, *_), value in expected.items() if value is not None}
     assert not set(kpis) - filled, "these would be equal whatever the system gave"
+
+
+def test_an_org_west_of_utc_gives_the_values_of_the_files(crm: SampleCrm, tmp_path: Path) -> None:
+    """Its days begin, as instants, eight hours later; files name days alone."""
+    zone = "America/Los_Angeles"
+    kpis = tuple(kpi for kpi in SAME if kpi not in NOT_IN["salesforce"])
+    expected = from_files(crm, tmp_path / "files", zone).values(kpis, crm)
+    found = from_salesforce(crm, tmp_path / "org", zone).values(kpis, crm)
+    assert not differences(expected, found)
+    assert not set(kpis) - {kpi for (kpi, *_), value in expected.items() if value is not None}
 
 
 @pytest.mark.parametrize("dimension", BY)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -88,3 +89,89 @@ def test_only_reductions_that_count_as_orders_are_refunds(
     assert refunded() == [(21, on(2026, 2, 20))]
     salesforce.org.update(made[1], Status="Cancelled", StatusCode="Cancelled")
     assert refunded() == [(1, on(2026, 2, 1))]
+
+
+# --- periods of subscriptions -------------------------------------------------------------------
+
+
+def state_periods(salesforce: SalesforceSimulator, border: datetime) -> None:
+    """A subscription of 100 that goes on at 100, or at 130, after the border."""
+    for mrr in (100, 130):
+        asset = salesforce.org.create("Asset", AccountId=salesforce.org.create("Account"))
+        for start, end, amount in (
+            (border - timedelta(days=365), border - timedelta(seconds=1), 100),
+            (border, border + timedelta(days=365) - timedelta(seconds=1), mrr),
+        ):
+            salesforce.org.create("AssetStatePeriod", AssetId=asset, StartDate=start, EndDate=end,
+                                  Mrr=amount, Quantity=1)  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("border", [on(2026, 2, 1), on(2026, 2, 1, 8), on(2026, 1, 31, 15)])
+def test_periods_that_follow_each_other_neither_overlap_nor_leave_a_gap(
+    salesforce: SalesforceSimulator, revenue: Site, zone: str, border: datetime
+) -> None:
+    state_periods(salesforce, border)
+    revenue.only = ("subscriptions", "accounts")
+    revenue.later(hours=2)
+    in_zone(revenue, zone).synced()
+    day = border.astimezone(ZoneInfo(zone)).date()
+    found = revenue.rows("subscriptions", "start_date", "end_date")
+    assert {end for start, end in found if start < day} == {day}
+    assert sorted(start for start, _ in found)[2:] == [day, day]
+    january = 230 if day.month == 1 else 200  # the last day of a month counts
+    assert monthly(revenue, "mrr") == [("mrr", 1, january), ("mrr", 2, 230)]
+
+
+def test_an_org_whose_days_are_those_of_utc_can_say_so(
+    salesforce: SalesforceSimulator, revenue: Site
+) -> None:
+    state_periods(salesforce, on(2026, 2, 1))
+    revenue.only = ("subscriptions", "accounts")
+    revenue.datasets = {
+        "subscriptions": {
+            "columns": {
+                "start_date": "timezone('UTC', StartDate)::date",
+                "end_date": "timezone('UTC', EndDate + interval 1 second)::date",
+            }
+        }
+    }
+    revenue.later(hours=2)
+    in_zone(revenue, "America/Los_Angeles").synced()
+    assert monthly(revenue, "mrr") == [("mrr", 1, 200), ("mrr", 2, 230)]
+
+
+# --- subscriptions out of assets ----------------------------------------------------------------
+
+
+def test_products_of_competitors_are_no_subscriptions(
+    salesforce: SalesforceSimulator, site: Site
+) -> None:
+    salesforce.org.remove_object("AssetStatePeriod")
+    salesforce.org.add_fields("Asset", "Mrr__c:double")
+    ours, theirs = (
+        salesforce.org.create("Asset", PurchaseDate=date(2026, 1, 1), Mrr__c=10,
+                              IsCompetitorProduct=is_theirs)
+        for is_theirs in (False, True)
+    )  # fmt: skip
+    site.only, site.datasets = ("subscriptions",), {"subscriptions": {"columns": {"mrr": "Mrr__c"}}}
+    site.later(hours=2)
+    site.synced()
+    assert site.ids("subscriptions") == [ours]
+    salesforce.org.update(ours, IsCompetitorProduct=True)
+    salesforce.org.update(theirs, IsCompetitorProduct=False)
+    site.later(hours=2)
+    site.synced()
+    assert site.ids("subscriptions") == [theirs]
+
+
+def test_assets_are_read_where_nobody_shows_whose_they_are(
+    salesforce: SalesforceSimulator, site: Site
+) -> None:
+    salesforce.org.remove_object("AssetStatePeriod")
+    salesforce.org.hide("Asset", "IsCompetitorProduct")
+    asset = salesforce.org.create("Asset", PurchaseDate=date(2026, 1, 1))
+    site.only = ("subscriptions",)
+    site.later(hours=2)
+    site.synced()
+    assert site.ids("subscriptions") == [asset]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 
 from simulators.salesforce.sample.people import SECRET_TEXT, owner_id
@@ -194,8 +194,8 @@ def add_subscriptions(world: World) -> None:
             row,
             {
                 "AssetId": asset,
-                "StartDate": _midnight(row["start_date"]),
-                "EndDate": _midnight(end) - timedelta(seconds=1) if end else None,
+                "StartDate": _midnight(row["start_date"], world.zone),
+                "EndDate": _midnight(end, world.zone) - timedelta(seconds=1) if end else None,
                 "Mrr": row["mrr"],
                 "Quantity": row.get("quantity"),
                 "Contract__c": row["subscription_id"],
@@ -206,8 +206,8 @@ def add_subscriptions(world: World) -> None:
         )
 
 
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
+def _midnight(day: date, zone: tzinfo) -> datetime:
+    return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
 def _period(world: World, start: date, end: date) -> str:

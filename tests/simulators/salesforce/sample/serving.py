@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING
 
 from simulators.salesforce.org import Org
@@ -41,13 +42,16 @@ _PARTS = (
 )
 
 
-def serve_sample(org: Org, crm: SampleCrm) -> World:
-    """Fill a multi-currency org with the sample; the ids that its records got come back."""
+def serve_sample(org: Org, crm: SampleCrm, *, zone: tzinfo = UTC) -> World:
+    """Fill a multi-currency org with the sample; the ids that its records got come back.
+
+    zone: where the days begin that Salesforce keeps as instants.
+    """
     for name, text in OWN.items():
         org.add_fields(name, text)
     # The user of the app itself is none of the company's.
     org.update(org.user, Is_Test__c=True)
-    world = World(org, crm.records)
+    world = World(org, crm.records, zone)
     for add in _PARTS:
         add(world)
     return world

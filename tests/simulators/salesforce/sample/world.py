@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
 from simulators.salesforce.org import Deletion, Org
@@ -36,10 +36,12 @@ OBJECTS = {
 
 
 class World:
-    """ids: (dataset, id of the generator) -> id in Salesforce. until: nothing is later."""
+    """ids: (dataset, id of the generator) -> id in Salesforce. until: nothing is later. zone: of
+    the company."""
 
-    def __init__(self, org: Org, records: Mapping[str, Iterable[Row]]) -> None:
+    def __init__(self, org: Org, records: Mapping[str, Iterable[Row]], zone: tzinfo = UTC) -> None:
         self.org = org
+        self.zone = zone
         self.rows = {name: _newest(rows) for name, rows in records.items()}
         self.ids: dict[tuple[str, str], str] = {}
         self._made: dict[tuple[str, str], str] = {}
