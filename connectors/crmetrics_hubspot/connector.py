@@ -34,6 +34,9 @@ _NO_RULES = {*SourceOptions.model_fields, "auth", "base_url", "api_version", "da
              "refresh_every", "max_api_usage_percent", "max_calls_per_run"}  # fmt: skip
 """Options that say how the account is read, not what its records mean."""
 
+_RULES = {"opportunity_stage_history": 2, "case_status_history": 2}
+"""How often the connector's own rules for a dataset have changed: it is read anew by them."""
+
 
 class HubSpotConnector(Connector):
     """CRM objects, property history, associations, campaigns, owners and activity of one account.
@@ -123,7 +126,8 @@ class HubSpotConnector(Connector):
     def definition(self, dataset: str) -> str:
         own = self.config.own(dataset).model_dump(mode="json", exclude={"columns"})
         rules = self.config.model_dump(mode="json", exclude=_NO_RULES)
-        return json.dumps([own, rules], sort_keys=True, default=str)
+        number = [_RULES[dataset]] if dataset in _RULES else []
+        return json.dumps([own, rules, *number], sort_keys=True, default=str)
 
     # --- reading ------------------------------------------------------------------------------
 

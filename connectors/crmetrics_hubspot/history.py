@@ -1,7 +1,8 @@
 """Property history as spans: the way of a deal through its stages, of a ticket through its states.
 
 HubSpot keeps the former values of each property by itself; a span lasts from one change of any of
-the followed properties to the next.
+the followed properties to the next. Of each property it gives only the newest versions: before the
+oldest of them nothing is known, and spans that were read earlier stay as they are.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -48,7 +49,8 @@ def spans(history: Mapping[str, list[Mapping[str, Any]]], leading: str) -> list[
 
     history: property -> versions, newest first. The spans begin with the first value of the
     property `leading`. All that changed at one instant makes one span, but for several values of
-    `leading`, each of which makes its own.
+    `leading`, each of which makes its own. A version that repeats the value before it begins a span
+    too: where spans begin must not depend on versions that HubSpot may give no longer.
     """
     changes = [
         (at, place, name, str(version.get("value") or ""))
@@ -66,10 +68,19 @@ def spans(history: Mapping[str, list[Mapping[str, Any]]], leading: str) -> list[
         stages = [value for _, _, name, value in at_once if name == leading and value]
         for stage in stages or [values.get(leading, "")]:
             values[leading] = stage
-            if stage and (not found or found[-1][1] != values):
+            if stage:
                 found.append((instant, dict(values)))
     ends: list[str | None] = [*(start for start, _ in found[1:]), None]
     return [Span(start, ends[place], v) for place, (start, v) in enumerate(found)]
+
+
+def known_from(history: Mapping[str, list[Mapping[str, Any]]]) -> str:
+    """Since when all values are known: the oldest version of a property that may have had more.
+
+    Empty when no property has as many versions as HubSpot gives at most.
+    """
+    full = [versions for versions in history.values() if len(versions or ()) >= _MOST_VERSIONS]
+    return max((min(filter(None, map(_normal, each)), default="") for each in full), default="")
 
 
 def _normal(version: Mapping[str, Any]) -> str:
@@ -87,36 +98,55 @@ Rows = Callable[[Mapping[str, Any], list[Span]], Iterator[Row]]
 class HistoryReader:
     """Turns pages of records with history into batches of spans.
 
-    rows: the rows of one record. types: columns of a row that are no plain text.
+    rows: the rows of one record. types: columns of a row that are no plain text. owner: the column
+    with the record.
     """
 
     def __init__(
-        self, request: ReadRequest, leading: str, rows: Rows, types: Mapping[str, pa.DataType]
+        self,
+        request: ReadRequest,
+        leading: str,
+        rows: Rows,
+        types: Mapping[str, pa.DataType],
+        owner: str,
     ) -> None:
         self._request, self._leading, self._rows = request, leading, rows
-        self._types = dict(types)
+        self._types, self._owner = dict(types), owner
         self._misfits = Misfits(request.dataset.name)
         self._long = self._undated = 0
 
-    def batches(self, bodies: Iterable[bytes]) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, bodies: Iterable[bytes], held_until: datetime | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """The spans of these pages. held_until: how far the spans that are held of earlier reads
+        are known to tell all; None = none are held."""
         waiting: list[Row] = []
         for body in bodies:
             for record in json.loads(body)["results"]:
-                waiting += self._of(record)
+                waiting += self._of(record, held_until)
             if len(waiting) >= _ROWS:
                 yield self._batch(waiting)
                 waiting = []
         if waiting:
             yield self._batch(waiting)
 
-    def _of(self, record: Mapping[str, Any]) -> Iterator[Row]:
+    def _of(self, record: Mapping[str, Any], held_until: datetime | None) -> Iterator[Row]:
         history = record.get("propertiesWithHistory") or {}
-        self._long += any(len(versions or ()) >= _MOST_VERSIONS for versions in history.values())
         self._undated += sum(not _normal(v) for each in history.values() for v in each or ())
-        found = spans(history, self._leading)
-        changed = record.get("updatedAt")
-        for row in self._rows(record, found):
-            yield {**row, "is_deleted": bool(record.get("archived")), "updated_at": changed}
+        begin, changed = known_from(history), record.get("updatedAt")
+        self._long += bool(begin)
+        if begin and held_until is not None and datetime.fromisoformat(begin) > held_until:
+            changed = max(_normal({"timestamp": changed}), begin)
+            self._let_go(str(record["id"]), begin)
+        for row in self._rows(record, spans(history, self._leading)):
+            if row["entered_at"] >= begin:
+                yield {**row, "is_deleted": bool(record.get("archived")), "updated_at": changed}
+
+    def _let_go(self, record: str, begin: str) -> None:
+        """Between the last read and what HubSpot still tells lie values that nobody knows: the span
+        that lasted at the last read has an unknown end, and would go on beside the new ones."""
+        before = datetime.fromisoformat(begin) - timedelta(milliseconds=1)
+        self._request.delete([record], at=before, of=self._owner)
 
     def _batch(self, rows: list[Row]) -> pa.RecordBatch:
         names = list(rows[0])
@@ -141,7 +171,8 @@ class HistoryReader:
         if self._long:
             self._request.notice(
                 f"{self._request.dataset.name}: {self._long} records have {_MOST_VERSIONS} or more "
-                "versions of a property; HubSpot may have left out the oldest."
+                "versions of a property; HubSpot may have left out the oldest. What was not read "
+                "while HubSpot told it is missing before the oldest version that is left."
             )
 
 
@@ -250,6 +281,6 @@ def history_reader(account: Account, request: ReadRequest) -> tuple[HistoryReade
     """The reader of one of the two history datasets, and the property that leads."""
     if request.dataset.name == "opportunity_stage_history":
         rows = deal_rows(account.pipelines("deals"))
-        return HistoryReader(request, "dealstage", rows, DEAL_TYPES), "deals"
+        return HistoryReader(request, "dealstage", rows, DEAL_TYPES, "opportunity_id"), "deals"
     rows = ticket_rows(account.pipelines("tickets"), account.config.ticket_stages)
-    return HistoryReader(request, "hs_pipeline_stage", rows, TICKET_TYPES), "tickets"
+    return HistoryReader(request, "hs_pipeline_stage", rows, TICKET_TYPES, "case_id"), "tickets"

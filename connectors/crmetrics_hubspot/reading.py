@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,7 @@ from crmetrics_hubspot.values import INSTANT, Misfits, compute, typed
 from crmetrics_hubspot.walking import Walk, whole
 
 _KEPT_ARCHIVED = 50_000
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -120,8 +121,9 @@ class DatasetRead:
         now = tuple(name for name in FLAGS.get(kind, ()) if name in known)
         names = ("hs_object_id", *now)
         objects = Objects(self._account.api, kind, names, FOLLOWED[kind])
-        yield from reader.batches(self._bodies(objects))
-        yield from reader.batches(self._came_back(objects))
+        yield from reader.batches(self._bodies(objects), self.since)
+        # What changed before they went into the bin was not read.
+        yield from reader.batches(self._came_back(objects), _LONG_AGO)
         reader.tell()
         self._save()
 

@@ -1,0 +1,182 @@
+"""Histories longer than HubSpot tells: no deal counts twice, and none with a value nobody knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from crmetrics.engine import Project
+from crmetrics.engine.loading import sync
+from simulators.hubspot import HubSpotSimulator, Limits, Pipeline, Stage
+
+MADE = datetime(2026, 1, 5, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
+READ = ("opportunities", "opportunity_stage_history", "cases", "case_status_history")
+FIRST, END = date(2026, 1, 5), date(2026, 3, 2)
+WEEKS = [FIRST + 7 * DAY * number for number in range(8)]
+CHANGES = 26  # of which HubSpot tells the last 20, from 20 January on
+
+
+@pytest.fixture
+def selling() -> Iterator[HubSpotSimulator]:
+    limits = Limits(per_ten_s=None, searches_per_s=None, per_day=None)
+    with HubSpotSimulator(limits=limits) as service:
+        service.clock.now = MADE
+        service.account.time_zone = "UTC"
+        stages = [
+            Stage("new", "New", {"isClosed": "false", "probability": "0.2"}),
+            Stage("mid", "Mid", {"isClosed": "false", "probability": "0.5"}),
+        ]
+        states = [Stage("1", "New", {"ticketState": "OPEN"}), Stage("2", "Waiting", {})]
+        service.account.pipelines = {
+            "deals": [Pipeline("default", "Sales", stages)],
+            "tickets": [Pipeline("0", "Support", states)],
+        }
+        yield service
+
+
+def load(folder: Path, service: HubSpotSimulator) -> Project:
+    folder.mkdir(exist_ok=True)
+    document = {
+        "version": 1,
+        "project": "long",
+        "reporting": {"timezone": "UTC", "currency": "USD"},
+        "sources": {
+            "crm": {
+                "connector": "hubspot",
+                "base_url": service.base_url,
+                "auth": {"token": service.token},
+            }
+        },
+        "metrics": {"packs": ["sales", "service"]},
+    }
+    (folder / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+    project = Project(folder, environ={}, now=service.clock)
+    needs = {name: project.registry.datasets[name].column_names for name in READ}
+    assert sync(project, (), needs=needs).error is None
+    return project
+
+
+def weekly(project: Project, kpi: str) -> list[Any]:
+    """The values at the ends of WEEKS."""
+    table = project.query([kpi], grain="week", start=FIRST, end=END)
+    found = {row["period_start"]: row["value"] for row in table.to_pylist()}
+    return [found.get(week) for week in WEEKS]
+
+
+def a_deal(service: HubSpotSimulator) -> str:
+    values = {"dealstage": "new", "pipeline": "default", "amount": "100"}
+    closing = {"closedate": "2026-06-15T00:00:00Z"}
+    return service.account.create("deals", {**values, **closing}, at=MADE).id
+
+
+def change(service: HubSpotSimulator, kind: str, record: str, number: int, **values: str) -> None:
+    """The change of that number, from 1; one every second day from 7 January on."""
+    service.clock.now = MADE + 2 * number * DAY
+    service.account.update(kind, record, service.clock.now, **values)
+    service.clock.advance(3600)
+
+
+def push(service: HubSpotSimulator, deal: str, number: int) -> None:
+    day = date(2026, 7, 1) + number * DAY
+    change(service, "deals", deal, number, closedate=f"{day}T00:00:00Z")
+
+
+def test_a_close_date_pushed_again_and_again_does_not_double_the_pipeline(
+    selling: HubSpotSimulator, tmp_path: Path
+) -> None:
+    deal = a_deal(selling)
+    for number in range(1, CHANGES + 1):
+        push(selling, deal, number)
+        if number in (4, 11, 19, 26):
+            often = load(tmp_path / "often", selling)
+    assert weekly(often, "sales_pipeline_value") == [100] * 8, "also before what is left"
+    # After the refresh, which goes through all deals, and after one more push.
+    selling.clock.advance(30 * 3600)
+    assert weekly(load(tmp_path / "often", selling), "sales_pipeline_value") == [100] * 8
+    push(selling, deal, CHANGES + 1)
+    assert weekly(load(tmp_path / "often", selling), "sales_pipeline_value") == [100] * 8
+
+
+def test_what_happened_unseen_is_missing_and_not_counted_twice(
+    selling: HubSpotSimulator, tmp_path: Path
+) -> None:
+    """Seen after two changes and after the last: that of the oldest left is 19 January."""
+    deal = a_deal(selling)
+    for number in range(1, CHANGES + 1):
+        push(selling, deal, number)
+        if number == 2:
+            load(tmp_path / "rarely", selling)
+    rarely = weekly(load(tmp_path / "rarely", selling), "sales_pipeline_value")
+    once = weekly(load(tmp_path / "once", selling), "sales_pipeline_value")
+    assert rarely == once
+    assert once == [None] * 2 + [100] * 6
+    selling.clock.advance(30 * 3600)
+    assert weekly(load(tmp_path / "rarely", selling), "sales_pipeline_value") == once
+
+
+def test_a_deal_does_not_count_before_the_oldest_amount_that_is_known(
+    selling: HubSpotSimulator, tmp_path: Path
+) -> None:
+    deal = a_deal(selling)
+    for number in range(1, CHANGES + 1):
+        change(selling, "deals", deal, number, amount=str(5000 + number))
+    project = load(tmp_path / "once", selling)
+    # 19 January is the 7th change, 25 January a Sunday after the 10th; the 26th is 26 February.
+    assert weekly(project, "sales_pipeline_value") == [
+        None, None, 5010, 5013, 5017, 5020, 5024, 5026,
+    ]  # fmt: skip
+
+
+def test_a_value_that_is_written_again_and_again_does_not_hide_where_spans_begin(
+    selling: HubSpotSimulator, tmp_path: Path
+) -> None:
+    """An integration writes the same amount every night; then the deal goes on."""
+    deal = a_deal(selling)
+    for number in range(1, CHANGES + 1):
+        change(selling, "deals", deal, number, amount="100")
+        if number in (4, 11, 19):
+            load(tmp_path / "often", selling)
+    change(selling, "deals", deal, CHANGES + 1, dealstage="mid")
+    assert weekly(load(tmp_path / "often", selling), "sales_pipeline_value") == [100] * 8
+
+
+def test_a_deal_that_changed_much_before_it_came_out_of_the_bin_counts_once(
+    selling: HubSpotSimulator, tmp_path: Path
+) -> None:
+    deal = a_deal(selling)
+    push(selling, deal, 1)
+    load(tmp_path / "often", selling)
+    for number in range(2, CHANGES + 1):
+        push(selling, deal, number)
+    selling.account.archive("deals", deal)
+    selling.clock.advance(3600)
+    load(tmp_path / "often", selling)
+    selling.clock.advance(3600)
+    load(tmp_path / "often", selling)
+    selling.account.restore("deals", deal)
+    selling.clock.advance(3600)
+    assert weekly(load(tmp_path / "often", selling), "sales_pipeline_value")[-2:] == [100] * 2
+
+
+def test_a_ticket_that_moved_much_unseen_is_in_one_status(
+    selling: HubSpotSimulator, tmp_path: Path
+) -> None:
+    values = {"hs_pipeline": "0", "hs_pipeline_stage": "1"}
+    ticket = selling.account.create("tickets", values, at=MADE).id
+    load(tmp_path / "rarely", selling)
+    for number in range(1, CHANGES + 1):
+        stage = "2" if number % 2 else "1"
+        change(selling, "tickets", ticket, number, hs_pipeline_stage=stage)
+    load(tmp_path / "rarely", selling)
+    with duckdb.connect(str(tmp_path / "rarely" / ".crmetrics" / "warehouse.duckdb")) as base:
+        lasting = base.execute(
+            "select status from crm.case_status_history where exited_at is null and not is_deleted"
+        ).fetchall()
+    assert lasting == [("New",)]
