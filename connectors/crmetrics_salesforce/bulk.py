@@ -79,6 +79,18 @@ class BulkReader:
         """True when an earlier run began a job for this query at `oldest` or later."""
         return self._found(_key(query, self._api.options.api_version), oldest) is not None
 
+    def abandon(self, query: Query) -> None:
+        """Resume no job that an earlier run began for this query, now or later.
+
+        Nothing is asked of the org, which deletes the job after seven days by itself: jobs may be
+        what does not work there.
+        """
+        key = _key(query, self._api.options.api_version)
+        with self._lock:
+            entry = self._storage.read(_STORED).get(key)
+        if isinstance(entry, dict):
+            self._forget(entry["id"])
+
     def _found(self, key: str, oldest: datetime | None) -> dict[str, str] | None:
         with self._lock:
             entry = self._storage.read(_STORED).get(key)

@@ -87,7 +87,9 @@ class Transport:
 
     def _opened(self, query: Query, started: datetime) -> Way:
         choice = self._api.options.transport
-        may_resume = self.bulk.has(query, self._oldest(query, started))
+        if choice == "rest":
+            self.bulk.abandon(query)
+        may_resume = choice != "rest" and self.bulk.has(query, self._oldest(query, started))
         is_too_long = self._rest.is_too_long(query)
         is_for_bulk = is_too_long and query.among is None  # a list of values is cut instead
         if choice == "bulk" or may_resume or (choice == "auto" and is_for_bulk):

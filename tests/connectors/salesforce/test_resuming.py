@@ -152,6 +152,21 @@ def test_a_full_read_takes_no_job_of_an_earlier_run(
     assert (first, "without a stamp") in site.rows("accounts", "id", "industry")
 
 
+def test_who_asks_for_queries_gets_no_job_of_an_earlier_run(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    """Queries may have been chosen because that job hangs."""
+    made = accounts(site, salesforce)
+    lose_results(site, salesforce)
+    calls = salesforce.count("jobs/query")
+    site.source["transport"] = "rest"
+    site.later(hours=5)
+    site.synced()
+    assert salesforce.count("jobs/query") == calls
+    assert site.ids("accounts") == sorted(made)
+    assert not [*site.directory.rglob("bulk_jobs*")], "who chooses otherwise later gets a new job"
+
+
 # --- what is told of resumed rows -------------------------------------------------------------
 
 
