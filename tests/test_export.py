@@ -58,6 +58,47 @@ def test_a_text_that_a_spreadsheet_would_run_gets_an_apostrophe(start: str) -> N
     assert cell == f"'{start}cmd|' /C calc'!A0"
 
 
+def cells(text: str, delimiter: str) -> list[str]:
+    """All cells that a reader sees that splits at this delimiter."""
+    return [
+        cell
+        for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        for cell in row
+    ]
+
+
+def starts_formula(cell: str) -> bool:
+    return cell.lstrip().startswith(tuple("=+-@＝＋－＠"))
+
+
+@pytest.mark.parametrize("sign", ["=", "-", "＠"])
+@pytest.mark.parametrize("between", ["", " \u00a0", ' "'])
+@pytest.mark.parametrize("separator", [";", "\t", "\r", "\n", "\r\n", ";;"])
+def test_a_formula_behind_what_another_reader_splits_at_is_inert(
+    separator: str, between: str, sign: str
+) -> None:
+    text = f"x{separator}{between}{sign}1+1;y"
+    nested = pa.array([[("lead_source", text)]], pa.map_(pa.string(), pa.string()))
+    written = export.to_csv(pa.table({"name": [text], "more": [f"a, b{text}"], "nested": nested}))
+    for delimiter in ",;\t":
+        assert [cell for cell in cells(written, delimiter) if starts_formula(cell)] == []
+    assert cells(written, ",")[3] == f"x{separator}{between}'{sign}1+1;y"
+
+
+def test_only_the_signs_within_a_text_that_start_a_cell_are_touched() -> None:
+    nested = pa.array(
+        [[("segment", "x;=HYPERLINK(A1);y"), ("n", "-5")]], pa.map_(pa.string(), pa.string())
+    )
+    rows = pa.table(
+        {"name": ["a; -5;b-c; d=e; ann@acme.com; 5"], "nested": nested, "value": [-1.0]}
+    )
+    assert cells(export.to_csv(rows), ",")[3:] == [
+        "a; '-5;b-c; d=e; ann@acme.com; 5",
+        """{"n": "-5", "segment": "x;'=HYPERLINK(A1);y"}""",
+        "-1.0",
+    ]
+
+
 def test_a_negative_number_stays_a_number() -> None:
     numbers = pa.table({"amount": [-5.0], "count": [-3], "money": [Decimal("-1.50")]})
     assert export.to_csv(numbers) == "amount,count,money\n-5.0,-3,-1.50\n"

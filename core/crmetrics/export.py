@@ -8,7 +8,8 @@ is delivered:
 - there is no NaN or infinity: both are null, in CSV an empty cell;
 - a decimal is a JSON number when a float holds it exactly, otherwise its text;
 - CSV is RFC 4180 in UTF-8 with `\\n` line ends. A text that a spreadsheet would run as a formula
-  gets a leading apostrophe; numbers are never touched.
+  gets an apostrophe before the sign that starts it, also behind a `;`, tab or line end within:
+  a spreadsheet may split there (`a; -5` is `a; '-5`). Numbers are never touched.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -32,6 +34,11 @@ _ROWS_AT_ONCE = 10_000
 # What starts a formula in Excel, LibreOffice or Google Sheets (OWASP "CSV injection"), the
 # full-width forms included, which spreadsheets fold to the plain ones.
 _FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
+
+# Where another cell starts for a reader that splits at semicolons (the spreadsheets of most of
+# Europe) or tabs: it does not see the quotes of a cell that commas delimit. Blanks and quotes in
+# front of the cell are dropped by some.
+_FORMULA_WITHIN = re.compile(r"""([;\t\r\n](?:[^\S\t\r\n]|")*)(?=[=+\-@＝＋－＠])""")
 
 
 def to_csv(table: pa.Table) -> str:
@@ -158,7 +165,7 @@ def _csv_cell(kind: pa.DataType) -> Callable[[Any], str]:
 
     convert = _json_value(kind)
     if pa.types.is_nested(kind):
-        return lambda value: _quoted(_canonical(convert(value)))
+        return lambda value: _quoted(_inert(_canonical(convert(value))))
     if pa.types.is_decimal(kind):
         return lambda value: format(value, "f")
     return lambda value: _scalar_cell(convert(value))
@@ -175,6 +182,7 @@ def _scalar_cell(value: Any) -> str:
 
 
 def _inert(text: str) -> str:
+    text = _FORMULA_WITHIN.sub(r"\1'", text)
     return "'" + text if text.startswith(_FORMULA_STARTS) else text
 
 

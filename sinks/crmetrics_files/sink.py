@@ -151,7 +151,8 @@ class FilesOptions(Options):
 class FilesSink(Sink):
     """One file per format and period; each is replaced at once or stays as it was.
 
-    Texts in CSV and XLSX that a spreadsheet would run as a formula are made inert.
+    Texts in CSV and XLSX that a spreadsheet would run as a formula are made inert: in CSV by an
+    apostrophe, also within a text behind a `;`, tab or line end (`a; -5` is `a; '-5`).
     """
 
     name = "files"
