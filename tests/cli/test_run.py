@@ -79,7 +79,7 @@ def test_the_end_of_a_run_is_one_line_of_the_log(call: Call, project: Path) -> N
     told = run(call, project, "monthly", "--json", "--log-format", "json")
     *_, last = [json.loads(line) for line in told.stderr.splitlines()]
     (job,) = summary(told)["jobs"]
-    assert (last["run_id"], last["job"], last["exit_code"]) == (job["run_id"], "monthly", "0")
+    assert (last["run_id"], last["job"], last["exit_code"]) == (job["run_id"], "monthly", 0)
     assert (last["period_start"], last["delivered"]) == ("2024-01-01", 1)
     loading = [json.loads(line) for line in told.stderr.splitlines() if "records" in line]
     assert job["run_id"] in {line["run_id"] for line in loading}
@@ -193,7 +193,7 @@ def test_every_json_line_of_a_run_names_it(call: Call, project: Path, fails: boo
     assert len(lines) > 1
     assert len({line["run_id"] for line in lines}) == 1
     assert lines[0]["run_id"]
-    assert lines[-1]["exit_code"] == str(result.exit_code)
+    assert lines[-1]["exit_code"] == result.exit_code
     assert any("a bug" in line["message"] for line in lines) == fails
 
 
@@ -352,9 +352,34 @@ def test_deliveries_say_what_went_where_and_when(call: Call, project: Path) -> N
     assert row["reference"].startswith("sha256:")
     shown = call("-C", project, "deliveries", "--sink", "reports").stdout
     assert "2024-01" in shown
-    assert json.loads(
-        call("-C", project, "deliveries", "--sink", "other", "--format", "json").stdout
-    ) == []  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["--job", "--sink"])
+def test_deliveries_of_what_does_not_exist_are_an_error(
+    call: Call, project: Path, option: str
+) -> None:
+    wrong = "monthli" if option == "--job" else "report"
+    for _ in ("before a run", "after it"):
+        result = call("-C", project, "deliveries", option, wrong)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert f"there is no {option[2:]} '{wrong}' in crmetrics.yaml" in result.stderr
+        assert "Did you mean" in result.stderr
+        run(call, project, "monthly")
+
+
+def test_deliveries_of_a_job_and_a_sink_that_were_renamed_stay_to_be_seen(
+    call: Call, project: Path
+) -> None:
+    run(call, project, "monthly")
+    edit(project, "  reports:", "  archive:")
+    edit(project, "sinks: [reports]", "sinks: [archive]")
+    edit(project, "  monthly:", "  each_month:")
+    for option, name in (("--job", "monthly"), ("--sink", "reports")):
+        result = call("-C", project, "deliveries", option, name, "--format", "json")
+        assert (result.exit_code, len(json.loads(result.stdout))) == (0, 1)
+    nothing = call("-C", project, "deliveries", "--job", "each_month", "--sink", "archive")
+    assert nothing.exit_code == 0
+    assert "Nothing was sent yet by job each_month to sink archive" in nothing.stderr
 
 
 def test_a_job_that_is_kept_back_ends_with_7_and_says_why(call: Call, project: Path) -> None:

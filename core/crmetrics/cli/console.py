@@ -150,7 +150,7 @@ def _json_line(level: Level, text: str, facts: dict[str, Any]) -> str:
     from datetime import UTC, datetime
 
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    known = {key: value for key, value in facts.items() if value not in ("", 0, None)}
+    known = {key: value for key, value in facts.items() if value not in ("", None)}
     document = {"ts": now, "level": level, "logger": "crmetrics.cli", "message": text}
     document["run_id"] = run_id.get()
     return json.dumps({**document, **redact_leaves(known)}, ensure_ascii=False, default=str)

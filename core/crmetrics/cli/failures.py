@@ -52,8 +52,8 @@ def report_findings(findings: tuple[Finding, ...], console: Console) -> None:
         console.error(
             line,
             file=finding.file,
-            line=finding.line,
-            column=finding.column,
+            line=finding.line or None,
+            column=finding.column or None,
             hint=finding.hint,
         )
 

@@ -65,7 +65,7 @@ def note_end(run: JobRun, console: Console) -> None:
     if report is None:
         at = f", run {run.run_id}" if run.run_id else ""
         told = f"{run.job}: failed, exit code {run.exit_code}{at}"
-        console.note(told, job=run.job, exit_code=str(int(run.exit_code)))
+        console.note(told, job=run.job, exit_code=int(run.exit_code))
         return
     sent = sum(outcome.status == "delivered" for outcome in report.outcomes)
     console.note(
@@ -77,7 +77,7 @@ def note_end(run: JobRun, console: Console) -> None:
         period_end=report.period.end.isoformat(),
         rows=report.results.num_rows,
         delivered=sent,
-        exit_code=str(int(report.exit_code)),
+        exit_code=int(report.exit_code),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from crmetrics.cli.output import Format, choose_format, write_table
 from crmetrics.cli.recorded import recorded
 from crmetrics.cli.session import Session, pass_session
 from crmetrics.cli.text_table import Cell, Heading, TextTable
+from crmetrics.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,6 +40,9 @@ def deliveries(
     known."""
     from crmetrics.deliver import deliveries as sent
 
+    config = session.project.config
+    _require_known(session, "job", job, config.jobs)
+    _require_known(session, "sink", sink, config.sinks)
     form = choose_format(form, output)
     found = recorded(
         session,
@@ -45,10 +50,27 @@ def deliveries(
         _COLUMNS,
     )
     if not found.num_rows:
-        session.console.note("Nothing was sent yet; `crmetrics run` does.")
+        of = f" by job {job}" if job else ""
+        to = f" to sink {sink}" if sink else ""
+        session.console.note(f"Nothing was sent yet{of}{to}; `crmetrics run` does.")
     write_table(
         lambda: found, form, output, session.console, as_text=lambda: _as_text(found, session)
     )
+
+
+def _require_known(session: Session, kind: str, name: str, known: Collection[str]) -> None:
+    """Raise UsageError for a job or sink that neither the project nor the ledger has; what was
+    removed or renamed since it sent something stays to be seen."""
+    from crmetrics.deliver import deliveries as sent
+
+    if not name or name in known:
+        return
+    former = recorded(session, lambda warehouse: sent(warehouse, **{kind: name}, limit=1), _COLUMNS)
+    if not former.num_rows:
+        file = session.project.config.file.name
+        hint = did_you_mean(name, known)
+        told = f"there is no {kind} {name!r} in {file}, and none of that name sent anything."
+        raise UsageError(f"{told} {hint}".rstrip())
 
 
 def _as_text(found: pa.Table, session: Session) -> TextTable:
