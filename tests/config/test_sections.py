@@ -68,6 +68,17 @@ def test_a_name_that_no_file_or_command_line_could_carry_is_refused(
     )
 
 
+@pytest.mark.parametrize("section", ["sources", "sinks", "jobs"])
+def test_a_name_that_no_file_could_have_is_refused(folder: ProjectFolder, section: str) -> None:
+    def told(name: str) -> list[str]:
+        messages = folder.messages(f"{section}:\n  {name}: {{}}\n")
+        return [message for message in messages if "a name of at most 64 characters" in message]
+
+    assert told("x" * 64) == []
+    [message] = told("x" * 65)
+    assert ":2:3:" in message
+
+
 def test_plugins_are_dotted_module_names(folder: ProjectFolder) -> None:
     assert folder.load("plugins: [acme_crm, acme.sinks]\n").plugins == ("acme_crm", "acme.sinks")
     message = folder.message("plugins: [acme-crm]\n")

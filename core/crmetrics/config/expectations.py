@@ -18,6 +18,9 @@ from crmetrics.errors import did_you_mean
 
 EXPECTED, STATED = "expected", "stated"
 
+_LONGEST_NAME = 64
+"""Names are parts of file names, which end at 255 bytes."""
+
 
 def expected(what: str, hint: str = "") -> PydanticCustomError:
     """The finding `PATH: expected WHAT, found ...`."""
@@ -38,6 +41,8 @@ def _text(value: str) -> str:
 def _name(value: str) -> str:
     if not re.fullmatch(r"\w[\w.-]*", value):
         raise expected("a name of letters, digits, '_', '-' and '.'")
+    if len(value) > _LONGEST_NAME:
+        raise expected(f"a name of at most {_LONGEST_NAME} characters")
     return value
 
 
