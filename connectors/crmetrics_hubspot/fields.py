@@ -95,6 +95,7 @@ class AddedFields:
         self._plans: Goals | Forecasts | None = None
         self._endings: ending.Endings | None = None
         self._touches: touches.FirstTouches | None = None
+        self._strays: set[str] = set()
 
     def notices(self) -> list[str]:
         """What to tell the user of the records so far."""
@@ -104,7 +105,17 @@ class AddedFields:
         """What to tell besides: values that do not fit, and ends that HubSpot does not date."""
         unfit = self._plans.unfit() if self._plans else []
         ends = self._endings.notices() if self._endings else []
-        return [*unfit, *ends, *(self._touches.notices(self._kind) if self._touches else [])]
+        met = self._touches.notices(self._kind) if self._touches else []
+        return [*unfit, *ends, *met, *self._of_strays()]
+
+    def _of_strays(self) -> list[str]:
+        if self._kind != "tickets" or not self._strays:
+            return []
+        return [
+            f"tickets: {len(self._strays)} are in a stage that no pipeline has any more. They are "
+            "closed as hs_is_closed says, or where it says nothing, when they have a close date; "
+            "move them in HubSpot, or map is_closed under `columns:`."
+        ]
 
     def of(
         self, ids: Sequence[str], are_archived: Sequence[bool], texts: Callable[[str], Any]
@@ -115,6 +126,10 @@ class AddedFields:
             pipeline, stage = PROPERTIES[self._kind]
             pipelines = self._account.pipelines(self._kind)
             found |= pipelines.fields(texts(pipeline), texts(stage))
+            pairs = zip(ids, are_archived, texts(stage).to_pylist(), strict=True)
+            self._strays |= {
+                name for name, gone, s in pairs if s and not gone and s not in pipelines.stages
+            }
         tied: dict[str, list[str | None]] = {}
         for name in self._names:
             if name in ASSOCIATED:

@@ -28,7 +28,10 @@ FOLLOWED: Mapping[str, tuple[str, ...]] = {
 """The properties whose history KPIs read. All of them whatever columns are wanted: each change
 of one begins a span, and the spans of a record must not depend on who asks."""
 
-FLAGS: Mapping[str, tuple[str, ...]] = {"deals": ("hs_is_closed", "hs_is_closed_won")}
+FLAGS: Mapping[str, tuple[str, ...]] = {
+    "deals": ("hs_is_closed", "hs_is_closed_won"),
+    "tickets": ("hs_is_closed", "closed_date"),
+}
 """What HubSpot says of a record as it is now, for a stage that was deleted."""
 
 _ROWS = 5_000
@@ -223,6 +226,13 @@ def _says(record: Mapping[str, Any], flag: str, rest: list[Span]) -> bool:
     return is_there and bool(own.get(flag) == "true")
 
 
+def _is_over(record: Mapping[str, Any]) -> bool:
+    """Whether a ticket is closed by what HubSpot says of it as it is now."""
+    own: Mapping[str, Any] = record.get("properties") or {}
+    flag = str(own.get("hs_is_closed") or "").lower()
+    return flag == "true" or (not flag and bool(own.get("closed_date")))
+
+
 TICKET_TYPES: Mapping[str, pa.DataType] = {
     "entered_at": INSTANT,
     "exited_at": INSTANT,
@@ -242,11 +252,14 @@ def ticket_rows(pipelines: Pipelines, categories: Mapping[str, str]) -> Rows:
         ticket = str(record["id"])
         for number, span in enumerate(found):
             stage = span.values["hs_pipeline_stage"]
+            is_last = all(s.values["hs_pipeline_stage"] == stage for s in found[number:])
             yield {
                 "id": _id(ticket, span, found, number),
                 "case_id": ticket,
                 "status": pipelines.label(stage),
-                "status_category": _category(stage, pipelines, categories),
+                "status_category": _category(
+                    stage, pipelines, categories, is_over=is_last and _is_over(record)
+                ),
                 "entered_at": span.start,
                 "exited_at": span.end,
             }
@@ -258,13 +271,16 @@ _DEFAULT_CATEGORIES = {"1": "new", "2": "pending", "3": "open", "4": "solved"}
 """Stages of HubSpot's default ticket pipeline: new, waiting on contact, waiting on us, closed."""
 
 
-def _category(stage: str, pipelines: Pipelines, categories: Mapping[str, str]) -> str:
+def _category(
+    stage: str, pipelines: Pipelines, categories: Mapping[str, str], *, is_over: bool
+) -> str:
+    """is_over: what counts for a stage that was deleted; one that went on was open there."""
     known = pipelines.stages.get(stage)
     for name in (stage, known.label if known else ""):
         if name in categories:
             return categories[name]
     if known is None:
-        return "open"
+        return "solved" if is_over else "open"
     if known.is_closed:
         return "solved"
     return _DEFAULT_CATEGORIES.get(stage, "new" if known.place == 0 else "open")

@@ -234,6 +234,13 @@ RECURRING_LINES: Entries = {
     "currency": ("coalesce(hs_line_item_currency_code, company_currency)", "company_currency"),
 }
 
+_IS_OVER = (
+    "coalesce(stage_is_closed, hs_is_closed, closed_date is not null)",
+    "coalesce(stage_is_closed, closed_date is not null)",
+    "coalesce(stage_is_closed, false)",
+)
+"""Of a ticket whose stage no pipeline has any more, HubSpot's own flag or the end that it keeps."""
+
 TICKETS: Entries = {
     "account_id": "associated_company",
     "contact_id": "associated_contact",
@@ -243,12 +250,13 @@ TICKETS: Entries = {
     "category": "hs_ticket_category",
     "priority": "lower(hs_ticket_priority)",
     "status": "stage_label",
-    "is_closed": "coalesce(stage_is_closed, false)",
+    "is_closed": _IS_OVER,
     "created_at": "createdate",
     "first_response_at": "first_agent_reply_date",
-    "closed_at": (
-        "case when stage_is_closed then coalesce(hs_last_closed_date, closed_date) end",
-        "case when stage_is_closed then closed_date end",
+    "closed_at": tuple(
+        f"case when {over} then {at} end"
+        for at in ("coalesce(hs_last_closed_date, closed_date)", "closed_date")
+        for over in _IS_OVER
     ),
     "merged_into_id": _NOBODY,
 }

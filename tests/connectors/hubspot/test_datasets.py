@@ -342,6 +342,39 @@ def test_an_open_ticket_has_no_end_though_it_was_closed_once(
     }
 
 
+def test_a_ticket_in_a_stage_that_is_not_there_is_closed_as_hubspot_says(
+    selling: HubSpotSimulator, connect: Connect
+) -> None:
+    account = selling.account
+    account.objects["tickets"].define(property_of("hs_is_closed", "bool"))
+    ended = {"closed_date": "2025-11-05T10:00:00Z"}
+    gone = {"hs_pipeline": "0", "hs_pipeline_stage": "99"}
+    given: list[dict[str, str]] = [
+        {**gone, **ended},
+        {**gone, **ended, "hs_pipeline": "8"},
+        {**gone, "hs_is_closed": "true"},
+        {**gone, **ended, "hs_is_closed": "false"},
+        gone,
+        {"hs_pipeline": "0", "hs_pipeline_stage": "3", **ended},
+    ]
+    ids = [account.create("tickets", values, at=MADE).id for values in given]
+    went_on = account.create("tickets", gone, at=MADE).id
+    account.update("tickets", went_on, at(5), hs_pipeline_stage="4", **ended)
+    with CollectingRequest("cases", columns=("status", "is_closed", "closed_at")) as request:
+        found = request.collect(connect(selling).read(request)).to_pylist()
+        (told,) = request.notices
+    cases = {row["id"]: row for row in found}
+    assert [cases[name]["is_closed"] for name in ids] == [True, True, True, False, False, False]
+    ends = [cases[name]["closed_at"] for name in ids]
+    assert ends == [at(5, 10), at(5, 10), None, None, None, None]
+    assert cases[ids[0]]["status"] == "99"
+    assert told.startswith("tickets: 5 are in a stage that no pipeline has")
+    spans = rows(connect(selling), "case_status_history", columns=("case_id", "status_category"))
+    categories = [(row["case_id"], row["status_category"]) for row in spans]
+    words = ["solved", "solved", "solved", "open", "open", "open"]
+    assert categories == [*zip(ids, words, strict=True), (went_on, "open"), (went_on, "solved")]
+
+
 ENGAGEMENTS = {
     "calls": (
         {"hs_call_direction": "INBOUND", "hs_call_duration": "65500", "hs_call_status": "COMPLETED",
