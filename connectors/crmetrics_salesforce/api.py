@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from crmetrics.plugin import ConnectorContext, Secret, SourceError, http, pause
+from crmetrics.plugin import ConnectorContext, Secret, http, pause
 from crmetrics_salesforce.answers import (
     Batch,
     Counted,
@@ -21,7 +21,14 @@ from crmetrics_salesforce.answers import (
 )
 from crmetrics_salesforce.auth import Grant, Login
 from crmetrics_salesforce.describe import SObject, sobject_of
-from crmetrics_salesforce.errors import FORBIDDEN, UNAVAILABLE, ApiError, judge, refusal
+from crmetrics_salesforce.errors import (
+    FORBIDDEN,
+    UNAVAILABLE,
+    ApiError,
+    SetupError,
+    judge,
+    refusal,
+)
 from crmetrics_salesforce.options import AccessToken, SalesforceOptions
 from crmetrics_salesforce.quota import BUDGETS, MOST_PARTS, Quota, budget_of
 
@@ -150,9 +157,10 @@ class Api:
         offered = [entry.version for entry in found]
         if self.options.api_version not in offered:
             newest = ", ".join(offered[-6:]) or "none"
-            raise SourceError(
+            raise SetupError(
                 f"the org has no API version {self.options.api_version}; it offers (newest last) "
-                f"{newest}. Set api_version to one of them."
+                f"{newest}. Set api_version to one of them.",
+                "Correct `api_version:`.",
             )
 
     # --- the shape of the org ------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from crmetrics.plugin import ConnectorContext, Secret, SourceError, http, redact
 from crmetrics_salesforce.answers import Granted, parsed
+from crmetrics_salesforce.errors import SetupError
 from crmetrics_salesforce.options import (
     AccessToken,
     ClientCredentials,
@@ -102,9 +103,10 @@ class Login:
         try:
             import jwt
         except ImportError:
-            raise SourceError(
+            raise SetupError(
                 "the flow jwt_bearer needs a package that signs: pip install "
-                "'crmetrics[salesforce-jwt]'."
+                "'crmetrics[salesforce-jwt]'.",
+                "Install 'crmetrics[salesforce-jwt]'.",
             ) from None
         default = "https://test.salesforce.com"
         if not self._options.is_sandbox:
@@ -121,9 +123,10 @@ class Login:
         except (ValueError, TypeError, jwt.PyJWTError) as exc:
             failure = type(exc).__name__
         if failure:
-            raise SourceError(
+            raise SetupError(
                 f"the private key cannot be used ({failure}). Expected a PEM of an RSA key, "
-                "the one whose certificate is registered in the app."
+                "the one whose certificate is registered in the app.",
+                "Correct the key under `auth:` (`private_key:`, `private_key_file:`).",
             )
         Secret(assertion)
         return {
@@ -140,7 +143,10 @@ class Login:
             return Secret(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as exc:
             reason = getattr(exc, "strerror", None) or "it is no text"
-        raise SourceError(f"the private key file {file} cannot be read: {reason}.")
+        raise SetupError(
+            f"the private key file {file} cannot be read: {reason}.",
+            "Correct `private_key_file:`, or let the user that runs crmetrics read that file.",
+        )
 
     def _ask(self, form: dict[str, str]) -> Granted:
         """The answer of the token endpoint. Raises SourceError for a refusal."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from crmetrics.plugin import CheckResult, ReadRequest, SourceError
+from crmetrics.plugin import CheckResult, ReadRequest, SourceError, http
 from crmetrics_salesforce.answers import Limits
 from crmetrics_salesforce.catalog import Catalog, Survey
-from crmetrics_salesforce.errors import TOO_HEAVY, ApiError
+from crmetrics_salesforce.errors import TOO_HEAVY, ApiError, SetupError
 from crmetrics_salesforce.reach import Absence, Lack, Reach
 from crmetrics_salesforce.streams import Companion
 
@@ -28,7 +28,7 @@ class SourceCheck:
         try:
             limits = api.limits()
         except SourceError as exc:
-            yield CheckResult("login", "error", str(exc), "Correct `auth:` or `domain:`.")
+            yield CheckResult("login", "error", str(exc), _way_out(exc))
             return
         yield CheckResult("login", "ok", f"API {api.options.api_version}")
         yield self._quota(limits)
@@ -226,6 +226,20 @@ class SourceCheck:
                     raise
                 self._counts[name, where] = "too many rows to count in time"
         return self._counts[name, where]
+
+
+def _way_out(exc: SourceError) -> str:
+    """What to do when nothing can be asked of the org."""
+    if isinstance(exc, SetupError):
+        return exc.fix
+    if isinstance(exc, ApiError) and exc.status != 401:
+        return "See the message."  # the login is right: the edition, a permission, the allowance
+    if isinstance(exc, http.HttpError):
+        return (
+            "Correct the address (`domain:`, `base_url:`), or the way to it: the network, the "
+            "proxy of this machine, its certificates."
+        )
+    return "Correct `auth:` or `domain:`."
 
 
 def _columns(catalog: Catalog, dataset: str) -> list[str]:

@@ -34,6 +34,15 @@ _HINTS = {
 }
 
 
+class SetupError(SourceError):
+    """Something of our own side is wrong before the org has looked at the login. fix: what to do
+    about it, for `check`."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
+
+
 class ApiError(SourceError):
     """The API refused a call. code: Salesforce's name of the reason, empty when it gave none."""
 

@@ -241,6 +241,37 @@ def test_a_version_that_the_org_lacks_is_told_with_those_it_has(
         ids(connect(api_version=version))
 
 
+WAYS_OUT: dict[str, tuple[dict[str, Any], str]] = {
+    "a version": ({"api_version": "99.0"}, "Correct `api_version:`."),
+    "a key file": ({"auth": jwt_auth(private_key_file="none.pem")}, "Correct `private_key_file:`"),
+    "a key": ({"auth": jwt_auth(private_key="no key")}, "Correct the key"),
+    "a secret": (
+        {"auth": {"flow": "client_credentials", "client_id": KEY, "client_secret": "wrong-one"}},
+        "Correct `auth:` or `domain:`.",
+    ),
+    "the way there": ({"base_url": "http://127.0.0.1:9"}, "the proxy of this machine"),
+}
+
+
+@pytest.mark.parametrize("what", WAYS_OUT)
+def test_check_says_what_of_the_way_in_is_wrong(
+    connect: Connect, tmp_path: Path, what: str
+) -> None:
+    options, fix = WAYS_OUT[what]
+    (line,) = connect(folder=tmp_path, **options).check()
+    assert (line.subject, line.state) == ("login", "error")
+    assert fix in line.fix
+
+
+def test_check_does_not_blame_a_login_that_works(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    salesforce.refuse("API_CURRENTLY_DISABLED", "API is disabled", 403, on="/limits", times=None)
+    (line,) = connect().check()
+    assert "API Enabled" in line.message
+    assert line.fix == "See the message."
+
+
 # --- sessions that end -------------------------------------------------------------------------
 
 
