@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from connectors.salesforce.orgs import Connect
 from connectors.salesforce.sites import Site, on
 from simulators.salesforce import SalesforceSimulator
 
@@ -175,3 +176,17 @@ def test_assets_are_read_where_nobody_shows_whose_they_are(
     site.later(hours=2)
     site.synced()
     assert site.ids("subscriptions") == [asset]
+
+
+# --- what earlier versions loaded ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dataset", "is_same"), [("orders", False), ("subscriptions", False), ("accounts", True)]
+)
+def test_rows_that_earlier_versions_made_otherwise_are_read_again(
+    connect: Connect, dataset: str, is_same: bool
+) -> None:
+    """A dataset whose definition is another than that of its last read is read whole."""
+    before = '["acme.my.salesforce.com", {}, null]'
+    assert (connect(domain="acme.my.salesforce.com").definition(dataset) == before) == is_same
