@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,9 +10,17 @@ from typing import Any
 
 import pytest
 
-from crmetrics.deliver import DeliveryRecord, Outcome, Place, Terms, deliver, delivery_key
+from crmetrics.deliver import (
+    DeliveryRecord,
+    Outcome,
+    Place,
+    Terms,
+    deliver,
+    delivery_key,
+    restates,
+)
 from crmetrics.errors import SinkError, UnknownOutcomeError, WarehouseError
-from crmetrics.message import as_restatement
+from crmetrics.message import Breakdown, SegmentLine, as_restatement
 from crmetrics.plugin import (
     Delivery,
     Options,
@@ -389,25 +396,6 @@ def test_a_place_that_holds_one_period_does_not_go_back() -> None:
     assert outcome.note.startswith("would not be sent: it holds a later period")
 
 
-@pytest.mark.parametrize("end", [KeyboardInterrupt(), UnknownOutcomeError("no answer")])
-def test_a_place_does_not_go_back_behind_what_a_killed_run_may_have_put_there(
-    end: BaseException,
-) -> None:
-    class Cut(Wall):
-        def write(self, delivery: Delivery) -> Receipt:
-            self.given.append(delivery)
-            raise end
-
-    ledger, sink = MemoryLedger(), Wall()
-    send({"wall": sink}, ledger, BEFORE)
-    with suppress(KeyboardInterrupt):
-        send({"wall": Cut()}, ledger)
-    [outcome] = send({"wall": sink}, ledger, BEFORE)
-    assert (outcome.status, len(sink.given)) == ("skipped", 1)
-    [outcome] = send({"wall": sink}, ledger)
-    assert outcome.status == "delivered"
-
-
 def test_a_place_that_holds_one_period_goes_back_when_asked_and_forward_again() -> None:
     ledger, sink = MemoryLedger(), Wall()
     send({"wall": sink}, ledger)
@@ -528,6 +516,77 @@ def test_a_dry_run_says_what_would_be_skipped() -> None:
     [outcome] = send({"team": sink}, ledger, report_of(0.4), dry_run=True)
     assert outcome.status == "previewed"
     assert outcome.note.startswith("would not be sent: delivered before")
+
+
+# --- groups that come and go ------------------------------------------------------------------
+
+
+def split(dimension: str = "lead_source", /, **groups: float | None) -> Breakdown:
+    segments = tuple(
+        SegmentLine({dimension: name}, value, "n/a" if value is None else f"{value:.0%}")
+        for name, value in groups.items()
+    )
+    return Breakdown((dimension,), segments)
+
+
+WEB_AND_PARTNER = split(Web=0.1, Partner=0.3)
+WEB_AND_EVENT = split(Web=0.1, Event=0.3)
+IS_NEW = Restated("Win rate, Event", "none", "30%")
+IS_GONE = Restated("Win rate, Partner", "30%", "none")
+CUT_OFF: dict[str, Any] = {"further": 1, "note": "and 1 more"}
+FEW: dict[str, Any] = {"note": "not shown: 1 with fewer than 5 people"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "changes"),
+    [
+        (WEB_AND_PARTNER, WEB_AND_EVENT, (IS_NEW, IS_GONE)),
+        (WEB_AND_PARTNER, replace(WEB_AND_EVENT, **CUT_OFF), (IS_NEW,)),
+        (replace(WEB_AND_PARTNER, **CUT_OFF), WEB_AND_EVENT, (IS_GONE,)),
+        (replace(WEB_AND_PARTNER, **CUT_OFF), replace(WEB_AND_EVENT, **CUT_OFF), ()),
+        (replace(WEB_AND_PARTNER, **FEW), replace(WEB_AND_EVENT, **FEW), ()),
+        (WEB_AND_PARTNER, split("owner.team", Web=0.1, Event=0.3), ()),
+        (split(Web=0.1, Partner=None), split(Web=0.1, Event=None), ()),
+    ],
+)
+def test_a_group_that_comes_or_goes_is_told_where_all_groups_are_shown(
+    before: Breakdown, after: Breakdown, changes: tuple[Restated, ...]
+) -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4, breakdowns=(before,)))
+    send({"team": sink}, ledger, report_of(0.4, breakdowns=(after,)))
+    assert (sink.given[-1].restated if len(sink.given) == 2 else ()) == changes
+    again = replace(report_of(0.4, breakdowns=(after,)), run_id="run-3")
+    assert send({"team": sink}, ledger, again)[0].status == "skipped"
+
+
+def test_a_kpi_that_is_new_brings_no_new_groups() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4, breakdowns=(WEB_AND_PARTNER,)))
+    lines = report_of(0.4, breakdowns=(WEB_AND_PARTNER,)).message.kpis
+    more = replace(lines[0], kpi="loss_rate", title="Loss rate")
+    [outcome] = send({"team": sink}, ledger, delivery(report=message(*lines, more)))
+    assert (outcome.status, len(sink.given)) == ("skipped", 1)
+
+
+def test_what_an_older_version_told_of_groups_is_not_taken_for_all_of_them() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4, breakdowns=(WEB_AND_PARTNER,)))
+    figures = {"figures": ledger.records[-1].told["figures"], "goals": {}}
+    ledger.records[:] = [replace(record, told=figures) for record in ledger.records]
+    send({"team": sink}, ledger, report_of(0.4, breakdowns=(WEB_AND_EVENT,)))
+    assert sink.given[-1].restated == (IS_GONE,)
+
+
+def test_an_earlier_report_that_shows_other_groups_is_brought_up_to_date_in_place() -> None:
+    before = report_of(0.4, breakdowns=(replace(WEB_AND_PARTNER, **CUT_OFF),))
+    after = report_of(0.4, breakdowns=(replace(WEB_AND_EVENT, **CUT_OFF),))
+    for sink, is_news in ((Post(), True), (Feed(), False)):
+        ledger = MemoryLedger()
+        send({"team": sink}, ledger, before)
+        terms = Terms(ledger=ledger, now=lambda: AS_OF)
+        assert restates(sink, "team", before, terms) is False
+        assert restates(sink, "team", after, terms) is is_news
 
 
 # --- attempts without an end ------------------------------------------------------------------

@@ -246,6 +246,38 @@ def test_a_table_that_holds_one_period_ends_with_the_newest(directory: Path) -> 
     assert reported_in(directory / "reports" / "monthly.json") == {"2026-01-01"}
 
 
+def test_a_table_whose_run_was_killed_before_it_noted_it_does_not_go_back(directory: Path) -> None:
+    file = directory / "crmetrics.yaml"
+    file.write_text(file.read_text().replace("table: kpis", "table: kpis, mode: replace"))
+    run(directory, JANUARY)
+    won(directory, november=900, december=1000, january=500)
+    run(directory, FEBRUARY)
+    with duckdb.connect(str(directory / ".crmetrics" / "warehouse.duckdb")) as warehouse:
+        warehouse.execute(
+            "delete from meta.deliveries where sink = 'history' and status = 'delivered' "
+            "and period_start = '2026-01-01'"
+        )
+    asked = run(directory, FEBRUARY, date="2025-12-31")
+    assert statuses(asked)[1] == ("2025-12", "history", "skipped")
+    assert kept(directory) == {"2026-01-01": 500.0}
+
+
+def test_a_deal_that_moves_to_another_group_is_told_also_when_the_total_stays(
+    directory: Path,
+) -> None:
+    file = directory / "crmetrics.yaml"
+    file.write_text(
+        file.read_text().replace("kpis: [won_amount]", "kpis: [won_amount], by: [stage]")
+    )
+    run(directory, JANUARY)
+    deals = directory / "data" / "opportunities.csv"
+    deals.write_text(deals.read_text().replace("Deal,u1,Won,2025-10-01", "Deal,u1,Paid,2025-10-01"))
+    assert ("2025-12", "board", "delivered") in statuses(run(directory, FEBRUARY))
+    [_, (label, _, changes), _] = board(directory)
+    assert (label, changes) == ("2025-12", ["none -> 1,000 USD", "1,000 USD -> none"])
+    assert ("2025-12", "board", "delivered") not in statuses(run(directory, FEBRUARY))
+
+
 def test_a_ledger_of_the_version_before_is_restated_from_what_it_recorded(
     directory: Path,
 ) -> None:

@@ -19,7 +19,14 @@ from crmetrics.deliver.ledger import (
     channel_of,
     past_of,
 )
-from crmetrics.deliver.told import Threshold, fingerprint, restated, told, with_goals_before
+from crmetrics.deliver.told import (
+    Threshold,
+    fingerprint,
+    is_regrouped,
+    restated,
+    told,
+    with_goals_before,
+)
 from crmetrics.errors import CrmetricsError, SinkError, UnknownOutcomeError
 from crmetrics.message import Message, Restated
 from crmetrics.secrets import redact
@@ -121,8 +128,9 @@ def deliver(sinks: Mapping[str, Sink], delivery: Delivery, terms: Terms) -> list
 
 def restates(sink: Sink, name: str, delivery: Delivery, terms: Terms) -> bool:
     """Whether a report on an earlier period may be given to a sink again: to one that cannot
-    replace it, when figures that were told there differ by the threshold or more; to any other,
-    unless its place is taken by a later period.
+    replace it, when figures that were told there differ by the threshold or more, or, where it is
+    brought up to date in place, when it shows other groups; to any other, unless its place is taken
+    by a later period.
     """
     attempt = _Attempt(name, sink, delivery, replace(terms, resend=False, is_restatement=True))
     try:
@@ -143,10 +151,13 @@ class _Attempt:
         self._is_newer = False  # a figure differs from the last attempt that (maybe) arrived
 
     def has_news(self) -> bool:
-        self._prepare()
+        past = self._prepare()
         if self._sink.is_idempotent:
             return not self._why_not_back()
-        return bool(self._delivery.restated) and not self._sink.why_not_again(self._delivery)
+        is_news = bool(self._delivery.restated)
+        if past.arrived is not None and self._sink.updates_in_place:
+            is_news = is_news or is_regrouped(self._shown, past.arrived.told)
+        return is_news and not self._sink.why_not_again(self._delivery)
 
     def preview(self) -> Outcome:
         """What would be sent; failed when the sink cannot even say that."""

@@ -15,6 +15,7 @@ Threshold = Callable[[str], float]
 KPIs, else relative (rules P6, P8)."""
 
 _NOISE = 1e-9
+_NONE = "none"
 
 
 def fingerprint(message: Message) -> str:
@@ -27,29 +28,59 @@ def fingerprint(message: Message) -> str:
 
 
 def told(message: Message) -> dict[str, Any]:
-    """The figures and goal states of a message, JSON-like, for the next report to compare with."""
+    """The figures and goal states of a message, JSON-like, for the next report to compare with;
+    `whole`: KPI -> its sets of dimensions, sorted, of which every group was shown."""
     return {
         "figures": {
             name: {"value": value, "text": text, "unit": unit, "title": title}
-            for name, value, text, unit, title in _figures(message)
+            for line in message.kpis
+            for name, value, text, unit, title in _figures(line)
         },
         "goals": {line.name: line.goal_status for line in message.kpis if line.goal_status},
+        "whole": {line.name: _whole(line) for line in message.kpis if line.breakdowns},
     }
 
 
 def restated(message: Message, before: Mapping[str, Any], threshold: Threshold) -> list[Restated]:
     """The figures that were told (`told` of the former message) and differ by the threshold or
-    more; new and vanished ones are no restatement."""
+    more. Of a KPI told in both, also a group that has vanished or is new; but not one that only
+    left the first groups or came among them, nor a KPI or a way of grouping that is new."""
     known = before.get("figures", {})
     found = []
-    for name, value, text, unit, title in _figures(message):
-        former = known.get(name)
-        if former is None:
-            continue
-        kpi = name.partition(" ")[0].partition(".")[0]
-        if has_changed(former["value"], value, unit, threshold(kpi)):
-            found.append(Restated(title, former["text"], text))
+    for line in message.kpis:
+        whole = before.get("whole", {}).get(line.name, [])
+        for name, value, text, unit, title in _figures(line):
+            former = known.get(name)
+            if former is None:
+                if value is not None and _dimensions(name) in whole:
+                    found.append(Restated(title, _NONE, text))
+            elif has_changed(former["value"], value, unit, threshold(line.kpi)):
+                found.append(Restated(title, former["text"], text))
+        found += _vanished(line, known)
     return found
+
+
+def _vanished(line: KpiLine, known: Mapping[str, Any]) -> Iterator[Restated]:
+    """Groups of a KPI that were told and do not exist any more."""
+    now, whole = {name for name, *_ in _group_figures(line)}, _whole(line)
+    for name, former in known.items():
+        if name.partition(" ")[0] != line.name or name in now or former["value"] is None:
+            continue
+        if _dimensions(name) in whole:
+            yield Restated(former["title"], former["text"], _NONE)
+
+
+def is_regrouped(message: Message, before: Mapping[str, Any]) -> bool:
+    """Whether a KPI that was told shows other groups now, be it that others come first."""
+    then = {name.partition(" ")[0]: set[str]() for name in before.get("figures", {})}
+    for name in before.get("figures", {}):
+        if _dimensions(name):
+            then[name.partition(" ")[0]].add(name)
+    return any(
+        {name for name, *_ in _group_figures(line)} != then[line.name]
+        for line in message.kpis
+        if line.name in then
+    )
 
 
 def has_changed(before: float | None, after: float | None, unit: str, threshold: float) -> bool:
@@ -71,12 +102,11 @@ def with_goals_before(message: Message, before: Mapping[str, Any]) -> Message:
     return replace(message, kpis=lines)
 
 
-def _figures(message: Message) -> Iterator[tuple[str, float | None, str, str, str]]:
+def _figures(line: KpiLine) -> Iterator[tuple[str, float | None, str, str, str]]:
     """Name, value, text, unit and title of every figure, the groups' after their total."""
-    for line in message.kpis:
-        if line.value is not None or not line.breakdowns:
-            yield line.name, line.value, line.value_text, line.unit, line.title
-        yield from _group_figures(line)
+    if line.value is not None or not line.breakdowns:
+        yield line.name, line.value, line.value_text, line.unit, line.title
+    yield from _group_figures(line)
 
 
 def _group_figures(line: KpiLine) -> Iterator[tuple[str, float | None, str, str, str]]:
@@ -86,3 +116,14 @@ def _group_figures(line: KpiLine) -> Iterator[tuple[str, float | None, str, str,
             name = f"{line.name} {place}"
             title = f"{line.title}, {segment.label}"
             yield name, segment.value, segment.value_text, line.unit, title
+
+
+def _dimensions(name: str) -> list[str]:
+    """Those of a figure (`_group_figures` names it), sorted; none of a total."""
+    place = name.partition(" ")[2]
+    return sorted(json.loads(place)) if place else []
+
+
+def _whole(line: KpiLine) -> list[list[str]]:
+    """The sets of dimensions of which the line shows every group. A note tells of hidden ones."""
+    return [sorted(one.dimensions) for one in line.breakdowns if not (one.further or one.note)]
