@@ -15,8 +15,8 @@ from crmetrics_salesforce.reach import Absence, Lack, Reach, Surveyor, fields_in
 from crmetrics_salesforce.service_streams import SERVICE_STREAMS
 from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
 
-WHOLE = frozenset({"exchange_rates", "forecasts"})
-"""Read whole each time: rates are few, and a forecast tells only what it is now."""
+WHOLE = frozenset({"exchange_rates", "forecasts", "quotas"})
+"""Read whole each time: rates are few, a forecast tells only what it is now, quotas are sums."""
 
 _LEAD_COLUMNS = {"mql": "ReachedMql", "sql": "ReachedSql", "disqualified": "ReachedDisqualified"}
 

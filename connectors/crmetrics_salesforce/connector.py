@@ -120,6 +120,7 @@ class SalesforceConnector(Connector):
         statuses: dict[str, dict[str, str]] = {
             "case_status_history": dict(self.config.case_statuses),
             "leads": dict(self.config.lead_statuses),
+            "quotas": {"rows": "summed by owner, period and forecast type"},
         }
         parts: list[object] = [self.config.domain, rules, statuses.get(dataset)]
         if dataset in _REVISIONS:

@@ -81,6 +81,30 @@ _ANSWERS = """(
     left join surveys on surveys.Id = main.SurveyId
 )"""
 
+_QUOTAS = """(
+    -- An owner has a quota for each product family or territory: together they are the target.
+    -- Rows that differ in any field that is read besides stay apart.
+    select min(Id) as Id, sum(QuotaAmount) as QuotaAmount,
+        * exclude (Id, QuotaAmount, SystemModstamp)
+    from main
+    group by all
+)"""
+_QUOTAS_OF_SEVERAL_TYPES = """
+    with several as (
+        select QuotaOwnerId, min(ForecastingTypeId) as one, max(ForecastingTypeId) as other
+        from main
+        group by QuotaOwnerId, StartDate, case when StartDate is null then PeriodId end
+        having count(distinct ForecastingTypeId) > 1
+    )
+    select format(
+        'quotas of more than one forecast type are stated for the same time, for {} owners: '
+        'attainment is measured against one of them only, which may be the wrong one. Choose the '
+        'type that won deals count towards, where: "ForecastingTypeId = {}{}{}" (or {}).',
+        count(distinct QuotaOwnerId), chr(39), min(one), chr(39), max(other)
+    )
+    from several
+    having count(*) > 0"""
+
 MORE_STREAMS: tuple[Stream, ...] = (
     Stream(
         "opportunity_stage_history",
@@ -131,6 +155,18 @@ MORE_STREAMS: tuple[Stream, ...] = (
             "currency": ("CurrencyIsoCode", "null::varchar"),
         },
         where="IsAmount = true",
+        relation=_QUOTAS,
+        base=(
+            "Id",
+            "QuotaOwnerId",
+            "QuotaAmount",
+            "StartDate",
+            "PeriodId",
+            "ForecastingTypeId",
+            "SystemModstamp",
+        ),
+        doubts=_QUOTAS_OF_SEVERAL_TYPES,
+        removals="none",
     ),
     Stream(
         "forecasts",

@@ -252,6 +252,8 @@ class DatasetRead:
                 self._load(bench, reach, companion, types)
             if "DeactivatedAt" in reach.extras:
                 self._left = bench.pairs("DeactivatedAt", reach.stream, reach.extras)
+            for doubt in bench.column(reach.stream.doubts) if reach.stream.doubts else ():
+                self._request.notice(doubt)
             yield from bench.rows_of(reach.stream, reach.extras)
 
     def _add_touched(self, bench: Workbench, reach: Reach) -> None:
@@ -392,6 +394,8 @@ class DatasetRead:
     def _save(self, removals: Removals) -> None:
         snapshots = any(r.stream.object == "ForecastingItem" for r in self.reaches)
         if self._request.dataset.name in WHOLE and not snapshots:
+            if self._request.state:  # of a version that read changes only
+                self._request.save_state({})
             return  # read whole each time: without a state, what is gone leaves the dataset
         state = dict(self._request.state)
         state["given"] = self._given()

@@ -61,7 +61,8 @@ class Stream:
     at all (what a service forgets by age stays true). forgets: rows that were read stay when
     everything is read anew, because the org shows them no longer. ripens: a field whose instant
     changes the row when it passes, without a change of the record. belongs_to: an object and the
-    column with its ids: rows leave with the record that they are the history of.
+    column with its ids: rows leave with the record that they are the history of. doubts: SQL over
+    the tables that gives sentences about what in them makes numbers doubtful.
     """
 
     dataset: str
@@ -79,6 +80,7 @@ class Stream:
     forgets: bool = False
     ripens: str = ""
     belongs_to: tuple[str, str] | None = None
+    doubts: str = ""
 
     @property
     def name(self) -> str:
