@@ -160,11 +160,13 @@ class HubSpotConnector(Connector):
         self._reads.append(read)
         if streams:
             yield from read.records(streams)
-        if name in ("opportunity_stage_history", "case_status_history"):
+        if self.config.own(name).object:
+            pass  # the custom object holds all of the dataset
+        elif name in ("opportunity_stage_history", "case_status_history"):
             yield from read.history()
         elif name == "case_messages" and "conversations" in self.config.case_messages_from:
             yield from read.conversations()
-        elif name in SPECIAL and not self.config.own(name).object:
+        elif name in SPECIAL:
             yield from self._special(request)
         read.end()
 

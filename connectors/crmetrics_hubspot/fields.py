@@ -97,6 +97,13 @@ class AddedFields:
         self._touches: touches.FirstTouches | None = None
         self._strays: set[str] = set()
 
+    @property
+    def reach(self) -> bool:
+        """Whether all of them come as they would with every scope: a company through a contact is
+        null without the contacts."""
+        is_through = {"company_of_contact", "company_of_deal"} & set(self._names)
+        return not is_through or self._account.reaches("contacts")
+
     def notices(self) -> list[str]:
         """What to tell the user of the records so far."""
         return self._plans.notices() if self._plans else []

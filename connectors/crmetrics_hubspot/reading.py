@@ -32,7 +32,8 @@ class Progress:
     """What is known of a dataset from its last read, and what this read adds.
 
     until: how far the last read came; refreshed: when it last went through all records. archived:
-    object -> ids in the recycle bin. walks: object -> when the last walk through it began.
+    object -> ids in the recycle bin. walks: object -> when the last walk through it began. filled:
+    object -> which columns its records filled, and from what; None when an older state lacks it.
     """
 
     until: datetime | None = None
@@ -40,6 +41,7 @@ class Progress:
     archived: dict[str, list[str]] = field(default_factory=dict)
     walks: dict[str, str] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)
+    filled: dict[str, str] | None = None
 
     @classmethod
     def of(cls, request: ReadRequest) -> Progress:
@@ -50,6 +52,7 @@ class Progress:
             dict(state.get("archived") or {}),
             dict(state.get("walks") or {}),
             list(state.get("columns") or []),
+            state.get("filled"),
         )
 
     def state(self) -> dict[str, Any]:
@@ -59,6 +62,7 @@ class Progress:
             "archived": self.archived,
             "walks": self.walks,
             "columns": self.columns,
+            "filled": self.filled,
         }
 
 
@@ -84,6 +88,7 @@ class DatasetRead:
         self._threads: Conversations | None = None
         self._state: dict[str, Any] = {}
         self._columns: list[str] = []
+        self._filled: dict[str, str] = {}
         self._refreshed: datetime | None = None
         self._now: dict[str, list[str]] = {}
         self._there_now: list[pa.Array[Any]] = []
@@ -96,6 +101,7 @@ class DatasetRead:
             for stream in there
         ]
         self._require_former_columns(readers)
+        self._refresh_if_more(readers)
         for reader in readers:
             yield from self._records_of(reader)
         self._save()
@@ -149,6 +155,7 @@ class DatasetRead:
             stream.all_entries,
             requires=stream.requires,
             siblings=others,
+            since=self.since,
         )
 
     def _require_former_columns(self, readers: Sequence[RecordReader]) -> None:
@@ -164,12 +171,27 @@ class DatasetRead:
                 "accept the loss with `crmetrics sync --full`."
             )
 
+    def _refresh_if_more(self, readers: Sequence[RecordReader]) -> None:
+        """What the token did not reach at the last read is null, or missing, in what did not change
+        since: an object or a column that is new is read of all records."""
+        self._filled = {reader.kind: reader.filled for reader in readers}
+        before = self._before.filled
+        if before is None or self.is_refresh:
+            return
+        more = [kind for kind, now in self._filled.items() if before.get(kind) != now]
+        if more:
+            self.is_refresh = True
+            self._request.notice(
+                f"{', '.join(more)}: the token reaches other objects or columns than at the last "
+                "read; all records are read again."
+            )
+
     def _records_of(self, reader: RecordReader) -> Iterator[pa.RecordBatch]:
         objects = Objects(self._account.api, reader.kind, reader.properties)
         for batch in self._all(objects, reader):
             self.keep(batch)
             yield batch
-        reader.tell()
+        reader.end()
 
     def keep(self, batch: pa.RecordBatch) -> None:
         """These records are still there: what no walk through all of them gives is gone for good.
@@ -259,7 +281,9 @@ class DatasetRead:
             kind: walk.began.isoformat() for kind, walk in self._walks.items()
         }
         until = self._request.until or self._started
-        self._state = Progress(until, refreshed, self._now, walks, self._columns).state()
+        self._state = Progress(
+            until, refreshed, self._now, walks, self._columns, self._filled
+        ).state()
         self._refreshed = refreshed
         self._request.save_state(self._state)
         self._is_over = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -35,7 +37,8 @@ class RecordReader:
 
     entries: the connector's mapping. requires: fields of which one at least must have a value, or
     be true, for a record to belong to the dataset. siblings: the other objects of the dataset; what
-    the project file maps need only be known to one of them.
+    the project file maps need only be known to one of them. since: records that changed since then
+    and do not belong to the dataset are deleted from it; None at a first read.
     """
 
     def __init__(
@@ -47,11 +50,13 @@ class RecordReader:
         *,
         requires: tuple[str, ...] = (),
         siblings: tuple[str, ...] = (),
+        since: datetime | None = None,
     ) -> None:
         self._account, self._request, self.kind = account, request, kind
         self._known = account.properties.of(kind)
         self._asked = Asked(request, kind, self._is_personal)
-        self._siblings = siblings
+        self._siblings, self._since = siblings, since
+        self._left: set[str] = set()
         self._absent: list[str] = []
         self.lacking: dict[str, str] = {}
         self._entries = self._settled({**ENVELOPE, **entries})
@@ -78,6 +83,13 @@ class RecordReader:
     def given(self) -> set[str]:
         """The columns that these records fill in this account."""
         return {*self._entries, *self._asked.mapping}
+
+    @property
+    def filled(self) -> str:
+        """Changes when other columns are filled, or from something else, in this account."""
+        rules: list[Any] = [sorted(self._entries.items()), sorted(self._asked.mapping.items())]
+        rules += [self._requires, self._adding.reach]
+        return hashlib.sha256(json.dumps(rules).encode()).hexdigest()[:16]
 
     def why_not(self, column: str) -> str:
         """Why a wanted column is not filled; empty when it is."""
@@ -187,7 +199,7 @@ class RecordReader:
         yield from self._merged_away(raw, columns["changed_at"])
 
     def _belonging(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The records that belong to the dataset."""
+        """The records that belong to the dataset; those that have left it are remembered."""
         if not self._requires:
             return batch
         mask: Any = None
@@ -195,7 +207,21 @@ class RecordReader:
             column = batch.column(name)
             has = column if pa.types.is_boolean(column.type) else compute.is_valid(column)
             mask = has if mask is None else compute.or_(mask, has)
-        return batch.filter(compute.fill_null(mask, False))
+        mask = compute.fill_null(mask, False)
+        found = batch.filter(mask)
+        if self._since is not None:
+            self._note_left(batch.filter(compute.invert(mask)), self._since)
+            self._left.difference_update(self._ids(found))
+        return found
+
+    def _note_left(self, others: pa.RecordBatch, since: datetime) -> None:
+        """Those that changed since the last read may have belonged to the dataset until then."""
+        at = compute.greater_equal(others.column("changed_at"), pa.scalar(since, INSTANT))
+        self._left.update(self._ids(others.filter(compute.fill_null(at, True))))
+
+    def _ids(self, batch: pa.RecordBatch) -> list[str]:
+        """The ids as the dataset has them."""
+        return texts_of(self._own.derive(batch, ("id",)), "id") if batch.num_rows else []
 
     def _merged_away(self, raw: pa.RecordBatch, changed: Any) -> Iterator[pa.RecordBatch]:
         """A row for each id that was merged into one of these records."""
@@ -225,6 +251,11 @@ class RecordReader:
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
     # --- what to tell --------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """All is read: what changed and belongs to the dataset no longer leaves it."""
+        self._request.delete(sorted(self._left))
+        self.tell()
 
     def tell(self) -> None:
         """Tell the user of columns that the account cannot fill, and of values that do not fit."""

@@ -165,15 +165,12 @@ def _plain(text: str) -> str:
 
 
 def _instant(text: str) -> Any:
-    """Milliseconds since 1970, or ISO 8601 with or without a fraction."""
+    """Milliseconds since 1970, or ISO 8601 with or without a fraction; in UTC without a zone."""
     try:
-        if re.match(_DIGITS, text):
-            found: Any = pa.scalar(int(text) * 1000, INSTANT).as_py()
-        else:
-            found = pa.scalar(text).cast(INSTANT).as_py()
-        return found if _FIRST <= found < _END else None
+        found: Any = pa.scalar(text).cast(INSTANT).as_py()
     except (pa.ArrowInvalid, OverflowError, ValueError):
-        return None
+        return instant_of(text)
+    return found if _FIRST <= found < _END else None
 
 
 def instant_of(text: Any) -> datetime | None:

@@ -62,6 +62,17 @@ def test_a_number_that_nothing_can_be_counted_with_is_null_and_told(
         assert f"such as '{quantity}'" in " ".join(request.notices)
 
 
+@pytest.mark.parametrize("text", ["2026-01-15", "2026-01-15T00:00:00", "2026-01-15T01:00:00+01:00"])
+def test_an_instant_without_a_time_or_a_zone_is_one_of_utc(
+    selling: HubSpotSimulator, connect: Connect, text: str
+) -> None:
+    selling.account.create("deals", {"dealstage": "101", "closedate": text}, at=MADE)
+    with CollectingRequest("opportunities", columns=("id", "close_date")) as request:
+        (row,) = request.collect(connect(selling).read(request)).to_pylist()
+        assert row["close_date"] == date(2026, 1, 15)
+        assert not request.notices
+
+
 @pytest.mark.parametrize(
     "text",
     ["9999-12-31T12:00:00Z", "0001-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "253402257600000"],
