@@ -262,11 +262,14 @@ CASE_HISTORY = r"""(
     ),
     rows_ as (
         -- There is no record of the first status: it is what the first change left.
+        -- The first change of an old case may be gone: then what was read before is true.
         select main.Id as CaseId, main.Id || ':0' as RowId, 0 as number,
-            coalesce(changes.OldValue, main.Status) as RowStatus, main.CreatedDate as EnteredAt
+            coalesce(changes.OldValue, main.Status) as RowStatus, main.CreatedDate as EnteredAt,
+            coalesce(main.CreatedDate < (select max(instant::timestamptz) from told_before), false)
+                as IsTold
         from main left join changes on changes.CaseId = main.Id and changes.number = 1
         union all
-        select CaseId, Id, number, NewValue, CreatedDate from changes
+        select CaseId, Id, number, NewValue, CreatedDate, false from changes
     ),
     known as (
         select coalesce(ApiName, MasterLabel) as label, bool_or(IsClosed) as is_closed,
@@ -275,7 +278,7 @@ CASE_HISTORY = r"""(
         group by all
     )
     select
-        main.*, rows_.RowId, rows_.RowStatus, rows_.EnteredAt,
+        main.*, rows_.RowId, rows_.RowStatus, rows_.EnteredAt, rows_.IsTold,
         lead(rows_.EnteredAt) over (
             partition by rows_.CaseId order by rows_.number
         ) as ExitedAt,

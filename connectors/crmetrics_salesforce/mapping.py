@@ -82,6 +82,7 @@ STREAMS: tuple[Stream, ...] = (
             ),
         },
         extras={"FirstCampaign": LEAD_CAMPAIGN},
+        remembered=("mql_at", "sql_at", "disqualified_at"),
     ),
     Stream(
         "opportunities",

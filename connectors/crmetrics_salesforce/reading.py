@@ -15,6 +15,7 @@ from crmetrics_salesforce.catalog import WHOLE, Catalog
 from crmetrics_salesforce.lengths import IDS_AT_MOST, IDS_AT_ONCE
 from crmetrics_salesforce.lookups import Lookups
 from crmetrics_salesforce.reach import Reach
+from crmetrics_salesforce.remembering import known_parts, told_apart, told_before
 from crmetrics_salesforce.removals import Removals
 from crmetrics_salesforce.soql import Query, Window
 from crmetrics_salesforce.streams import Companion
@@ -225,8 +226,25 @@ class DatasetRead:
             entries.setdefault("updated_at", reach.cursor)
         mapped = [c for c in self._request.mapping if c not in reach.missing]
         columns = [c for c in self._request.columns if c in entries or c in mapped]
-        for batch in raw:
-            yield self._request.derive(batch, entries, columns)
+        if self._request.since is None or self._request.is_full or not reach.stream.remembered:
+            yield from (self._request.derive(batch, entries, columns) for batch in raw)
+            return
+        remembered = self._remembered(reach)
+        for whole in raw:
+            for batch, is_told in told_apart(whole):
+                kept = [c for c in columns if not (is_told and c in reach.stream.remembered)]
+                derived = self._request.derive(batch, entries, kept)
+                yield from known_parts(derived, remembered)
+
+    def _remembered(self, reach: Reach) -> list[str]:
+        """Columns that are put together from records that Salesforce forgets by age."""
+        entries = {**reach.entries, **self._request.mapping}
+        names = [name for name in reach.stream.remembered if name in entries]
+        return [
+            name
+            for name in names
+            if set(self._request.fields_of(reach.entries, [name])) & set(reach.extras)
+        ]
 
     def _plain(self, reach: Reach) -> Iterator[pa.RecordBatch]:
         main, ripens = self._main(reach), reach.stream.ripens
@@ -325,6 +343,10 @@ class DatasetRead:
             "configured_statuses", ("status", "category"), list(options.case_statuses.items())
         )
         bench.given("reporting", ("currency",), [(self._catalog.context.currency,)])
+        told = told_before(self._request.since, self._request.started)
+        bench.given(
+            "told_before", ("instant",), [(told,)] if told and not self._request.is_full else []
+        )
         left = self._request.state.get("left", {})
         bench.given("left_before", ("id", "at"), list(dict(left).items()))
 

@@ -140,6 +140,7 @@ SERVICE_STREAMS: tuple[Stream, ...] = (
             "escalated_at": "EscalatedAt",
         },
         extras={"EscalatedAt": CASE_ESCALATION, "QueueName": _QUEUE_NAME},
+        remembered=("is_escalated", "escalated_at"),
     ),
     Stream(
         "case_status_history",
@@ -161,6 +162,7 @@ SERVICE_STREAMS: tuple[Stream, ...] = (
         },
         removals="none",
         belongs_to=("Case", "case_id"),
+        remembered=("status", "status_category", "entered_at", "exited_at"),
     ),
     Stream(
         "case_messages",

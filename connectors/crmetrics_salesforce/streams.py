@@ -62,7 +62,8 @@ class Stream:
     everything is read anew, because the org shows them no longer. ripens: a field whose instant
     changes the row when it passes, without a change of the record. belongs_to: an object and the
     column with its ids: rows leave with the record that they are the history of. doubts: SQL over
-    the tables that gives sentences about what in them makes numbers doubtful.
+    the tables that gives sentences about what in them makes numbers doubtful. remembered: columns
+    from records that Salesforce forgets by age: what was read of them once stays.
     """
 
     dataset: str
@@ -81,6 +82,7 @@ class Stream:
     ripens: str = ""
     belongs_to: tuple[str, str] | None = None
     doubts: str = ""
+    remembered: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

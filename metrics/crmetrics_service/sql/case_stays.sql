@@ -1,14 +1,34 @@
--- One row per stay of a case in a status that is not solved, with the case. Without any history only
--- the present is known: an open case then has been so since the moment before as_of.
+-- One row per stay of a case in a status that is not solved, with the case. A stay ends when the next
+-- one begins, also where its own end is not told. Without any history only the present is known: an
+-- open case then has been so since the moment before as_of.
 -- excluded: cases
-with stays as (
+with history as (
   select
     source_of_cases(source, case_id) as source,
     case_id,
+    id,
     status_category,
     entered_at,
     exited_at
   from live_case_status_history
+),
+followed as (
+  select
+    *,
+    lead(entered_at) over (
+      partition by source, case_id
+      order by entered_at, exited_at nulls last, id
+    ) as next_entered_at
+  from history
+),
+stays as (
+  select
+    source,
+    case_id,
+    status_category,
+    entered_at,
+    coalesce(exited_at, next_entered_at) as exited_at
+  from followed
   where status_category <> 'solved'
   union all
   select
