@@ -104,6 +104,12 @@ class AddedFields:
         is_through = {"company_of_contact", "company_of_deal"} & set(self._names)
         return not is_through or self._account.reaches("contacts")
 
+    @property
+    def staged(self) -> set[str]:
+        """The objects whose pipelines say what these fields are."""
+        own = {self._kind} if STAGE_FIELDS & set(self._names) else set()
+        return own | {"deals" for name in self._names if name == "deal_is_won"}
+
     def notices(self) -> list[str]:
         """What to tell the user of the records so far."""
         return self._plans.notices() if self._plans else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,12 @@ class Pipelines:
             for place, stage in enumerate(stages):
                 info = _stage(stage, self.labels[str(pipeline["id"])], place)
                 self.stages[info.id] = info
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a pipeline or a stage comes, goes, moves or means something else."""
+        told = repr((sorted(self.labels.items()), list(self.stages.values())))
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     def label(self, stage: str | None) -> str | None:
         """The label of a stage; a stage that was deleted keeps its id."""

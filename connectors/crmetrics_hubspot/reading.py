@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -34,12 +34,14 @@ class Progress:
     until: how far the last read came; refreshed: when it last went through all records. archived:
     object -> ids in the recycle bin. walks: object -> when the last walk through it began. filled:
     object -> which columns its records filled, and from what; None when an older state lacks it.
+    stages: object -> fingerprint of its pipelines.
     """
 
     until: datetime | None = None
     refreshed: datetime | None = None
     archived: dict[str, list[str]] = field(default_factory=dict)
     walks: dict[str, str] = field(default_factory=dict)
+    stages: dict[str, str] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)
     filled: dict[str, str] | None = None
 
@@ -51,6 +53,7 @@ class Progress:
             _instant(state.get("refreshed")),
             dict(state.get("archived") or {}),
             dict(state.get("walks") or {}),
+            dict(state.get("stages") or {}),
             list(state.get("columns") or []),
             state.get("filled"),
         )
@@ -61,6 +64,7 @@ class Progress:
             "refreshed": self.refreshed.isoformat() if self.refreshed else None,
             "archived": self.archived,
             "walks": self.walks,
+            "stages": self.stages,
             "columns": self.columns,
             "filled": self.filled,
         }
@@ -86,6 +90,7 @@ class DatasetRead:
         every = account.config.refresh_every
         self.is_refresh = self.since is None or last is None or self._started - last >= every
         self._threads: Conversations | None = None
+        self._staged: list[str] = []
         self._state: dict[str, Any] = {}
         self._columns: list[str] = []
         self._filled: dict[str, str] = {}
@@ -102,6 +107,7 @@ class DatasetRead:
         ]
         self._require_former_columns(readers)
         self._refresh_if_more(readers)
+        self._refresh_if_redefined(set().union(*(reader.staged for reader in readers)))
         for reader in readers:
             yield from self._records_of(reader)
         self._save()
@@ -123,6 +129,7 @@ class DatasetRead:
     def history(self) -> Iterator[pa.RecordBatch]:
         """The spans of property history."""
         reader, kind = history_reader(self._account, self._request)
+        self._refresh_if_redefined({kind})
         known = self._account.properties.of(kind)
         now = tuple(name for name in FLAGS.get(kind, ()) if name in known)
         names = ("hs_object_id", *now)
@@ -185,6 +192,23 @@ class DatasetRead:
                 f"{', '.join(more)}: the token reaches other objects or columns than at the last "
                 "read; all records are read again."
             )
+
+    def _refresh_if_redefined(self, kinds: Iterable[str]) -> None:
+        """What a stage means stands in each record: when it changes, all of them are read again,
+        though they did not change themselves."""
+        self._staged = sorted(kinds)
+        before = self._before.stages
+        if self.is_refresh or all(before.get(k, now) == now for k, now in self._stages().items()):
+            return
+        self.is_refresh = True
+        self._request.notice(
+            f"The pipelines of {', '.join(self._staged)} were changed in HubSpot since the last "
+            "read; all records are read again."
+        )
+
+    def _stages(self) -> dict[str, str]:
+        """Object -> fingerprint of its pipelines, for those on which this dataset rests."""
+        return {kind: self._account.pipelines(kind).fingerprint for kind in self._staged}
 
     def _records_of(self, reader: RecordReader) -> Iterator[pa.RecordBatch]:
         objects = Objects(self._account.api, reader.kind, reader.properties)
@@ -282,7 +306,13 @@ class DatasetRead:
         }
         until = self._request.until or self._started
         self._state = Progress(
-            until, refreshed, self._now, walks, self._columns, self._filled
+            until,
+            refreshed,
+            self._now,
+            walks,
+            self._stages(),
+            self._columns,
+            self._filled,
         ).state()
         self._refreshed = refreshed
         self._request.save_state(self._state)

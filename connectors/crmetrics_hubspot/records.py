@@ -95,6 +95,11 @@ class RecordReader:
         """Why a wanted column is not filled; empty when it is."""
         return self._why(self.lacking[column]) if column in self.lacking else ""
 
+    @property
+    def staged(self) -> set[str]:
+        """The objects whose pipelines say what these records are."""
+        return self._adding.staged
+
     # --- what to ask for -----------------------------------------------------------------------
 
     def _settled(self, entries: Entries) -> dict[str, str]:

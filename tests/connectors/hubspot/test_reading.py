@@ -14,7 +14,7 @@ from connectors.hubspot.connecting import collect, rows
 from crmetrics.errors import SourceError
 from crmetrics.testing import CollectingRequest
 from crmetrics.testing.request import STARTED
-from simulators.hubspot import HubSpotSimulator, own_properties
+from simulators.hubspot import HubSpotSimulator, Pipeline, Stage, own_properties
 from simulators.messages import Answer
 
 MINUTE = timedelta(minutes=1)
@@ -386,6 +386,33 @@ def test_calculated_values_that_change_without_a_cursor_come_with_the_refresh(
         later.intake.started = STARTED + timedelta(hours=6)
         (row,) = collect(later, connector).to_pylist()
     assert row["segment"] == "500"
+
+
+@pytest.mark.parametrize("dataset", ["opportunities", "opportunity_stage_history"])
+def test_a_stage_that_is_redefined_is_so_in_deals_that_did_not_change(
+    service: HubSpotSimulator, connect: Connect, dataset: str
+) -> None:
+    is_open = Stage("77", "Signing", {"isClosed": "false", "probability": "0.9"})
+    won = Stage("77", "Signed", {"isClosed": "true", "probability": "1.0"})
+    columns = ("id", "stage", "is_closed", "is_won")
+
+    def read(request: CollectingRequest) -> list[tuple[Any, ...]]:
+        with request:  # the pipelines are looked up once by a connector
+            table = collect(request, connect(service, refresh_every="P7D"))
+            return [(r["stage"], r["is_closed"], r["is_won"]) for r in table.to_pylist()]
+
+    service.account.pipelines["deals"] = [Pipeline("7", "Sales", [is_open])]
+    values = {"dealstage": "77", "pipeline": "7"}
+    service.account.create("deals", values, at=STARTED - DAY)
+    first = CollectingRequest(dataset, columns=columns)
+    assert read(first) == [("Signing", False, False)]
+    same = read_since(first, STARTED)
+    assert read(same) == [] and not same.notices
+    service.account.pipelines["deals"] = [Pipeline("7", "Sales", [won])]
+    redefined = read_since(same, STARTED)
+    assert read(redefined) == [("Signed", True, True)]
+    assert "pipelines of deals were changed" in redefined.notices[0]
+    assert read(read_since(redefined, STARTED)) == []
 
 
 # --- associations --------------------------------------------------------------------------------
