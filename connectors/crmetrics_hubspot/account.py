@@ -46,6 +46,15 @@ class Account:
         found: Mapping[str, Any] = self.api.json("account", "details")
         return found
 
+    @cached_property
+    def portal(self) -> str | None:
+        """The account's number; None where HubSpot does not tell it to this token."""
+        try:
+            told = self.details.get("portalId")
+        except (MissingScopeError, UnavailableError):
+            return None
+        return None if told is None else str(told)
+
     @property
     def currency(self) -> str:
         """The company currency."""

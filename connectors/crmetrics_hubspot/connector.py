@@ -158,6 +158,7 @@ class HubSpotConnector(Connector):
             raise SourceError(f"HubSpot holds no {name}.")
         read = DatasetRead(self.account, request, self.context.storage)
         self._reads.append(read)
+        read.require_same_portal()
         if streams:
             yield from read.records(streams)
         if self.config.own(name).object:

@@ -144,7 +144,7 @@ class Conversations:
 
     @property
     def _of(self) -> str:
-        return f"{self._account.api.version} 1"
+        return f"{self._account.api.version} 1 {self._account.portal}"
 
     def _messages(self, name: str, ticket: str) -> list[Row]:
         found = self._account.api.items(

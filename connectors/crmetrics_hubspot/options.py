@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from crmetrics.plugin import ConfigError, DatasetOptions, Options, Secret, SourceOptions
+from crmetrics_hubspot.kinds import kind_of
 from crmetrics_hubspot.paths import DEFAULT_VERSION, require_version
 
 StatusCategory = Literal["new", "open", "pending", "on_hold", "solved"]
@@ -71,6 +72,12 @@ class HubSpotDatasetOptions(DatasetOptions):
         description="object: label of the association that counts when a record has several; "
         "default Primary",
     )
+
+    @field_validator("object")
+    @classmethod
+    def _by_name(cls, value: str | None) -> str | None:
+        # What is known of an object, such as what is private in it, is known by its name.
+        return None if value is None else kind_of(value)
 
 
 class HubSpotOptions(SourceOptions):

@@ -33,7 +33,8 @@ class Walk:
     """One walk of one dataset through one object type.
 
     loaded: when the walk began that the dataset's state tells of: what is kept of it is done with.
-    began: the instant from which on changes may be missing in the pages.
+    portal: whose records they are. began: the instant from which on changes may be missing in the
+    pages.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class Walk:
         request: ReadRequest,
         objects: Objects,
         loaded: str | None = None,
+        portal: str | None = None,
     ) -> None:
-        self._loaded = loaded
+        self._loaded, self._portal = loaded, portal
         self._request, self._objects = request, objects
         self.began = request.started
         # Addresses are looked at and forgotten: pages that hold them are not kept.
@@ -112,8 +114,8 @@ class Walk:
     def _fingerprint(self) -> str:
         """Changes when the pages would be others."""
         objects = self._objects
-        asked = [objects.api.version, objects.kind, objects.properties, objects.history]
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+        asked = (objects.api.version, objects.kind, objects.properties, objects.history)
+        return hashlib.sha256(json.dumps([*asked, self._portal]).encode()).hexdigest()[:16]
 
 
 def _texts_of(names: Iterable[str]) -> re.Pattern[bytes]:

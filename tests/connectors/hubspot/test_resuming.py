@@ -147,7 +147,7 @@ def test_what_changed_between_the_two_runs_is_not_lost(
 
 def test_a_daily_limit_costs_no_page_twice(busy: HubSpotSimulator, tmp_path: Path) -> None:
     folder = write_project(tmp_path, busy, max_api_usage_percent=100)
-    busy.limits.sent_today, busy.limits.per_day = 0, 23
+    busy.limits.sent_today, busy.limits.per_day = 0, 24
     report = Project(folder, environ={}).sync()
     assert isinstance(report.error, SourceError)
     assert "daily calls are left" in str(report.error) or "after midnight" in str(report.error)

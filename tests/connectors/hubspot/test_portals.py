@@ -1,0 +1,92 @@
+"""A token of another account: its records are never mixed with those that are loaded."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from connectors.hubspot.conftest import Connect
+from connectors.hubspot.connecting import collect
+from crmetrics.engine import Project
+from crmetrics.engine.loading import sync
+from crmetrics.errors import SourceError
+from crmetrics.testing import CollectingRequest
+from crmetrics.testing.request import STARTED
+from simulators.hubspot import HubSpotSimulator
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+NOT_GRANTED = b'{"status":"error","category":"MISSING_SCOPES","message":"not granted"}'
+
+
+def test_a_token_of_another_portal_stops_the_source_until_all_is_read_anew(
+    service: HubSpotSimulator, tmp_path: Path
+) -> None:
+    project = tmp_path / "crmetrics.yaml"
+    portals = service.account.portal_id, service.account.portal_id + 1
+
+    def load(base_url: str, token: str, *, full: bool = False) -> str:
+        source = {"connector": "hubspot", "base_url": base_url, "auth": {"token": token}}
+        document = {"version": 1, "project": "portals", "sources": {"crm": source}}
+        project.write_text(json.dumps(document), encoding="utf-8")
+        opened = Project(tmp_path, environ={}, now=service.clock)
+        needs = {"opportunities": ("id", "amount")}
+        report = sync(opened, (), needs=needs, full=full)
+        return " ".join(str(failure.error) for failure in report.failures)
+
+    def there() -> list[str]:
+        base = duckdb.connect(str(tmp_path / ".crmetrics" / "warehouse.duckdb"), read_only=True)
+        with base:
+            query = "select id from crm.opportunities where not is_deleted order by id"
+            return [row[0] for row in base.execute(query).fetchall()]
+
+    with HubSpotSimulator(clock=service.clock) as other:
+        other.account.portal_id = portals[1]
+        service.account.create("deals", {}, at=STARTED - DAY, record_id="101")
+        other.account.create("deals", {}, at=STARTED - DAY, record_id="202")
+        service.clock.now = STARTED
+        assert not load(service.base_url, service.token)
+        service.clock.advance(HOUR.total_seconds())
+        told = load(other.base_url, other.token)
+        assert f"the token is of portal {portals[1]}" in told
+        assert f"came from portal {portals[0]}" in told and "crmetrics sync --full" in told
+        assert there() == ["101"]
+        assert not load(service.base_url, service.token)
+        assert not load(other.base_url, other.token, full=True)
+        assert there() == ["202"]
+        service.clock.advance(HOUR.total_seconds())
+        assert not load(other.base_url, other.token)
+
+
+@pytest.mark.parametrize("dataset", ["opportunities", "opportunity_stage_history", "case_messages"])
+def test_every_way_to_read_remembers_the_portal(
+    service: HubSpotSimulator, connect: Connect, dataset: str
+) -> None:
+    options = {"case_messages_from": ["conversations"]}
+    with CollectingRequest(dataset) as first:
+        collect(first, connect(service, **options))
+    portal = service.account.portal_id
+    service.account.portal_id += 1
+    with (
+        first.following(since=STARTED) as later,
+        pytest.raises(SourceError, match=f"of portal {portal + 1}, .* from portal {portal};"),
+    ):
+        collect(later, connect(service, **options))
+
+
+def test_where_hubspot_does_not_tell_the_portal_it_is_read_and_the_last_one_remembered(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    with CollectingRequest("opportunities", columns=("id",)) as first:
+        collect(first, connect(service))
+    deal = service.account.create("deals", {}, at=STARTED + HOUR).id
+    service.faults.answer(403, NOT_GRANTED, on="/account-info/", times=1)
+    with first.following(since=STARTED) as second:
+        assert collect(second, connect(service))["id"].to_pylist() == [deal]
+    service.account.portal_id += 1
+    with second.following(since=STARTED) as third, pytest.raises(SourceError, match="of portal"):
+        collect(third, connect(service))
