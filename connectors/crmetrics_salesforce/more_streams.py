@@ -85,7 +85,7 @@ _QUOTAS = """(
     -- An owner has a quota for each product family or territory: together they are the target.
     -- Rows that differ in any field that is read besides stay apart.
     select min(Id) as Id, sum(QuotaAmount) as QuotaAmount,
-        * exclude (Id, QuotaAmount, SystemModstamp)
+        max(SystemModstamp) as SystemModstamp, * exclude (Id, QuotaAmount, SystemModstamp)
     from main
     group by all
 )"""
