@@ -143,6 +143,14 @@ class Account:
         """User id -> owner id; of one who left and came back, the owner of today."""
         return {owner.user_id: owner.id for owner in reversed(self.owners) if owner.user_id}
 
+    def owner_or_user(self, owner: str | None, user: str | None) -> str | None:
+        """Whose a target or forecast is; null = the whole company's. A user who is no owner keeps
+        the user's id: what is a person's is never the company's."""
+        if owner or user is None:
+            return owner
+        known = self.owner_of_user if self.reaches_owners else {}
+        return known.get(user, user)
+
 
 def _owner(item: Mapping[str, Any], archived: bool) -> OwnerInfo:
     teams = item.get("teams") or ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from crmetrics.plugin import CheckResult, SourceError, Supply
+from crmetrics.plugin import CheckResult, SourceError, Supply, http
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import MissingScopeError, UnavailableError
 from crmetrics_hubspot.auth import RefreshedTokens
@@ -24,6 +24,11 @@ _SIGN_IN = (
     "that you need, and give it as auth.token; or authorise the OAuth app again."
 )
 
+_WAY = (
+    "Correct the way to HubSpot: the network, the proxy of this machine, its certificates, or "
+    "`base_url:` if it is set."
+)
+
 
 @dataclass
 class AccountCheck:
@@ -37,7 +42,7 @@ class AccountCheck:
         try:
             yield self._signed_in()
         except SourceError as exc:
-            yield CheckResult("account", "error", str(exc), _SIGN_IN)
+            yield CheckResult("account", "error", str(exc), _way_in(exc))
             return
         for name in self.supplies:
             try:
@@ -168,6 +173,12 @@ class AccountCheck:
         """Whether the project file maps columns to properties of the users object."""
         texts = self.account.config.own("users").columns.values()
         return any(set(fields_in(text)) - set(OWNER_FIELDS) for text in texts)
+
+
+def _way_in(exc: SourceError) -> str:
+    """What to do when nothing can be asked of the account."""
+    is_answered = not isinstance(exc, http.HttpError) or isinstance(exc, http.StatusError)
+    return _SIGN_IN if is_answered else _WAY
 
 
 def _is_fatal(what: str, exc: SourceError) -> bool:

@@ -60,7 +60,8 @@ class Forecasts:
         if name == COUNTS:
             return pa.array([self._counts(row) for row in rows], pa.bool_())
         if name == "forecast_owner":
-            return pa.array([self._owner(row) for row in rows], pa.string())
+            owners = [self.account.owner_or_user(row[_OWNER], row[_CREATOR]) for row in rows]
+            return pa.array(owners, pa.string())
         days = self._days(columns, rows)
         if name == "forecast_first_day":
             self.undated += sum(None in pair for pair in days)
@@ -100,15 +101,6 @@ class Forecasts:
         if why:
             self.unused[why] += 1
         return not why
-
-    def _owner(self, row: Values) -> str | None:
-        """The owner; null = the whole company. A creator who is no owner keeps the user's id: a
-        person's forecast is never the company's."""
-        user = row[_CREATOR]
-        if row[_OWNER] or user is None:
-            return row[_OWNER]
-        known = self.account.owner_of_user if self.account.reaches_owners else {}
-        return known.get(user, user)
 
     def _days(
         self, columns: Mapping[str, Any], rows: list[dict[str, str | None]]

@@ -66,7 +66,9 @@ class Goals:
             case "goal_kpi":
                 return pa.array([self._kpi(goal) for goal in goals], pa.string())
             case "goal_owner":
-                return pa.array([self._owner(goal) for goal in goals], pa.string())
+                pairs = ((g["hubspot_owner_id"], g["hs_assignee_user_id"]) for g in goals)
+                owners = [self.account.owner_or_user(*pair) for pair in pairs]
+                return pa.array(owners, pa.string())
         place = ("goal_first_day", "goal_end_day").index(name)
         ends = _instants(columns, self.misfits[name])
         days = [days_of(start, end, self.account.zone) for start, end in ends]
@@ -120,15 +122,6 @@ class Goals:
         if not _person(goal) and (goal["hs_assignee_team_id"] or goal["hubspot_team_id"]):
             return "of won amount of a team"
         return ""
-
-    def _owner(self, goal: Values) -> str | None:
-        """The owner; null = the whole company. A user who is no owner keeps the user's id: a
-        person's target is never the company's."""
-        user = goal["hs_assignee_user_id"]
-        if goal["hubspot_owner_id"] or user is None:
-            return goal["hubspot_owner_id"]
-        known = self.account.owner_of_user if self.account.reaches_owners else {}
-        return known.get(user, user)
 
 
 def days_of(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+
+from cli.launched import started
 
 Call = Callable[..., Result]
 
@@ -40,21 +38,6 @@ def scheduled(project: Path) -> Path:
     return project
 
 
-@contextmanager
-def scheduler(project: Path) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "crmetrics", "-C", str(project), "schedule"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
 def state(project: Path) -> dict[str, object]:
     found: dict[str, object] = json.loads((project / ".crmetrics" / "schedule.json").read_text())
     return found
@@ -71,7 +54,7 @@ def test_a_due_job_runs_and_sigterm_ends_the_scheduler_well(scheduled: Path, cal
     def has_run() -> bool:
         return state(scheduled)["jobs"]["monthly"]["exit_code"] is not None  # type: ignore[index]
 
-    with scheduler(scheduled) as process:
+    with started(scheduled, "schedule") as process:
         wait_for(has_run)
         assert call("-C", scheduled, "schedule", "health").output == "ok\n"
         process.send_signal(signal.SIGTERM)
@@ -93,7 +76,7 @@ def test_a_run_over_its_time_limit_is_ended(scheduled: Path) -> None:
         "import time\nfrom crmetrics.plugin import hookimpl\n\n"
         "@hookimpl\ndef crmetrics_run_started(run_id, job):\n    time.sleep(300)\n"
     )
-    with scheduler(scheduled) as process:
+    with started(scheduled, "schedule") as process:
         wait_for(lambda: state(scheduled)["jobs"]["monthly"]["exit_code"] == 143)  # type: ignore[index]
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=60)
@@ -102,7 +85,7 @@ def test_a_run_over_its_time_limit_is_ended(scheduled: Path) -> None:
 
 
 def test_a_second_scheduler_leaves_with_8(scheduled: Path, call: Call) -> None:
-    with scheduler(scheduled) as process:
+    with started(scheduled, "schedule") as process:
         wait_for(lambda: state(scheduled)["pid"] == process.pid)
         second = call("-C", scheduled, "schedule")
         assert second.exit_code == 8

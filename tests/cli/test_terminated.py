@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
+from cli.launched import started
 from crmetrics.errors import ExitCode
 from simulators.messages import Answer
 from simulators.salesforce import SalesforceSimulator
@@ -50,21 +48,6 @@ SLOW_SOURCE = """
     def crmetrics_connectors():
         return [Slow]
 """
-
-
-@contextmanager
-def started(project: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "crmetrics", "-C", str(project), *words],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:

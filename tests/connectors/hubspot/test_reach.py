@@ -311,3 +311,20 @@ def test_plan_shows_the_calls_of_a_first_run(unlimited: HubSpotSimulator, tmp_pa
     estimate = plan.estimates["hs", "opportunities"]
     assert estimate.calls > 100 and "never read" in estimate.basis
     assert plan.calls >= estimate.calls and not unlimited.calls
+
+
+def test_an_address_that_nobody_answers_is_no_matter_of_the_token(connect: Connect) -> None:
+    with HubSpotSimulator() as gone:
+        connector = connect(gone)
+    [account] = connector.check()
+    assert (account.subject, account.state) == ("account", "error")
+    assert "the connection was refused" in account.message
+    assert "base_url:" in account.fix and "service key" not in account.fix
+
+
+def test_a_wrong_token_is_a_matter_of_the_token(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    [account] = connect(service, auth={"token": "pat-na1-nobody"}).check()
+    assert account.state == "error"
+    assert "service key" in account.fix

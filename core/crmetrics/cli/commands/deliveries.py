@@ -68,9 +68,9 @@ def _require_known(session: Session, kind: str, name: str, known: Collection[str
     former = recorded(session, lambda warehouse: sent(warehouse, **{kind: name}, limit=1), _COLUMNS)
     if not former.num_rows:
         file = session.project.config.file.name
-        hint = did_you_mean(name, known)
+        hint = did_you_mean(name, known) or f"{kind.title()}s: {', '.join(known) or 'none'}."
         told = f"there is no {kind} {name!r} in {file}, and none of that name sent anything."
-        raise UsageError(f"{told} {hint}".rstrip())
+        raise UsageError(f"{told} {hint}")
 
 
 def _as_text(found: pa.Table, session: Session) -> TextTable:
