@@ -189,8 +189,8 @@ class Relations:
         found = self.behind(words(text))
         return [
             self._narrowed(name, sql, text, found)
-            for name, sql in self._filled_for(text)
-            if not self._reads_periods(name)
+            for name, sql in self._fillings.items()
+            if name in found and not self._reads_periods(name)
         ]
 
     def _narrowed(self, name: str, sql: str, text: str, found: set[str]) -> str:
@@ -209,11 +209,12 @@ class Relations:
 
     def period_fillings(self, text: str) -> list[str]:
         """The same for models that read periods: they are computed for each set of periods."""
-        return [sql for name, sql in self._filled_for(text) if self._reads_periods(name)]
-
-    def _filled_for(self, text: str) -> list[tuple[str, str]]:
         found = self.behind(words(text))
-        return [(name, sql) for name, sql in self._fillings.items() if name in found]
+        return [
+            sql
+            for name, sql in self._fillings.items()
+            if name in found and self._reads_periods(name)
+        ]
 
     def behind(self, names: Iterable[str]) -> set[str]:
         """These names, and all that the models among them name, directly or through others."""
