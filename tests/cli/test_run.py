@@ -134,7 +134,8 @@ def test_a_sink_that_fails_exits_with_5_and_shows_its_error(call: Call, project:
     assert "failed" in result.stdout
 
 
-def test_a_job_that_fails_does_not_stop_the_next(call: Call, project: Path) -> None:
+def add_bad_sink(project: Path) -> None:
+    """The sink `odd`, whose constructor raises."""
     (project / "plugins").mkdir()
     (project / "plugins" / "bad.py").write_text(
         dedent("""
@@ -154,6 +155,10 @@ def test_a_job_that_fails_does_not_stop_the_next(call: Call, project: Path) -> N
         """)
     )
     edit(project, "sinks:\n", "sinks:\n  odd: {sink: bad}\n")
+
+
+def test_a_job_that_fails_does_not_stop_the_next(call: Call, project: Path) -> None:
+    add_bad_sink(project)
     edit(project, "jobs:\n", "jobs:\n  first: {kpis: [won_amount], sinks: [odd]}\n")
     result = run(call, project)
     assert result.exit_code == 1
@@ -163,27 +168,7 @@ def test_a_job_that_fails_does_not_stop_the_next(call: Call, project: Path) -> N
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_every_json_line_of_a_run_names_it(call: Call, project: Path, fails: bool) -> None:
-    (project / "plugins").mkdir()
-    (project / "plugins" / "bad.py").write_text(
-        dedent("""
-            from crmetrics.plugin import Sink, hookimpl
-
-            class Bad(Sink):
-                name = "bad"
-
-                def __init__(self, config, context):
-                    raise ValueError("a bug")
-
-                def destination(self, delivery): ...
-                def preview(self, delivery): ...
-                def write(self, delivery): ...
-
-            @hookimpl
-            def crmetrics_sinks():
-                return [Bad]
-        """)
-    )
-    edit(project, "sinks:\n", "sinks:\n  odd: {sink: bad}\n")
+    add_bad_sink(project)
     (project / "data" / "users.csv").unlink()
     (project / "data" / "accounts.csv").write_text("id,name\na,1,torn\n")
     if fails:
