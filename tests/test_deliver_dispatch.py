@@ -20,7 +20,7 @@ from crmetrics.deliver import (
     restates,
 )
 from crmetrics.errors import SinkError, UnknownOutcomeError, WarehouseError
-from crmetrics.message import Breakdown, SegmentLine, as_restatement
+from crmetrics.message import Breakdown, Message, SegmentLine, as_restatement
 from crmetrics.plugin import (
     Delivery,
     Options,
@@ -177,7 +177,36 @@ def test_a_sink_that_cannot_name_its_destination_fails_alone() -> None:
     ledger = MemoryLedger()
     outcomes = send({"lost": Lost(), "board": Board()}, ledger)
     assert [outcome.status for outcome in outcomes] == ["failed", "delivered"]
-    assert ledger.statuses == ["started", "delivered"]
+    assert ledger.statuses == ["failed", "started", "delivered"]
+    lost = ledger.records[0]
+    assert (lost.sink, lost.key, lost.error) == ("lost", outcomes[0].key, "no place")
+
+
+class Mute(Board):
+    def shown(self, message: Message) -> Any:
+        return None
+
+
+class Careless(Board):
+    def write(self, delivery: Delivery) -> Any:
+        return {"destination": "wall"}
+
+
+@pytest.mark.parametrize(
+    ("sink", "statuses", "told"),
+    [
+        (Mute(), ["failed"], "failed unexpectedly: AttributeError"),
+        (Careless(), ["started", "unknown"], "expected a Receipt"),
+    ],
+)
+def test_a_sink_that_answers_nonsense_fails_alone(
+    sink: Sink, statuses: list[str], told: str
+) -> None:
+    ledger = MemoryLedger()
+    outcomes = send({"odd": sink, "board": Board()}, ledger)
+    assert [outcome.status for outcome in outcomes] == [statuses[-1], "delivered"]
+    assert told in str(outcomes[0].error)
+    assert ledger.statuses == [*statuses, "started", "delivered"]
 
 
 def test_an_interrupt_stops_everything_and_leaves_the_attempt_open() -> None:

@@ -157,9 +157,52 @@ def add_bad_sink(project: Path) -> None:
     edit(project, "sinks:\n", "sinks:\n  odd: {sink: bad}\n")
 
 
-def test_a_job_that_fails_does_not_stop_the_next(call: Call, project: Path) -> None:
+def test_a_sink_that_cannot_be_opened_exits_with_5_and_stops_no_other(
+    call: Call, project: Path
+) -> None:
     add_bad_sink(project)
-    edit(project, "jobs:\n", "jobs:\n  first: {kpis: [won_amount], sinks: [odd]}\n")
+    edit(project, "sinks: [reports]", "sinks: [odd, reports]")
+    result = run(call, project, "monthly", "--json")
+    assert result.exit_code == 5
+    odd, reports = summary(result)["jobs"][0]["deliveries"]
+    told = "sink 'odd' (bad) could not be opened: ValueError: a bug"
+    assert (odd["status"], odd["error"]) == ("failed", told)
+    assert (reports["status"], (project / REPORT).is_file()) == ("delivered", True)
+    listed = call("-C", project, "deliveries", "--format", "json", "--sink", "odd")
+    (kept,) = json.loads(listed.stdout)
+    assert (kept["status"], kept["error"]) == ("failed", told)
+
+
+def add_bad_source(project: Path) -> None:
+    """The source `odd`, whose constructor raises the first time."""
+    (project / "plugins").mkdir()
+    (project / "plugins" / "bad.py").write_text(
+        dedent("""
+            from crmetrics.plugin import Connector, Supply, hookimpl
+
+            class BadConnector(Connector):
+                name = "bad"
+                is_local = True
+                def __init__(self, config, context):
+                    super().__init__(config, context)
+                    met = context.project_dir / "met"
+                    if not met.exists():
+                        met.touch()
+                        raise ValueError("a bug")
+                def datasets(self): return [Supply("leads", ("id",))]
+                def read(self, request): return iter(())
+
+            @hookimpl
+            def crmetrics_connectors():
+                return [BadConnector]
+        """)
+    )
+    edit(project, "sources:\n", "sources:\n  odd: {connector: bad}\n")
+
+
+def test_a_job_that_fails_does_not_stop_the_next(call: Call, project: Path) -> None:
+    add_bad_source(project)
+    edit(project, "jobs:\n", "jobs:\n  first: {kpis: [won_amount]}\n")
     result = run(call, project)
     assert result.exit_code == 1
     assert "ValueError: a bug" in result.stderr
@@ -168,11 +211,10 @@ def test_a_job_that_fails_does_not_stop_the_next(call: Call, project: Path) -> N
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_every_json_line_of_a_run_names_it(call: Call, project: Path, fails: bool) -> None:
-    add_bad_sink(project)
     (project / "data" / "users.csv").unlink()
     (project / "data" / "accounts.csv").write_text("id,name\na,1,torn\n")
     if fails:
-        edit(project, "sinks: [reports]", "sinks: [odd]")
+        add_bad_source(project)
     result = call("-C", project, "--log-format", "json", "run", "--date", "2024-01-31", "monthly")
     lines = [json.loads(line) for line in result.stderr.splitlines()]
     assert len(lines) > 1
@@ -313,6 +355,18 @@ def test_check_reports_a_source_that_cannot_be_read(call: Call, project: Path) -
     errors = [entry for entry in json.loads(result.stdout) if entry["state"] == "error"]
     assert errors
     assert all(entry["subject"].startswith("source crm") for entry in errors)
+
+
+def test_check_reports_a_sink_that_cannot_be_opened_and_looks_at_the_others(
+    call: Call, project: Path
+) -> None:
+    add_bad_sink(project)
+    result = call("-C", project, "check", "--json")
+    assert result.exit_code == 2
+    about = {one["subject"]: one for one in json.loads(result.stdout) if "sink" in one["subject"]}
+    assert about["sink odd"]["state"] == "error"
+    assert "could not be opened: ValueError: a bug" in about["sink odd"]["message"]
+    assert any("reports" in subject for subject in about)
 
 
 @pytest.mark.parametrize(

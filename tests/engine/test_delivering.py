@@ -560,6 +560,116 @@ def test_a_restatement_that_a_sink_could_not_take_is_told_by_the_next_run(direct
     assert len(board(directory)) == 3
 
 
+# --- a sink that cannot be opened -------------------------------------------------------------
+
+ODD = """
+from crmetrics.plugin import Options, Receipt, Secret, Sink, hookimpl
+
+class OddOptions(Options):
+    token: Secret
+
+class Odd(Sink):
+    name = "odd"
+    Config = OddOptions
+
+    def __init__(self, config, context):
+        super().__init__(config, context)
+        if (context.project_dir / "closed").exists():
+            raise RuntimeError(f"refused {config.token.reveal()}")
+
+    def destination(self, delivery):
+        return "there"
+
+    def preview(self, delivery):
+        return "odd"
+
+    def why_not_again(self, delivery):
+        return ""
+
+    def write(self, delivery):
+        with (self.context.project_dir / "odd.txt").open("a") as out:
+            changes = [f"{one.before} -> {one.after}" for one in delivery.restated]
+            print(delivery.message.period_label, *changes, file=out)
+        return Receipt("there")
+
+    def close(self):
+        if (self.context.project_dir / "jammed").exists():
+            raise OSError("the door is jammed")
+
+@hookimpl
+def crmetrics_sinks():
+    return [Odd]
+"""
+TOKEN = "odd-secret-3f9c2a"
+
+
+@pytest.fixture
+def with_odd(directory: Path) -> Path:
+    """The project with the sink `odd` before the others; it cannot be opened while there is a file
+    `closed`, nor closed while there is one called `jammed`."""
+    (directory / "plugins" / "odd.py").write_text(ODD)
+    file = directory / "crmetrics.yaml"
+    text = file.read_text().replace("sinks: [board", "sinks: [odd, board")
+    file.write_text(text.replace("sinks:\n", f"sinks:\n  odd: {{sink: odd, token: {TOKEN}}}\n", 1))
+    return directory
+
+
+def told_odd(directory: Path) -> list[str]:
+    return (directory / "odd.txt").read_text().splitlines()
+
+
+def test_a_sink_that_cannot_be_opened_fails_alone_and_is_tried_again(with_odd: Path) -> None:
+    (with_odd / "closed").touch()
+    report = run(with_odd, JANUARY)
+    assert report.exit_code == ExitCode.SINK
+    assert [outcome.status for outcome in report.outcomes] == ["failed", *["delivered"] * 3]
+    assert (len(board(with_odd)), kept(with_odd)) == (1, {"2025-12-01": 1000.0})
+    assert "sink 'odd' (odd) could not be opened: RuntimeError: refused ***" in str(
+        report.outcomes[0].error
+    )
+    with duckdb.connect(str(with_odd / ".crmetrics" / "warehouse.duckdb")) as warehouse:
+        rows = warehouse.execute(
+            "select status, error from meta.deliveries where sink = 'odd'"
+        ).fetchall()
+        told = str(warehouse.execute("select summary from meta.runs").fetchall())
+    [(status, error)] = rows
+    assert (status, error) == ("failed", str(report.outcomes[0].error))
+    assert (TOKEN in error, TOKEN in told) == (False, False)
+    (with_odd / "closed").unlink()
+    report = run(with_odd, JANUARY)
+    assert report.exit_code == ExitCode.OK
+    assert told_odd(with_odd) == ["2025-12"]
+    assert len(board(with_odd)) == 1
+
+
+def test_a_restatement_waits_for_a_sink_that_cannot_be_opened(with_odd: Path) -> None:
+    run(with_odd, JANUARY)
+    won(with_odd, november=900, december=1250, january=500)
+    (with_odd / "closed").touch()
+    assert run(with_odd, FEBRUARY).exit_code == ExitCode.SINK
+    assert [label for label, _, _ in board(with_odd)] == ["2025-12", "2025-12", "2026-01"]
+    (with_odd / "closed").unlink()
+    assert run(with_odd, FEBRUARY).exit_code == ExitCode.OK
+    assert told_odd(with_odd) == ["2025-12", "2025-12 1,000 USD -> 1,250 USD", "2026-01"]
+    assert len(board(with_odd)) == 3
+
+
+def test_a_dry_run_shows_what_the_other_sinks_would_send(with_odd: Path) -> None:
+    (with_odd / "closed").touch()
+    report = run(with_odd, JANUARY, dry_run=True)
+    assert [outcome.status for outcome in report.outcomes] == ["failed", *["previewed"] * 3]
+
+
+def test_a_sink_that_cannot_be_closed_has_delivered_all_the_same(
+    with_odd: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (with_odd / "jammed").touch()
+    report = run(with_odd, JANUARY)
+    assert report.exit_code == ExitCode.OK
+    assert [outcome.status for outcome in report.outcomes] == ["delivered"] * 4
+    assert "sink 'odd' could not be closed: OSError: the door is jammed" in caplog.text
+
+
 # --- through a real sink ----------------------------------------------------------------------
 
 

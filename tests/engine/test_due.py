@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from crmetrics.engine import Project
-from crmetrics.errors import ConfigError, ExitCode, JobBusyError
+from crmetrics.errors import ConfigError, ExitCode, JobBusyError, WarehouseError
 
 CONFIG = """
 version: 1
@@ -113,55 +113,57 @@ def test_the_sources_are_read_once_for_all_periods(directory: Path) -> None:
     assert all(found.sync is first.sync for found in others)
 
 
-FRAGILE_SINK = """
-from crmetrics.plugin import Receipt, Sink, hookimpl
+TROUBLE = """
+from pathlib import Path
 
-class Fragile(Sink):
-    name = "fragile"
-    is_idempotent = True
+from crmetrics.plugin import hookimpl
 
-    def __init__(self, config, context):
-        super().__init__(config, context)
-        counter = context.project_dir / "opened"
-        opened = int(counter.read_text()) + 1 if counter.exists() else 1
-        counter.write_text(str(opened))
-        if opened in {FAILS}:
-            raise RuntimeError(f"opening {opened} failed")
-
-    def destination(self, delivery):
-        return "there"
-
-    def preview(self, delivery):
-        return ""
-
-    def write(self, delivery):
-        return Receipt("there", 1, "r")
+HOME = Path(__file__).parents[1]
+AWAY = HOME / "away"
 
 @hookimpl
-def crmetrics_sinks():
-    return [Fragile]
+def crmetrics_run_started(run_id, job):
+    counter = HOME / "started"
+    count = int(counter.read_text()) + 1 if counter.exists() else 1
+    counter.write_text(str(count))
+    if count in {BROKEN}:
+        file = HOME / {BROKEN}[count]
+        file.rename(AWAY)
+        file.mkdir()
+
+@hookimpl
+def crmetrics_run_finished(run_id, job, exit_code, summary):
+    if AWAY.exists():
+        (file,) = (HOME / name for name in {BROKEN}.values() if (HOME / name).is_dir())
+        file.rmdir()
+        AWAY.rename(file)
 """
+"""For the time of one run a folder stands in the place of a file."""
 
 
 @pytest.mark.parametrize(
-    ("fails", "told", "reported"),
+    ("broken", "error", "reported"),
     [
-        ("{1}", "opening 1 failed", days(7, 8)),
-        ("{2, 3}", "opening 2 failed", days(6)),
+        ({1: "crmetrics.yaml"}, (IsADirectoryError, "crmetrics.yaml"), days(7, 8)),
+        (
+            {2: ".crmetrics/warehouse.duckdb", 3: "crmetrics.yaml"},
+            (WarehouseError, "it is a folder"),
+            days(6),
+        ),
     ],
 )
 def test_a_period_that_raises_keeps_no_later_one_from_running_and_is_owed(
-    directory: Path, fails: str, told: str, reported: list[tuple[date, int]]
+    directory: Path,
+    broken: dict[int, str],
+    error: tuple[type[Exception], str],
+    reported: list[tuple[date, int]],
 ) -> None:
     run_on(directory, 6)
     (directory / "plugins").mkdir()
-    (directory / "plugins" / "fragile.py").write_text(FRAGILE_SINK.replace("{FAILS}", fails))
-    config = directory / "crmetrics.yaml"
-    text = config.read_text().replace("sinks:\n  r", "sinks:\n  odd: {sink: fragile}\n  r")
-    config.write_text(text.replace("sinks: [reports]", "sinks: [reports, odd]"))
+    (directory / "plugins" / "trouble.py").write_text(TROUBLE.replace("{BROKEN}", repr(broken)))
     project = Project(directory, environ={}, now=lambda: morning(9))
     found: list[tuple[date, int]] = []
-    with pytest.raises(RuntimeError, match=told):
+    with pytest.raises(error[0], match=error[1]):
         found.extend((one.period.start, one.exit_code) for one in project.run_due("daily"))
     assert found == reported
     owed = [one for one in days(6, 7, 8) if one not in reported or one == days(8)[0]]

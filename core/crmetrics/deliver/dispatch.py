@@ -146,6 +146,7 @@ class _Attempt:
         self._sink, self._delivery, self._terms = sink, delivery, terms
         self._ledger = terms.ledger
         self._outcome = Outcome(name, "failed", period=delivery.message.period_label)
+        self._place = self._place_at("")
         self._shown: Message = delivery.message
         self._told: Mapping[str, Any] = {}
         self._is_newer = False  # a figure differs from the last attempt that (maybe) arrived
@@ -184,8 +185,8 @@ class _Attempt:
                 return replace(
                     self._outcome, status="unknown" if is_unclear else "skipped", note=note
                 )
-        except Exception as exc:  # noqa: BLE001 - as above; nothing was sent yet
-            return self._failed(exc)
+        except Exception as exc:  # noqa: BLE001 - as above
+            return self._failed_before(exc)
         # Ended between sending and noting it, the next run would not know what arrived.
         with stopping.held():
             return self._send_and_note()
@@ -193,39 +194,47 @@ class _Attempt:
     def _send_and_note(self) -> Outcome:
         try:
             self._record("started", self._kept())
-        except Exception as exc:  # noqa: BLE001 - as above; nothing was sent yet
-            return self._failed(exc)
+        except Exception as exc:  # noqa: BLE001 - as above
+            return self._failed_before(exc)
         outcome = self._send()
         try:
             error = str(outcome.error) if outcome.error else ""
             self._record(_recorded_status(outcome), outcome.receipt, error)
-        except CrmetricsError as exc:
-            return replace(outcome, error=outcome.error or exc)
+        except Exception as exc:  # noqa: BLE001 - it was sent; the other sinks wait for their turn
+            return replace(outcome, error=outcome.error or self._failed(exc).error)
         return outcome
 
     # --- the past --------------------------------------------------------------------------------
 
     def _prepare(self) -> Past:
         """Where it goes, under which key, and what is there already."""
-        delivery, name = self._delivery, self._outcome.sink
+        delivery = self._delivery
         destination = self._sink.destination(delivery)
-        shown, channel = redact(destination), channel_of(destination)
-        self._place = Place(delivery.job, delivery.grain, name, shown, channel)
-        days = delivery.period_start, delivery.period_end
-        definitions = self._terms.definitions
-        if definitions is None:
-            definitions = _definitions_of(delivery.results)
-        key = delivery_key(delivery.job, delivery.grain, *days, name, destination, definitions)
-        past, message = Past(), delivery.message
+        self._place = self._place_at(destination)
+        key, past, message = self._key(destination), Past(), delivery.message
         if self._ledger is not None:
-            message = with_goals_before(message, self._ledger.told_before(self._place, days[0]))
+            told_before = self._ledger.told_before(self._place, delivery.period_start)
+            message = with_goals_before(message, told_before)
             key, past = self._past(self._ledger, key)
-        self._outcome = replace(self._outcome, destination=shown, key=key)
-        self._shown = self._sink.shown(message)
-        self._told = told(self._shown)
+        self._outcome = replace(self._outcome, destination=self._place.destination, key=key)
+        shown = self._sink.shown(message)
+        self._told, self._shown = told(shown), shown
         self._delivery = replace(delivery, key=key, message=message, keep=self._keep)
         self._look_back(past)
         return past
+
+    def _place_at(self, destination: str) -> Place:
+        job, grain = self._delivery.job, self._delivery.grain
+        channel = channel_of(destination)
+        return Place(job, grain, self._outcome.sink, redact(destination), channel)
+
+    def _key(self, destination: str) -> str:
+        given, definitions = self._delivery, self._terms.definitions
+        if definitions is None:
+            definitions = _definitions_of(given.results)
+        days = given.period_start, given.period_end
+        name = self._outcome.sink
+        return delivery_key(given.job, given.grain, *days, name, destination, definitions)
 
     def _past(self, ledger: DeliveryLedger, key: str) -> tuple[str, Past]:
         """What was sent under the key, or under that of an older version, which then stays."""
@@ -339,6 +348,8 @@ class _Attempt:
     def _send(self) -> Outcome:
         try:
             receipt = self._sink.write(self._delivery)
+            if not isinstance(receipt, Receipt):
+                raise TypeError(f"`write` returned {receipt!r}, expected a Receipt")
         except UnknownOutcomeError as exc:
             return replace(self._failed(exc), status="unknown")
         except SinkError as exc:
@@ -356,6 +367,17 @@ class _Attempt:
         )
         error.__cause__ = exc
         return replace(self._outcome, status="failed", error=error)
+
+    def _failed_before(self, exc: Exception) -> Outcome:
+        """Failed before anything was sent; noted as far as that is possible, like every attempt."""
+        outcome = self._failed(exc)
+        if not outcome.key:
+            self._outcome = outcome = replace(outcome, key=self._key(""))
+        try:
+            self._record("failed", error=str(outcome.error))
+        except Exception:  # noqa: BLE001 - the ledger itself may be what failed
+            return outcome
+        return outcome
 
     # --- recording -------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from crmetrics.engine.answer import Question
 from crmetrics.engine.naming import Named
 from crmetrics.engine.reach import told_with_kpis
 from crmetrics.engine.validating import bind, bound_findings, everything, whole
-from crmetrics.errors import ConfigError, CrmetricsError, Finding
+from crmetrics.errors import ConfigError, CrmetricsError, Finding, SinkError
 from crmetrics.plugin import CheckResult
 
 if TYPE_CHECKING:
@@ -121,9 +121,14 @@ def _sources(project: Project) -> Iterator[CheckResult]:
 
 
 def _sinks(project: Project) -> Iterator[CheckResult]:
-    from crmetrics.engine.delivering import sinks
+    from crmetrics.engine.opening import close_sink, open_sink
 
-    for name, sink in sinks(project, project.config.sinks):
+    for name in project.config.sinks:
+        try:
+            sink = open_sink(project, name)
+        except SinkError as exc:
+            yield CheckResult(f"sink {name}", "error", str(exc))
+            continue
         try:
             with http.recording.suspended():
                 results = list(sink.check())
@@ -131,7 +136,7 @@ def _sinks(project: Project) -> Iterator[CheckResult]:
             yield CheckResult(f"sink {name}", "error", f"check failed: {exc}")
             continue
         finally:
-            sink.close()
+            close_sink(name, sink)
         for item in results:
             yield CheckResult(f"sink {name}: {item.subject}", item.state, item.message, item.fix)
         if not results:

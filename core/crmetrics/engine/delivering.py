@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from crmetrics import state
-from crmetrics.config import JobConfig, SinkConfig
+from crmetrics.config import JobConfig
 from crmetrics.config.settings import setting_value
 from crmetrics.deliver import (
     Facts,
@@ -24,10 +23,11 @@ from crmetrics.deliver import (
 from crmetrics.engine.computing import Computed, Earlier, threshold_of
 from crmetrics.engine.gate import is_incomplete, is_maturing, why_blocked
 from crmetrics.engine.loading import SyncReport
+from crmetrics.engine.opening import opened
 from crmetrics.engine.restating import sinks_to_tell
 from crmetrics.message import Message, Note
 from crmetrics.periods import Period
-from crmetrics.plugin import Delivery, Sink, SinkContext
+from crmetrics.plugin import Delivery, Sink
 from crmetrics.warehouse.load import LoadSession, open_for_load
 
 if TYPE_CHECKING:
@@ -87,39 +87,21 @@ class Sent:
     restated: tuple[date, ...] = ()
 
 
-def sinks(project: Project, names: Iterable[str]) -> Iterator[tuple[str, Sink]]:
-    """The sinks of the project file by name, opened; close each after use."""
-    for name in names:
-        config: SinkConfig = project.config.sinks[name]
-        kind = project.registry.require_sink(config.sink)
-        context = SinkContext(
-            name=name,
-            project_dir=project.config.directory,
-            project=project.config.project,
-            timezone=project.config.reporting.timezone,
-            currency=project.config.reporting.currency,
-        )
-        yield name, kind(config.options, context)
-
-
 def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
     """Record the results and hand them to the job's sinks, the oldest period first: earlier ones
     that changed since they were told, then the reported one, so that a place that holds one period
     ends with the newest.
 
-    What the quality gate keeps back is neither recorded nor sent; each sink's entry in the ledger
-    says so. What was told to whom is known by sink: whatever ends the run before a change was told,
-    the next one finds it again.
+    Every sink has its own attempt, from its opening on: one that fails stops no other. What the
+    quality gate keeps back is neither recorded nor sent; each sink's entry in the ledger says so.
+    What was told to whom is known by sink: whatever ends the run before a change was told, the
+    next one finds it again.
     """
     blocked = _why_blocked(project, job, mailing, mailing.computed.results)
-    with ExitStack() as stack:
-        opened: dict[str, Sink] = {}
-        for name, sink in sinks(project, job.sinks):
-            stack.callback(sink.close)
-            opened[name] = sink
-        session = stack.enter_context(
-            open_for_load(project.engine_settings, project.registry.datasets)
-        )
+    with (
+        opened(project, job.sinks) as sinks,
+        open_for_load(project.engine_settings, project.registry.datasets) as session,
+    ):
         if not mailing.dry_run:
             create_deliveries(session)
         terms = Terms(
@@ -132,8 +114,8 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
             now=project.now,
         )
         current = _letter(project, job, mailing, mailing.current)
-        letters = [] if blocked else _restatements(project, job, mailing, session, opened, terms)
-        letters.append(_Letter(current, opened, terms))
+        letters = [] if blocked else _restatements(project, job, mailing, session, sinks, terms)
+        letters.append(_Letter(current, sinks, terms))
         if not mailing.dry_run and not blocked:
             _record(project, job, mailing, session)
             terms = replace(terms, recording=state.last_recording(session))
@@ -160,7 +142,7 @@ def _restatements(
     job: JobConfig,
     mailing: Mailing,
     session: LoadSession,
-    opened: Mapping[str, Sink],
+    sinks: Mapping[str, Sink],
     terms: Terms,
 ) -> list[_Letter]:
     """The earlier periods that read differently from what a sink was told, the oldest first."""
@@ -171,10 +153,10 @@ def _restatements(
         letter = _letter(project, job, mailing, part)
         kept_back = _why_blocked(project, job, mailing, part.results)
         again = replace(terms, is_restatement=True, resend=False, blocked=kept_back)
-        asked = opened
+        asked = sinks
         if part.is_old and is_maturing(part.results):
             # Told at each step of its way to the final value, a chat would see little else.
-            asked = {name: sink for name, sink in opened.items() if sink.is_idempotent}
+            asked = {name: sink for name, sink in sinks.items() if sink.is_idempotent}
         concerned = sinks_to_tell(session, asked, letter, again)
         if concerned:
             found.append(_Letter(letter, concerned, again))

@@ -60,9 +60,9 @@ def run_due(
 
     dry_run: what would be sent on all of them; nothing is recorded, and no lock is taken.
     Raises JobBusyError when another process still runs the job after `wait_s` seconds (by default
-    the project's `lock_timeout`). An error without a report, such as a defect of a plugin, is
-    raised when the later periods have run, the first of several; at once where none could run:
-    the project file is wrong, a source cannot be read at all, the warehouse is in use.
+    the project's `lock_timeout`). An error without a report, such as a warehouse that cannot be
+    written, is raised when the later periods have run, the first of several; at once where none
+    could run: the project file is wrong, a source cannot be read at all, the warehouse is in use.
     """
     job = require_known_job(project, name)
     with nullcontext() if dry_run else _lock(project, name, wait_s):
