@@ -14,7 +14,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import BaseModel
 
 from crmetrics import hookspecs
 from crmetrics.catalog import Catalog, Kpi, Variant, load_catalog
@@ -336,11 +338,7 @@ def sinks() -> str:
         _, _, example = (inspect.getdoc(module) or "").partition("\n\n")
         if example:
             lines += ["```yaml", example.strip(), "```", ""]
-        lines += ["| Key | Default | Meaning |", "| --- | --- | --- |"]
-        for key, option in sink.Config.model_fields.items():
-            given = option.get_default(call_default_factory=True)
-            default = "required" if option.is_required() else _default(given)
-            lines.append(f"| `{key}` | {default} | {_cell(option.description or '')} |")
+        lines += ["| Key | Default | Meaning |", "| --- | --- | --- |", *_keys_of(sink.Config)]
     return "\n".join(lines) + "\n"
 
 
@@ -377,11 +375,18 @@ def sources() -> str:
             for dataset, columns in offered.items()
         ]
         lines += ["", f"## {title}: keys of a source", "", "| Key | Default | Meaning |", "| --- | --- | --- |"]
-        for key, option in found[name].Config.model_fields.items():
-            given = None if option.is_required() else option.get_default(call_default_factory=True)
-            default = "required" if option.is_required() else _default(given)
-            lines.append(f"| `{key}` | {default} | {_cell(option.description or '')} |")
+        lines += _keys_of(found[name].Config)
+        (of_dataset,) = get_args(found[name].Config.model_fields["datasets"].annotation)[1:]
+        lines += ["", f"## {title}: keys of a dataset", "", "Under `datasets: NAME:`.", ""]
+        lines += ["| Key | Default | Meaning |", "| --- | --- | --- |", *_keys_of(of_dataset)]
     return "\n".join(lines) + "\n"
+
+
+def _keys_of(config: type[BaseModel]) -> Iterator[str]:
+    for key, option in config.model_fields.items():
+        given = None if option.is_required() else option.get_default(call_default_factory=True)
+        default = "required" if option.is_required() else _default(given)
+        yield f"| `{key}` | {default} | {_cell(option.description or '')} |"
 
 
 def _supplies(kind: Any, given: Mapping[str, object]) -> dict[str, set[str]]:

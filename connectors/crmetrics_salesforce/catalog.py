@@ -7,12 +7,10 @@ from dataclasses import dataclass, replace
 
 from crmetrics.plugin import ConnectorContext, ReadRequest, Supply
 from crmetrics_salesforce.api import Api
+from crmetrics_salesforce.every_stream import EVERY_STREAM
 from crmetrics_salesforce.history import reached
-from crmetrics_salesforce.mapping import STREAMS
-from crmetrics_salesforce.more_streams import MORE_STREAMS
 from crmetrics_salesforce.options import SalesforceDatasetOptions, SalesforceOptions
 from crmetrics_salesforce.reach import Absence, Lack, Reach, Surveyor, fields_in
-from crmetrics_salesforce.service_streams import SERVICE_STREAMS
 from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
 
 WHOLE = frozenset({"exchange_rates", "forecasts", "quotas"})
@@ -89,10 +87,15 @@ class Catalog:
         return [name for name, own in self.options.datasets.items() if own.object]
 
     def all_streams(self) -> tuple[Stream, ...]:
-        return (*STREAMS, *SERVICE_STREAMS, *MORE_STREAMS)
+        return EVERY_STREAM
 
     def dataset_options(self, dataset: str) -> SalesforceDatasetOptions | None:
         return self.options.datasets.get(dataset)
+
+    def rule(self, key: str, stream: Stream) -> str:
+        """The condition of the project file for records of a stream; empty without one."""
+        own = self.dataset_options(stream.dataset)
+        return "" if own is None else own.rule(key, stream.object)
 
     def streams(self, dataset: str) -> list[Stream]:
         """The streams of a dataset, with the rules of the project file."""
@@ -105,11 +108,10 @@ class Catalog:
 
     def _ruled(self, stream: Stream) -> Stream:
         """With the conditions that only Salesforce may look at, as columns."""
-        own = self.dataset_options(stream.dataset)
         extras: dict[str, Extra] = {}
-        if own is not None and not stream.relation:
-            for column, condition in (("is_test", own.is_test), ("is_spam", own.is_spam)):
-                if condition:
+        if not stream.relation:
+            for column in ("is_test", "is_spam"):
+                if condition := self.rule(column, stream):
                     extras[_rule_name(column)] = _rule(stream.object, column, condition)
         if stream.dataset == "leads":
             for meaning, name in _LEAD_COLUMNS.items():
@@ -140,14 +142,14 @@ class Catalog:
         self.api.describe_all(
             [s.object for s in streams] + [s.instead_of for s in streams if s.instead_of]
         )
-        own = self.dataset_options(dataset)
-        condition = (own.where if own is not None else None) or ""
         reaches: list[Reach] = []
         absent: list[Absence] = []
         for stream in streams:
             if stream.instead_of in {reach.stream.object for reach in reaches}:
                 continue
-            found = self._surveyor.survey(stream, columns, mapped, self.entries(stream), condition)
+            found = self._surveyor.survey(
+                stream, columns, mapped, self.entries(stream), self.rule("where", stream)
+            )
             if isinstance(found, Reach):
                 reaches.append(found)
             else:
@@ -178,7 +180,6 @@ class Catalog:
         """How many calls these columns take at least, where the org has all objects: a description
         and a query for each; of changes also the questions for deletions, for records that left a
         condition or whose time came, and for those that completing records belong to."""
-        own = self.dataset_options(dataset)
         found = len(self.needed_objects([dataset]))  # each counts, also of those asked in one go
         for stream in self.streams(dataset):
             if stream.instead_of:
@@ -189,7 +190,7 @@ class Catalog:
             companions = {c for extra in extras for c in extra.companions} | set(stream.companions)
             found += 1 + len(companions)
             if is_incremental:
-                has_rule = bool(stream.where or (own is not None and own.where))
+                has_rule = bool(stream.where or self.rule("where", stream))
                 found += (stream.removals == "log" or stream.belongs_to is not None) + (
                     has_rule and not stream.relation
                 )

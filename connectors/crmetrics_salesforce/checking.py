@@ -7,9 +7,11 @@ from dataclasses import replace
 
 from crmetrics.plugin import CheckResult, ReadRequest, SourceError, http
 from crmetrics_salesforce.answers import Limits
+from crmetrics_salesforce.applying import Applying
 from crmetrics_salesforce.catalog import Catalog, Survey
 from crmetrics_salesforce.errors import TOO_HEAVY, ApiError, SetupError
 from crmetrics_salesforce.reach import Absence, Lack, Reach
+from crmetrics_salesforce.rules import RULES
 from crmetrics_salesforce.streams import Companion
 
 _SHOWN = 6
@@ -127,7 +129,7 @@ class SourceCheck:
         if not survey.reaches:
             yield self._absent(dataset, survey)
             return
-        yield from self._rules(dataset, survey.reaches)
+        yield from self._rules(dataset, survey)
         lines: dict[str, CheckResult] = {}
         given = {c for reach in survey.reaches for c in reach.entries}
         for item in survey.absent:
@@ -165,19 +167,26 @@ class SourceCheck:
             "records are wanted.",
         )
 
-    def _rules(self, dataset: str, reaches: Sequence[Reach]) -> Iterator[CheckResult]:
+    def _rules(self, dataset: str, survey: Survey) -> Iterator[CheckResult]:
         """The conditions of the project file, which only the org can look at."""
-        own = self._catalog.dataset_options(dataset)
-        for key in ("where", "is_test", "is_spam"):
-            rule = str(getattr(own, key, None) or "")
-            for reach in reaches if rule else ():
-                if key != "where" and reach.stream.relation:
+        rules = Applying(self._catalog.dataset_options(dataset), survey)
+        for key in RULES:
+            for reach in survey.reaches:
+                subject, name, rule = (
+                    f"{dataset} ({key})",
+                    reach.stream.object,
+                    rules.of(key, reach),
+                )
+                if not rule:
                     continue
-                subject, name = f"{dataset} ({key})", reach.stream.object
                 try:
+                    if misfit := rules.misfit(key, reach):
+                        raise SourceError(misfit)
                     yield CheckResult(subject, "ok", f"{self._counted(name, rule)} of {name}")
                 except SourceError as exc:
                     yield CheckResult(subject, "error", str(exc), f"Correct `{key}:`.")
+        for unused in rules.unused():
+            yield CheckResult(f"{dataset} (rules)", "warning", unused, "Leave it out.")
 
     def _lines(
         self, dataset: str, reach: Reach, elsewhere: Collection[str]

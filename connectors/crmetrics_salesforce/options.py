@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from crmetrics.plugin import ConfigError, DatasetOptions, Options, Secret, SourceOptions, http
+from crmetrics_salesforce.rules import RULES, Rule, require_objects
 
 LOGIN_HOSTS = ("login.salesforce.com", "test.salesforce.com")
 
@@ -70,17 +71,31 @@ class SalesforceDatasetOptions(DatasetOptions):
     """What a dataset may say beside `columns:`. Conditions are SOQL: Salesforce evaluates them, so
     names and addresses that they look at never leave it."""
 
-    is_test: str | None = Field(
+    is_test: Rule | None = Field(
         default=None,
-        description="SOQL condition of test records, such as Email LIKE '%@acme.com'",
+        description="SOQL condition of test records, such as Email LIKE '%@acme.com'; for a "
+        "dataset of several objects one for each: {Task: ..., Event: ...}",
     )
-    is_spam: str | None = Field(default=None, description="SOQL condition of spam (cases)")
-    where: str | None = Field(
-        default=None, description="SOQL condition of the records to read at all"
+    is_spam: Rule | None = Field(
+        default=None, description="SOQL condition of spam (cases), or one for each object"
+    )
+    where: Rule | None = Field(
+        default=None,
+        description="SOQL condition of the records to read at all, or one for each object",
     )
     object: str | None = Field(
         default=None, description="another object to read it from; then `columns:` maps all of it"
     )
+
+    def rules(self) -> dict[str, Rule]:
+        """The conditions, by their keys."""
+        found: dict[str, Rule | None] = {key: getattr(self, key) for key in RULES}
+        return {key: rule for key, rule in found.items() if rule}
+
+    def rule(self, key: str, name: str) -> str:
+        """The condition under a key for records of an object; empty without one."""
+        found = self.rules().get(key, "")
+        return found.get(name, "") if isinstance(found, dict) else found
 
 
 class SalesforceOptions(SourceOptions):
@@ -130,6 +145,14 @@ class SalesforceOptions(SourceOptions):
 
     def required_extras(self) -> Iterable[str]:
         return ("salesforce-jwt",) if isinstance(self.auth, JwtBearer) else ()
+
+    @field_validator("datasets")
+    @classmethod
+    def _are_for_known_objects(
+        cls, value: dict[str, SalesforceDatasetOptions]
+    ) -> dict[str, SalesforceDatasetOptions]:
+        require_objects(value)
+        return value
 
     @field_validator("domain")
     @classmethod

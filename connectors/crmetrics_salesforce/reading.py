@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.plugin import ReadRequest, SourceError, UnavailableError
+from crmetrics_salesforce.applying import Applying
 from crmetrics_salesforce.assembling import Workbench
 from crmetrics_salesforce.catalog import WHOLE, Catalog
 from crmetrics_salesforce.lengths import IDS_AT_MOST, IDS_AT_ONCE
@@ -17,6 +18,7 @@ from crmetrics_salesforce.lookups import Lookups
 from crmetrics_salesforce.reach import Reach
 from crmetrics_salesforce.remembering import known_parts, told_apart, told_before
 from crmetrics_salesforce.removals import Removals
+from crmetrics_salesforce.rules import RULES
 from crmetrics_salesforce.soql import Query, Window
 from crmetrics_salesforce.streams import Companion
 from crmetrics_salesforce.transport import Transport
@@ -50,6 +52,8 @@ class DatasetRead:
         self._request = request
         self._survey = catalog.surveyed(request)
         self.reaches = self._survey.reaches
+        own = catalog.dataset_options(request.dataset.name)
+        self._rules = Applying(own, self._survey)
         self.span = self._span()
         self._left: dict[str, str | None] = {}
         self._limit_resuming()
@@ -57,8 +61,15 @@ class DatasetRead:
     # --- planning -----------------------------------------------------------------------
 
     def queries(self) -> list[Query]:
-        """The queries of the main objects, to be asked for side by side."""
-        return [self._main(reach) for reach in self.reaches]
+        """The queries of the main objects, to be asked for side by side; none of those that the
+        read refuses."""
+        return [] if any(self._misfits()) else [self._main(reach) for reach in self.reaches]
+
+    def _misfits(self) -> Iterator[str]:
+        """Why conditions of the project file cannot be asked for."""
+        marked = set(self._request.columns) - set(self._request.mapping)
+        for key in ("where", *(column for column in RULES if column in marked)):
+            yield from filter(None, (self._rules.misfit(key, reach) for reach in self.reaches))
 
     def _span(self) -> Span:
         request = self._request
@@ -168,10 +179,9 @@ class DatasetRead:
         return Query(reach.stream.object, reach.types, self._conditions(reach), window)
 
     def _conditions(self, reach: Reach) -> tuple[str, ...]:
-        own = self._catalog.dataset_options(reach.stream.dataset)
         found = [reach.stream.where] if reach.stream.where else []
-        if own is not None and own.where:
-            found.append(f"({own.where})")
+        if own := self._rules.of("where", reach):
+            found.append(f"({own})")
         return tuple(found)
 
     # --- reading ------------------------------------------------------------------------
@@ -185,6 +195,8 @@ class DatasetRead:
         if not self.reaches:
             raise UnavailableError(self._survey.why_absent)
         self._require_former()
+        for misfit in self._misfits():
+            raise SourceError(misfit)
         removals = Removals(self._catalog.api, self._transport, self._request)
         self._tell()
         if self._is_same_org() and any(reach.stream.forgets for reach in self.reaches):
@@ -353,6 +365,8 @@ class DatasetRead:
     # --- what is told beside ------------------------------------------------------------
 
     def _tell(self) -> None:
+        for unused in self._rules.unused():
+            self._request.notice(unused)
         for reach in self.reaches:
             for column, why in reach.missing.items():
                 self._request.notice(f"{column} cannot be read: {why}.")

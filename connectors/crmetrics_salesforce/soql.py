@@ -113,6 +113,13 @@ def quoted(value: str) -> str:
 
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'")
 _WORD = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_COMPARED = re.compile(
+    rf"\b(?!(?:NOT|AND|OR)\b)({_WORD.pattern})\s*"
+    r"(?:<|>|=|!=|(?:(?:NOT\s+)?IN|LIKE|INCLUDES|EXCLUDES)\b)",
+    re.IGNORECASE,
+)
+_INNERMOST = re.compile(r"\([^()]*\)")
+_SUBQUERY = re.compile(r"\(\s*SELECT\b", re.IGNORECASE)
 _ABOUT_NOW = re.compile(
     r"YESTERDAY|TODAY|TOMORROW|(?:LAST|THIS|NEXT)_[A-Z0-9_]+|N_[A-Z_]+_AGO|SELECT", re.IGNORECASE
 )
@@ -121,6 +128,24 @@ _ABOUT_NOW = re.compile(
 def words_of(condition: str) -> list[str]:
     """Names in a condition, those of fields, functions and clauses alike; texts are left out."""
     return list(dict.fromkeys(_WORD.findall(_TEXT.sub("''", condition))))
+
+
+def compared_in(condition: str) -> list[str]:
+    """Fields that a condition compares with something: words on the left of an operator, those of
+    subqueries left out."""
+    text = _without_subqueries(_TEXT.sub("''", condition))
+    return list(dict.fromkeys(_COMPARED.findall(text)))
+
+
+def _without_subqueries(text: str) -> str:
+    """Brackets are taken away from the inside out: ordinary ones leave what they hold."""
+    while True:
+        shorter = _INNERMOST.sub(
+            lambda found: "''" if _SUBQUERY.match(found[0]) else f" {found[0][1:-1]} ", text
+        )
+        if shorter == text:
+            return text
+        text = shorter
 
 
 def is_about_now(word: str) -> bool:

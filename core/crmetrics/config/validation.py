@@ -202,7 +202,8 @@ class _Report:
         node = find(self.section, error.path)
         if error.kind in _PLUGINS_OWN:
             text = self.mask(self.own_text(error), node)
-            return self.say(error.path, f"{text}.", at_key=isinstance(node, Section))
+            text = text if text.endswith("?") else f"{text}."
+            return self.say(error.path, text, at_key=error.at_key or isinstance(node, Section))
         if error.kind == STATED:
             what, hint = error.context["what"], error.context["hint"]
             return self.say(error.path, f"{what}.", hint, at_key=isinstance(node, Section))

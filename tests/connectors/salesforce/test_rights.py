@@ -288,11 +288,11 @@ def test_check_asks_the_org_whether_it_understands_the_rules(
     salesforce: SalesforceSimulator, connect: Connect
 ) -> None:
     salesforce.org.create("Contact", Email="ann@acme.example")
-    rules = {"is_test": "Email LIKE '%@acme.example'", "where": "Emial != null"}
+    rules = {"is_test": "Email LIKE '%@acme.example'", "where": "Email LIKES 'x'"}
     found = {r.subject: r for r in connect(datasets={"contacts": rules}).check()}
     assert found["contacts (is_test)"].message == "about 1 rows of Contact"
     assert found["contacts (where)"].state == "error"
-    assert "No such column 'Emial'" in found["contacts (where)"].message
+    assert "MALFORMED_QUERY" in found["contacts (where)"].message
 
 
 def test_an_object_with_too_many_rows_to_count_is_in_order(
