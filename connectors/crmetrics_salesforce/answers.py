@@ -77,6 +77,18 @@ class Described(_Answer):
     replicateable: bool = False
 
 
+class Listed(_Answer):
+    """An entry of the list of objects."""
+
+    name: str
+
+
+class Objects(_Answer):
+    """`/sobjects/`, the objects that the user may see."""
+
+    sobjects: tuple[Listed, ...]
+
+
 class Part(_Answer):
     """One answer in that of `/composite/batch`."""
 

@@ -14,6 +14,7 @@ from crmetrics_salesforce.answers import (
     Counted,
     Described,
     Limits,
+    Objects,
     Version,
     parsed,
     part,
@@ -213,6 +214,11 @@ class Api:
             if exc.code in UNAVAILABLE | FORBIDDEN:
                 return None
             raise
+
+    def names(self) -> list[str]:
+        """The objects that the user may see. One call."""
+        listed = self.asked(Objects, "GET", "sobjects/", what="the list of objects (sobjects)")
+        return [entry.name for entry in listed.sobjects]
 
     def forget(self, name: str) -> None:
         """Describe again the next time: it was not as described."""

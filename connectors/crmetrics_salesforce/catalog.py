@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from crmetrics.plugin import ConnectorContext, ReadRequest, Supply
+from crmetrics.plugin import ConnectorContext, ReadRequest, Supply, did_you_mean
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.every_stream import EVERY_STREAM
 from crmetrics_salesforce.history import reached
@@ -155,6 +155,21 @@ class Catalog:
             else:
                 absent.append(found)
         return Survey(dataset, tuple(reaches), tuple(absent))
+
+    def unknown_object(self, dataset: str) -> str:
+        """What to say of an object that the project file names for a dataset (`object:`) and that
+        cannot be read; empty where it names none."""
+        own = self.dataset_options(dataset)
+        if own is None or own.object is None:
+            return ""
+        told, names = f"`object: {own.object}` of {dataset}:", self.api.names()
+        if own.object.lower() in (name.lower() for name in names):
+            return f"{told} the user may not query it. Give the user read access to {own.object}."
+        close = did_you_mean(own.object, names)
+        return (
+            f"{told} the org has no such object, or hides it from the user. {close}".rstrip()
+            + f" Correct the name, or give the user read access to {own.object}."
+        )
 
     def companion_lacks(self, companion: Companion) -> list[Lack]:
         """Why a companion cannot be read; empty when it can."""

@@ -145,6 +145,10 @@ class SourceCheck:
 
     def _absent(self, dataset: str, survey: Survey) -> CheckResult:
         objects = ", ".join(dict.fromkeys(item.lack.object for item in survey.absent))
+        if unknown := self._catalog.unknown_object(dataset):
+            lacks: Mapping[str, tuple[str, ...]] = {dataset: ()}
+            subject = f"{dataset} (object)"
+            return CheckResult(subject, "error", unknown, "Correct `object:`.", lacks=lacks)
         return CheckResult(
             f"{dataset} ({objects})",
             "warning",

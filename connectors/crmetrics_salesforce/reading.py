@@ -190,9 +190,12 @@ class DatasetRead:
         """The rows with their canonical columns.
 
         Raises UnavailableError when the org lacks the dataset, SourceError when it cannot be read
-        whole or when a column that was read before has disappeared.
+        whole, when the org lacks an object that the project file names, or when a column that was
+        read before has disappeared.
         """
         if not self.reaches:
+            if unknown := self._catalog.unknown_object(self._request.dataset.name):
+                raise SourceError(unknown)
             raise UnavailableError(self._survey.why_absent)
         self._require_former()
         for misfit in self._misfits():
