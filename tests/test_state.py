@@ -61,10 +61,7 @@ def current(session: Connection) -> list[tuple[Any, ...]]:
 def begin(
     session: Connection, run_id: str, job: str, at: datetime, *, is_dated: bool = False
 ) -> None:
-    start_run(
-        session, run_id, job=job, period=WEEK, is_dated=is_dated, at=at, as_of=AS_OF,
-        config_hash="c1",
-    )  # fmt: skip
+    start_run(session, run_id, job=job, period=WEEK, is_dated=is_dated, at=at, config_hash="c1")
 
 
 def test_a_run_id_sorts_by_time() -> None:
@@ -77,12 +74,12 @@ def test_a_run_id_sorts_by_time() -> None:
 def test_a_run_without_an_end_is_seen_as_such(session: Connection) -> None:
     begin(session, "a", "weekly", AS_OF)
     begin(session, "b", "weekly", AS_OF + DAY)
-    finish_run(session, "b", at=AS_OF + DAY, exit_code=4, summary={"notes": ["ä"]})
+    finish_run(session, "b", at=AS_OF + DAY, as_of=AS_OF, exit_code=4, summary={"notes": ["ä"]})
     found = runs(session, job="weekly")
     assert found is not None
-    assert found.select(["run_id", "exit_code", "summary"]).to_pylist() == [
-        {"run_id": "b", "exit_code": 4, "summary": '{"notes": ["ä"]}'},
-        {"run_id": "a", "exit_code": None, "summary": None},
+    assert found.select(["run_id", "as_of", "exit_code", "summary"]).to_pylist() == [
+        {"run_id": "b", "as_of": AS_OF, "exit_code": 4, "summary": '{"notes": ["ä"]}'},
+        {"run_id": "a", "as_of": None, "exit_code": None, "summary": None},
     ]
 
 
@@ -96,7 +93,7 @@ def test_runs_of_another_job_are_left_out(session: Connection) -> None:
 def test_the_periods_of_runs_are_told_in_order_with_their_end(session: Connection) -> None:
     begin(session, "a", "weekly", AS_OF)
     begin(session, "b", "weekly", AS_OF + DAY, is_dated=True)
-    finish_run(session, "b", at=AS_OF + DAY, exit_code=3, summary={})
+    finish_run(session, "b", at=AS_OF + DAY, as_of=AS_OF, exit_code=3, summary={})
     assert reported_periods(session, "weekly", grain="week") == [
         ReportedPeriod(WEEK.start, AS_OF, None, False),
         ReportedPeriod(WEEK.start, AS_OF + DAY, 3, True),

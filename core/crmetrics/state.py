@@ -143,27 +143,34 @@ def start_run(
     period: Period,
     is_dated: bool,
     at: datetime,
-    as_of: datetime,
     config_hash: str,
 ) -> None:
-    """Note that a run has begun; one that never finishes stays without `finished_at`.
+    """Note that a run has begun, before anything is read; one that never finishes stays without
+    `finished_at`.
 
     is_dated: somebody asked for this period; it was not the turn of the schedule.
     """
     session.execute(
         "insert into meta.runs (run_id, job, period_start, period_end, grain, is_dated, "
-        "started_at, as_of, config_hash) values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [run_id, job, period.start, period.end, period.grain, is_dated, at, as_of, config_hash],
+        "started_at, config_hash) values (?, ?, ?, ?, ?, ?, ?, ?)",
+        [run_id, job, period.start, period.end, period.grain, is_dated, at, config_hash],
     )
 
 
 def finish_run(
-    session: Session, run_id: str, *, at: datetime, exit_code: int, summary: Mapping[str, Any]
+    session: Session,
+    run_id: str,
+    *,
+    at: datetime,
+    as_of: datetime,
+    exit_code: int,
+    summary: Mapping[str, Any],
 ) -> None:
-    """Note how a run ended; summary: JSON-like."""
+    """Note how a run ended, and by which data (`as_of`); summary: JSON-like."""
     session.execute(
-        "update meta.runs set finished_at = ?, exit_code = ?, summary = ? where run_id = ?",
-        [at, exit_code, _json(summary), run_id],
+        "update meta.runs set finished_at = ?, as_of = ?, exit_code = ?, summary = ? "
+        "where run_id = ?",
+        [at, as_of, exit_code, _json(summary), run_id],
     )
 
 

@@ -121,15 +121,22 @@ from crmetrics.plugin import hookimpl
 HOME = Path(__file__).parents[1]
 AWAY = HOME / "away"
 
-@hookimpl
-def crmetrics_run_started(run_id, job):
-    counter = HOME / "started"
+def break_at(event):
+    counter = HOME / event
     count = int(counter.read_text()) + 1 if counter.exists() else 1
     counter.write_text(str(count))
-    if count in {BROKEN}:
-        file = HOME / {BROKEN}[count]
+    if f"{event} {count}" in {BROKEN}:
+        file = HOME / {BROKEN}[f"{event} {count}"]
         file.rename(AWAY)
         file.mkdir()
+
+@hookimpl
+def crmetrics_run_started(run_id, job):
+    break_at("started")
+
+@hookimpl
+def crmetrics_kpis_computed(run_id, job, results):
+    break_at("computed")
 
 @hookimpl
 def crmetrics_run_finished(run_id, job, exit_code, summary):
@@ -138,23 +145,25 @@ def crmetrics_run_finished(run_id, job, exit_code, summary):
         file.rmdir()
         AWAY.rename(file)
 """
-"""For the time of one run a folder stands in the place of a file."""
+"""From such a moment to the end of the run a folder stands in the place of a file."""
+
+WAREHOUSE = ".crmetrics/warehouse.duckdb"
 
 
 @pytest.mark.parametrize(
     ("broken", "error", "reported"),
     [
-        ({1: "crmetrics.yaml"}, (IsADirectoryError, "crmetrics.yaml"), days(7, 8)),
+        ({"computed 1": WAREHOUSE}, (WarehouseError, "it is a folder"), days(7, 8)),
         (
-            {2: ".crmetrics/warehouse.duckdb", 3: "crmetrics.yaml"},
-            (WarehouseError, "it is a folder"),
+            {"started 2": "crmetrics.yaml", "computed 2": WAREHOUSE},
+            (IsADirectoryError, "crmetrics.yaml"),
             days(6),
         ),
     ],
 )
 def test_a_period_that_raises_keeps_no_later_one_from_running_and_is_owed(
     directory: Path,
-    broken: dict[int, str],
+    broken: dict[str, str],
     error: tuple[type[Exception], str],
     reported: list[tuple[date, int]],
 ) -> None:
@@ -168,6 +177,53 @@ def test_a_period_that_raises_keeps_no_later_one_from_running_and_is_owed(
     assert found == reported
     owed = [one for one in days(6, 7, 8) if one not in reported or one == days(8)[0]]
     assert run_on(directory, 9) == owed
+
+
+BAD_SOURCE = """
+from crmetrics.plugin import Connector, hookimpl
+
+class Bad(Connector):
+    name = "bad"
+    is_local = True
+
+    def __init__(self, config, context):
+        super().__init__(config, context)
+        if (context.project_dir / "bad").exists():
+            raise {ERROR}
+
+    def datasets(self):
+        return []
+
+    def read(self, request):
+        return iter(())
+
+@hookimpl
+def crmetrics_connectors():
+    return [Bad]
+"""
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyboardInterrupt()])
+def test_the_period_of_a_first_run_that_raises_is_owed(
+    directory: Path, error: BaseException
+) -> None:
+    (directory / "plugins").mkdir()
+    (directory / "plugins" / "bad.py").write_text(BAD_SOURCE.replace("{ERROR}", repr(error)))
+    config = directory / "crmetrics.yaml"
+    config.write_text(config.read_text().replace("sources:", "sources:\n  bad: {connector: bad}"))
+    (directory / "bad").touch()
+    with pytest.raises(type(error)):
+        run_on(directory, 6)
+    assert not (directory / "reports").exists()
+    (directory / "bad").unlink()
+    assert run_on(directory, 8) == days(5, 6, 7)
+    assert run_on(directory, 8) == days(7)
+
+
+def test_a_dry_run_begins_no_schedule(directory: Path) -> None:
+    project = Project(directory, environ={}, now=lambda: morning(6))
+    assert [found.exit_code for found in project.run_due("daily", dry_run=True)] == [ExitCode.OK]
+    assert run_on(directory, 8) == days(7)
 
 
 def test_what_every_period_would_meet_is_raised_by_the_first(directory: Path) -> None:

@@ -149,6 +149,9 @@ def _run(
 ) -> RunReport:
     run_id, name = asked.run_id, job.name
     project.registry.notify("crmetrics_run_started", run_id=run_id, job=name)
+    if not asked.dry_run:
+        # First of all: whatever ends this run, the next one knows that the job owes the period.
+        _start(project, job, asked)
     if loaded.report is None:
         needs = _needs(project, job)
         loaded.report = sync(project, (), needs=needs, progress=progress, run_id=run_id)
@@ -167,7 +170,7 @@ def _run(
         shown=asked.shown,
     )
     with http.recording.suspended():
-        report = _delivered(project, job, mailing, is_dated=asked.is_dated)
+        report = _delivered(project, job, mailing)
     project.registry.notify(
         "crmetrics_run_finished",
         run_id=run_id,
@@ -217,11 +220,9 @@ def reported_period(
 # --- delivering ----------------------------------------------------------------------------------
 
 
-def _delivered(project: Project, job: JobConfig, mailing: Mailing, *, is_dated: bool) -> RunReport:
+def _delivered(project: Project, job: JobConfig, mailing: Mailing) -> RunReport:
     """The run with its results recorded and sent."""
     computed, loaded = mailing.computed, mailing.loaded
-    if not mailing.dry_run:
-        _start(project, job, mailing, is_dated=is_dated)
     sent = deliver_all(project, job, mailing)
     report = RunReport(
         run_id=mailing.run_id,
@@ -241,31 +242,31 @@ def _delivered(project: Project, job: JobConfig, mailing: Mailing, *, is_dated: 
         restated=sent.restated,
     )
     if not mailing.dry_run:
-        _finish(project, report)
+        _finish(project, report, computed.as_of)
     return report
 
 
-def _start(project: Project, job: JobConfig, mailing: Mailing, *, is_dated: bool) -> None:
+def _start(project: Project, job: JobConfig, asked: _Asked) -> None:
     with open_for_load(project.engine_settings, project.registry.datasets) as session:
         state.create_ledger(session)
         state.start_run(
             session,
-            mailing.run_id,
+            asked.run_id,
             job=job.name,
-            period=mailing.period,
-            is_dated=is_dated,
-            at=mailing.started,
-            as_of=mailing.computed.as_of,
+            period=asked.period,
+            is_dated=asked.is_dated,
+            at=asked.started,
             config_hash=_config_hash(project),
         )
 
 
-def _finish(project: Project, report: RunReport) -> None:
+def _finish(project: Project, report: RunReport, as_of: datetime) -> None:
     with open_for_load(project.engine_settings, project.registry.datasets) as session:
         state.finish_run(
             session,
             report.run_id,
             at=project.now(),
+            as_of=as_of,
             exit_code=report.exit_code,
             summary=summary(report),
         )
