@@ -72,6 +72,7 @@ kpis:
     value: count(*)
     variants:
       open: {span: [entered_at, exited_at], time: ""}
+      left: {time: exited_at, covered_by: [opportunity_stage_history.exited_at]}
   amounts:
     title: Amounts of deals
     question: How much?
@@ -430,6 +431,36 @@ def test_a_materialized_model_keeps_the_columns_that_are_read(
         found = records(answerer, Question(("latest",), spring[:1])).column("record").to_pylist()
     assert len(found) == entered[0] > 0
     assert all(found)
+
+
+def test_a_materialized_model_keeps_the_rows_of_the_days_that_are_looked_at(
+    project: Project, deals: Deals
+) -> None:
+    summer = tuple(project.calendar.periods(date(2025, 6, 1), date(2025, 8, 1), "month"))
+    start = project.calendar.instant(summer[0].start)
+    stays = [(row["created_at"], row["is_won"]) for row in deals.rows[:30]]
+    spans = [(e, e + timedelta(days=9) if won else None) for e, won in stays]
+    spans.append((datetime(2025, 3, 3, tzinfo=UTC), None))
+
+    def counted(instants: Sequence[datetime | None]) -> list[int]:
+        bounds = [
+            (project.calendar.instant(p.start), project.calendar.instant(p.end)) for p in summer
+        ]
+        return [sum(at is not None and a <= at < b for at in instants) for a, b in bounds]
+
+    late = [span for span in spans if span[0] >= start or (span[1] and span[1] >= start)]
+    with project.answerer(summer) as answerer:
+        rows = answerer.answer(Question(("latest", "latest.left"), summer)).to_pylist()
+        kept = answerer.session.rows("select entered_at, exited_at from late_rows")
+        assert [row["value"] for row in rows] == [
+            *counted([entered for entered, _ in spans]),
+            *counted([left for _, left in spans]),
+        ]
+        assert len(kept) == len(late) < len(spans)
+        # What was open before is still open: a span looks further back than a day.
+        answerer.answer(Question(("latest", "latest.open"), summer))
+        (count,) = answerer.session.rows("select count(*) from late_rows")[0]
+        assert count > len(late)
 
 
 def test_a_materialized_model_that_reads_periods_is_filled_for_each_set_of_periods(

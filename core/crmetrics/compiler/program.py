@@ -22,6 +22,7 @@ from crmetrics.compiler.hashing import definition_hash, named_segments
 from crmetrics.compiler.keeping import QuestionVectors
 from crmetrics.compiler.needs import Needs, Supplied
 from crmetrics.compiler.plan import Part, Planner
+from crmetrics.compiler.readings import Reading, readings
 from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
 from crmetrics.compiler.slices import SliceBook, Window
 from crmetrics.compiler.surroundings import Surroundings
@@ -104,9 +105,9 @@ class Compiler:
     has_rows: whether the warehouse holds any row of a dataset. has_any: whether any row of a
     relation, by its SQL name, meets a condition.
     hash_of: definition hash of a measure. is_stale: KPI needs -> freshness. fillings: statements
-    that compute the materialized models a text reads; period_fillings: those that differ from one
-    set of periods to the next. mirror: (relation, its vectors) -> the rows
-    that quality rules left out of it, as a query.
+    that compute the materialized models a text reads, as far as it reads them; period_fillings:
+    those that differ from one set of periods to the next. mirror: (relation, its vectors) -> the
+    rows that quality rules left out of it, as a query.
     """
 
     catalog: Catalog
@@ -117,7 +118,7 @@ class Compiler:
     band: Callable[[str], list[float]]
     model_words: Callable[[str], Sequence[str]]
     vectors_of: Callable[[str], Sequence[Vector]]
-    fillings: Callable[[str], Sequence[str]]
+    fillings: Callable[[str, Mapping[str, Reading]], Sequence[str]]
     period_fillings: Callable[[str], Sequence[str]]
     first_day: Callable[[str, str, date], date | None]
     has_rows: Callable[[str], bool]
@@ -187,11 +188,12 @@ class Compiler:
         counts = [statement for statement in statements if statement.kind == "excluded"]
         for statement, sql in zip(counts, with_kept([each.sql for each in counts]), strict=True):
             statement.sql = sql
-        read = " ".join(statement.sql for statement in statements)
+        texts = [statement.sql for statement in statements]
+        read = " ".join(texts)
         before = [
             self._slices_sql(),
             *self._looked_at_sql(),
-            *self.fillings(read),
+            *self.fillings(read, readings(program.rowsets, texts, self.book.clock.calendar)),
             *self._parents_sql(read),
         ]
         program.statements = [*(Statement("setup", text) for text in before), *statements]

@@ -1,0 +1,70 @@
+"""What a question reads of a relation that is kept in a table: no more of it need be kept.
+
+Where dated facts alone read a relation, their columns are known, and so is the first day that any
+of them looks at. Where anything else reads it, as a model or along a key, nothing is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from crmetrics.compiler.fact import Fact, quoted
+from crmetrics.compiler.rowset import RowSet
+from crmetrics.periods import Calendar
+
+_OWN = re.compile(r'\bf\.(?:"((?:[^"]|"")+)"|(\w+))')
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """columns: that are read. where: SQL over `m` that every row that counts meets; empty = all."""
+
+    columns: frozenset[str]
+    where: str
+
+
+def readings(
+    rowsets: Sequence[RowSet], statements: Sequence[str], calendar: Calendar
+) -> Mapping[str, Reading]:
+    """What the facts of row sets read, by the name of the relation; only of relations that no other
+    statement reads."""
+    facts: dict[str, list[tuple[RowSet, Fact]]] = {}
+    for rowset in rowsets:
+        if rowset.fact is not None:
+            facts.setdefault(rowset.fact.relation.name, []).append((rowset, rowset.fact))
+    text = "\n".join(statements)
+    found = {}
+    for name, readers in facts.items():
+        is_dated = all(fact.time for _, fact in readers)
+        if is_dated and len(re.findall(rf"\b{name}\b", text)) == len(readers):
+            found[name] = _reading([rowset for rowset, _ in readers], calendar)
+    return found
+
+
+def _reading(rowsets: Sequence[RowSet], calendar: Calendar) -> Reading:
+    read = {a or b for rowset in rowsets for a, b in _OWN.findall(rowset.fact_sql)}
+    terms: dict[str, None] = {}
+    for rowset in rowsets:
+        term = _since(rowset, calendar)
+        if not term:
+            return Reading(frozenset(read), "")
+        terms[term] = None
+    return Reading(frozenset(read), " or ".join(terms))
+
+
+def _since(rowset: RowSet, calendar: Calendar) -> str:
+    """That a row lies on or after the first day that is looked at; empty for what is dated by more
+    than a column."""
+    fact = rowset.fact
+    assert fact is not None
+    kind = fact.relation.columns.get(fact.time)
+    start: date = min(window.start for window in rowset.frame.windows)
+    if kind == "DATE":
+        return f"m.{quoted(fact.time)} >= date '{start}'"
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        instant = calendar.instant(start)
+        return f"m.{quoted(fact.time)} >= timestamptz '{instant:%Y-%m-%d %H:%M:%S}+00'"
+    return ""
