@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -238,8 +237,3 @@ class Api:
         self._login_session.close()
         if self._session is not None:
             self._session.close()
-
-
-def is_soql_name(name: str) -> bool:
-    """True for a field or a field of a parent: nothing else may get into a query."""
-    return re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*){0,5}", name) is not None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from crmetrics.plugin import ConnectorContext, ReadRequest, Supply, did_you_mean
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.every_stream import EVERY_STREAM
+from crmetrics_salesforce.expressions import fields_of
 from crmetrics_salesforce.history import reached
 from crmetrics_salesforce.options import SalesforceDatasetOptions, SalesforceOptions
 from crmetrics_salesforce.reach import Absence, Lack, Reach, Surveyor, fields_in
@@ -42,11 +43,6 @@ class Survey:
             f"{'; '.join(told)}. Give the user read access, or switch the feature on, if these "
             "KPIs are wanted."
         )
-
-
-def mapped_fields(request: ReadRequest) -> dict[str, Sequence[str]]:
-    """Canonical column -> the fields that the project file's entry for it reads."""
-    return {column: request.fields_of({}, [column]) for column in request.mapping}
 
 
 class Catalog:
@@ -133,7 +129,8 @@ class Catalog:
 
     def surveyed(self, request: ReadRequest) -> Survey:
         """The streams that can be read for a request, with what of its columns they give."""
-        return self.survey(request.dataset.name, request.columns, mapped_fields(request))
+        mapped = {column: fields_of(request, column) for column in request.mapping}
+        return self.survey(request.dataset.name, request.columns, mapped)
 
     def survey(
         self, dataset: str, columns: Sequence[str], mapped: Mapping[str, Sequence[str]]

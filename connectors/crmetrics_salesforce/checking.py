@@ -10,6 +10,7 @@ from crmetrics_salesforce.answers import Limits
 from crmetrics_salesforce.applying import Applying
 from crmetrics_salesforce.catalog import Catalog, Survey
 from crmetrics_salesforce.errors import TOO_HEAVY, ApiError, SetupError
+from crmetrics_salesforce.expressions import fields_of
 from crmetrics_salesforce.reach import Absence, Lack, Reach
 from crmetrics_salesforce.rules import RULES
 from crmetrics_salesforce.streams import Companion
@@ -83,7 +84,7 @@ class SourceCheck:
             raise SourceError("`columns:` cannot be looked at: the context has no trial request.")
         with trial(dataset, mapping) as request:
             wrong = yield from self._unusable(dataset, mapping, request)
-            mapped = {c: request.fields_of({}, [c]) for c in mapping if c not in wrong}
+            mapped = {c: fields_of(request, c) for c in mapping if c not in wrong}
             survey = self._survey(dataset, mapped)
             yield from self._uncomputable(dataset, mapped, survey, request)
             yield from self._objects(dataset, survey)
@@ -99,7 +100,7 @@ class SourceCheck:
         wrong = set()
         for column in mapping:
             try:
-                request.fields_of({}, [column])
+                fields_of(request, column)
             except SourceError as exc:
                 wrong.add(column)
                 yield CheckResult(f"{dataset} (columns)", "error", str(exc), _CORRECT)

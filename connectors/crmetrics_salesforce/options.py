@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from crmetrics.plugin import ConfigError, DatasetOptions, Options, Secret, SourceOptions, http
+from crmetrics_salesforce.expressions import require_sql
 from crmetrics_salesforce.rules import RULES, Rule, require_objects
 
 LOGIN_HOSTS = ("login.salesforce.com", "test.salesforce.com")
@@ -86,6 +87,12 @@ class SalesforceDatasetOptions(DatasetOptions):
     object: str | None = Field(
         default=None, description="another object to read it from; then `columns:` maps all of it"
     )
+
+    @field_validator("columns")
+    @classmethod
+    def _are_sql(cls, value: dict[str, str]) -> dict[str, str]:
+        require_sql(value)
+        return value
 
     def rules(self) -> dict[str, Rule]:
         """The conditions, by their keys."""

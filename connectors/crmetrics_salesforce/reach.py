@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from crmetrics_salesforce.api import Api, is_soql_name
+from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.describe import Field, SObject, is_named_personal
-from crmetrics_salesforce.soql import is_about_now, words_of
+from crmetrics_salesforce.soql import is_about_now, is_soql_name, words_of
 from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
 
 if TYPE_CHECKING:

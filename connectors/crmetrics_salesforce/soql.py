@@ -151,3 +151,8 @@ def _without_subqueries(text: str) -> str:
 def is_about_now(word: str) -> bool:
     """True for what another day or another record makes true: `LAST_N_DAYS:30`, a subquery."""
     return _ABOUT_NOW.fullmatch(word) is not None
+
+
+def is_soql_name(name: str) -> bool:
+    """True for a field or a field of a parent: nothing else may get into a query."""
+    return re.fullmatch(r"[A-Za-z]\w*(\.[A-Za-z]\w*){0,5}", name) is not None

@@ -268,7 +268,8 @@ def test_check_and_read_agree_on_a_mapping_that_works(
         ("UPPER(Indstry)", "warning", "Account.Indstry is missing or hidden from the user"),
         ("uper(Industry)", "error", "uper does not exist"),
         ("max(Industry)", "error", "max is an aggregate over many records"),
-        ("Industry + ", "warning", "'Industry +' is no field"),
+        ('"Close Date"', "error", "'Close Date' can be no field of Salesforce"),
+        ("coalesce(\"Close Date\", '')", "error", "'Close Date' can be no field of Salesforce"),
         ("upper(Owner.Name)", "warning", "User.Name is personal, and never read"),
     ],
 )

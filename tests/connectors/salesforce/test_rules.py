@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from connectors.salesforce.orgs import Connect, rows_of
+from connectors.salesforce.project_files import findings, project
 from connectors.salesforce.sites import Site, load_of
-from crmetrics.config import json_schema, load_config
-from crmetrics.errors import ConfigError, SourceError
-from crmetrics.loader import load_plugins
+from crmetrics.config import json_schema
+from crmetrics.errors import SourceError
 from crmetrics.testing import CollectingRequest
 from crmetrics_salesforce.connector import SalesforceConnector
 from crmetrics_salesforce.soql import compared_in
@@ -152,33 +152,6 @@ def test_a_rule_of_an_object_whose_place_another_one_takes_is_told(
 
 
 # --- the project file ----------------------------------------------------------------------------
-
-
-def project(folder: Path, *lines: str) -> None:
-    head = (
-        "version: 1",
-        "project: p",
-        "sources:",
-        "  crm:",
-        "    connector: salesforce",
-        "    domain: acme.my.salesforce.com",
-        "    auth: {flow: access_token, access_token: abcdefgh}",
-        "    datasets:",
-    )
-    (folder / "crmetrics.yaml").write_text("\n".join((*head, *lines)) + "\n", encoding="utf-8")
-
-
-def findings(folder: Path) -> list[str]:
-    registry = load_plugins(folder)
-    with pytest.raises(ConfigError) as failure:
-        load_config(
-            folder,
-            environ={},
-            connectors=registry.connectors,
-            sinks=registry.sinks,
-            datasets=registry.datasets,
-        )
-    return [str(finding) for finding in failure.value.findings]
 
 
 def test_an_object_that_a_dataset_does_not_come_from_is_told_with_its_place(
