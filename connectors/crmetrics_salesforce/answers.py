@@ -27,6 +27,7 @@ class Granted(_Answer):
 
     access_token: str = Field(min_length=1, repr=False)
     instance_url: str = ""
+    id: str = ""
     refresh_token: str = Field(default="", repr=False)
 
 

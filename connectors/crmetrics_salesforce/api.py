@@ -57,6 +57,7 @@ class Api:
         self._login = Login(options, context, self._login_session, now_s)
         self._lock = threading.RLock()
         self._session: http.Session | None = None
+        self._org = ""
         self._described: dict[str, SObject | None] = {}
         self._is_checked = False
 
@@ -70,8 +71,14 @@ class Api:
                 self._session = self._connected()
             return self._session
 
+    @property
+    def org(self) -> str:
+        """The id of the org that the login is of, 15 characters; empty when nothing tells it."""
+        return self._org if self.session else ""
+
     def _connected(self) -> http.Session:
         first: list[Grant] = [self._login.grant()]
+        self._org = first[0].org
 
         def fetch() -> Secret:
             return (first.pop() if first else self._login.grant()).token

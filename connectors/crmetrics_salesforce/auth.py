@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from crmetrics_salesforce.options import (
 
 _ASSERTION_S = 180  # up to 300 are allowed; clocks differ
 _STORED = "refresh_token"
+_ORG_OF_USER = re.compile(r"/id/(00D\w{12})(?:\w{3})?/")
+_ORG_OF_TOKEN = re.compile(r"^(00D\w{12})(?:\w{3})?!")
 
 _MEANINGS = {
     "request not supported on this domain": "Give the org's My Domain host as `domain:`.",
@@ -41,10 +44,11 @@ _MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A token and the address of the org it is for."""
+    """A token, the address of the org it is for, and the org's id; empty when nothing tells it."""
 
     token: Secret
     instance_url: str
+    org: str = ""
 
 
 class Login:
@@ -68,7 +72,9 @@ class Login:
     def grant(self) -> Grant:
         auth = self._options.auth
         if isinstance(auth, AccessToken):
-            return Grant(auth.access_token, self._options.host_url)
+            # A session id begins with the org's.
+            org = _org_in(_ORG_OF_TOKEN, auth.access_token.reveal())
+            return Grant(auth.access_token, self._options.host_url, org)
         if isinstance(auth, RefreshToken):
             # Two exchanges of one refresh token at a time: one of them fails.
             with self._context.storage.exclusive(_STORED):
@@ -163,7 +169,14 @@ class Login:
         token = Secret(answer.access_token)
         # A proxy or test server stands in for the instance as well.
         instance = self._options.base_url or answer.instance_url
-        return Grant(token, http.require_safe(instance or self._options.host_url).rstrip("/"))
+        url = http.require_safe(instance or self._options.host_url).rstrip("/")
+        return Grant(token, url, _org_in(_ORG_OF_USER, answer.id))
+
+
+def _org_in(pattern: re.Pattern[str], text: str) -> str:
+    """The 15 characters of an org's id; the other three of the long form only repeat them."""
+    found = pattern.search(text)
+    return found[1] if found else ""
 
 
 def _client_form(auth: ClientCredentials) -> dict[str, str]:

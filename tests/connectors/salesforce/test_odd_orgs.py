@@ -12,7 +12,7 @@ from connectors.salesforce.sites import Site, load_of
 from crmetrics.errors import UnavailableError
 from crmetrics.testing import CollectingRequest
 from simulators.messages import Answer
-from simulators.salesforce import SalesforceSimulator
+from simulators.salesforce import SalesforceSimulator, make_id
 
 # --- fields that our own conditions look at ----------------------------------------------------
 
@@ -194,8 +194,12 @@ def test_what_the_org_forgets_stays_when_all_is_read_anew(
     site.synced(full=True)
     assert site.ids("user_activity") == [old, new]
     assert site.ids("forecasts") == [f"{item}:2026-01-12", f"{item}:2026-01-13"]
-    site.source = {"domain": "other.my.salesforce.com"}
+    site.source = {"domain": "renamed.my.salesforce.com"}
     site.later(days=1)
+    site.synced()
+    assert site.ids("user_activity") == [old, new]
+    org.id = make_id("00D", 2)
+    site.source = {"domain": "other.my.salesforce.com"}
     site.synced()
     assert site.ids("user_activity") == [new]
     assert site.ids("forecasts") == [f"{item}:2026-01-14"]

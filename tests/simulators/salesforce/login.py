@@ -132,7 +132,7 @@ class Login:
             "signature": "c2ltdWxhdGVk",
             "scope": " ".join(sorted(self.app.scopes)),
             "instance_url": simulator.base_url,
-            "id": f"https://login.salesforce.com/id/00D000000000001EAA/{simulator.org.user}",
+            "id": f"https://login.salesforce.com/id/{simulator.org.id}/{simulator.org.user}",
             "token_type": "Bearer",
             "issued_at": str(issued),
             **more,

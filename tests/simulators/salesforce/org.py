@@ -52,10 +52,14 @@ class Deletion:
 
 
 class Org:
-    """The objects and records of one org; `clock` gives the stamps, cut to whole seconds."""
+    """The objects and records of one org; `clock` gives the stamps, cut to whole seconds.
+
+    id: that of the org, as logins and session ids tell it.
+    """
 
     def __init__(self, clock: Callable[[], datetime], *, is_multi_currency: bool = False) -> None:
         self.clock = clock
+        self.id = make_id("00D", 1)
         self.objects: dict[str, SObject] = standard_objects(is_multi_currency=is_multi_currency)
         self.deletions: list[Deletion] = []
         self.log_begins: datetime | None = None

@@ -53,7 +53,7 @@ class SalesforceSimulator(Service):
         self, *, calls: int | None = None, scopes: frozenset[str] = frozenset({"api"})
     ) -> str:
         """A new access token, as the token endpoint gives it. calls: it dies after so many."""
-        token = f"00D000000000001!simulatedSession{self.tokens.issued + 1:04d}"
+        token = f"{self.org.id[:15]}!simulatedSession{self.tokens.issued + 1:04d}"
         return self.tokens.issue(token=token, scopes=scopes, calls=calls)
 
     def refuse(
