@@ -49,8 +49,14 @@ class MemoryLedger:
         fitting = [one.key for one in old if (one.period_start, one.period_end) == days]
         return fitting[-1] if fitting else ""
 
+    def sinks_at(self, place: Place, start: date, end: date) -> list[str]:
+        days = (start, end)
+        found = [one for one in self._at(place) if (one.period_start, one.period_end) == days]
+        return list(dict.fromkeys(one.sink for one in reversed(found) if one.channel))
+
     def told_before(self, place: Place, before: date) -> Mapping[str, Any]:
         fitting = [one for one in self._delivered(place) if self._start(one) < before]
+        fitting = [one for one in fitting if one.sink == place.sink] or fitting
         return fitting[-1].told if fitting else {}
 
     def held(self, place: Place) -> tuple[date, date] | None:
@@ -74,9 +80,12 @@ class MemoryLedger:
         return [
             record
             for record in self.records
-            if (record.job, record.sink) == (place.job, place.sink)
-            and record.channel in ("", place.channel)
-            and (record.channel or record.destination == place.destination)
+            if record.job == place.job
+            and (
+                record.channel == place.channel
+                or (record.channel, record.sink, record.destination)
+                == ("", place.sink, place.destination)
+            )
         ]
 
     def record(self, record: DeliveryRecord) -> None:
@@ -264,6 +273,23 @@ def test_what_was_delivered_is_not_sent_again() -> None:
     assert len(sink.given) == 1
 
 
+def test_what_a_sink_of_another_name_delivered_there_is_not_sent_again() -> None:
+    ledger, sink = MemoryLedger(), Chat()
+    send({"team": sink}, ledger)
+    [outcome] = send({"sales": sink}, ledger, job_sinks=["sales"])
+    assert (outcome.status, outcome.key) == ("skipped", ledger.records[0].key)
+    [elsewhere] = send({"sales": Chat(place="door")}, ledger, job_sinks=["sales"])
+    assert elsewhere.status == "delivered"
+    [also] = send({"sales": sink}, ledger, job_sinks=["sales"], definitions="others")
+    assert also.status == "delivered"
+
+
+def test_two_sinks_of_a_job_that_share_a_channel_both_tell() -> None:
+    ledger, one, other = MemoryLedger(), Chat(), Chat()
+    outcomes = send({"one": one, "other": other}, ledger, job_sinks=["one", "other"])
+    assert [outcome.status for outcome in outcomes] == ["delivered", "delivered"]
+
+
 LATER = AS_OF + timedelta(hours=12)
 
 
@@ -423,6 +449,15 @@ def test_a_place_that_holds_one_period_does_not_go_back() -> None:
     assert len(sink.given) == 1
     [outcome] = send({"wall": sink}, ledger, BEFORE, dry_run=True)
     assert outcome.note.startswith("would not be sent: it holds a later period")
+
+
+def test_a_place_that_holds_one_period_does_not_go_back_under_another_name() -> None:
+    ledger, sink = MemoryLedger(), Wall()
+    send({"wall": sink}, ledger)
+    [outcome] = send({"screen": sink}, ledger, BEFORE)
+    assert outcome.note.startswith("it holds a later period (from 2026-01-26)")
+    [outcome] = send({"screen": Wall(place="door")}, ledger, BEFORE)
+    assert outcome.status == "delivered"
 
 
 def test_a_place_that_holds_one_period_goes_back_when_asked_and_forward_again() -> None:

@@ -129,8 +129,40 @@ def test_each_sink_is_known_to_rest_on_the_recording_that_it_took_last(
     ledger.record(attempt("k", "failed", sink="a", recording=7))
     ledger.record(attempt("k", "delivered", sink="b", recording=3))
     ledger.record(attempt("k", "unknown", sink="c", recording=3))
-    asked = {"job": "weekly", "start": date(2026, 1, 26), "grain": "week"}
-    assert last_recordings(session, **asked) == {"a": 5, "b": 3}  # type: ignore[arg-type]
+    told = last_recordings(
+        session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=["a"]
+    )
+    assert (told.by_sink, told.by_channel) == ({"a": 5, "b": 3}, {})
+
+
+def test_what_a_sink_that_the_job_has_no_more_took_is_known_by_its_channel(
+    session: Connection,
+) -> None:
+    ledger = Ledger(session)
+    for sink, channel, recording in (("a", "c1", 3), ("b", "c2", 4), ("old", "c2", 5)):
+        ledger.record(attempt("k", "delivered", sink=sink, channel=channel, recording=recording))
+    told = last_recordings(
+        session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=["a", "b", "new"]
+    )
+    assert [told.has("new", channel) for channel in ("c1", "c2", "")] == [False, True, False]
+    assert (told.of("a", "c1"), told.of("b", "c2"), told.of("new", "c2")) == (3, 4, 5)
+
+
+def test_a_place_is_the_same_whatever_the_sink_is_called(session: Connection) -> None:
+    ledger = Ledger(session)
+    first = {"period_start": date(2026, 1, 12), "period_end": date(2026, 1, 19)}
+    ledger.record(attempt("k", "delivered", channel=PLACE.channel, **first, told={"said": 1}))
+    ledger.record(attempt("k", "delivered", channel=PLACE.channel, told={"said": 2}))
+    here = replace(PLACE, sink="sales")
+    assert ledger.held(here) == (date(2026, 1, 26), date(2026, 2, 2))
+    assert ledger.told_before(here, date(2026, 2, 2)) == {"said": 2}
+    ledger.record(
+        attempt("k", "delivered", sink="sales", channel=PLACE.channel, **first, told={"said": 3})
+    )
+    assert ledger.told_before(here, date(2026, 2, 2)) == {"said": 3}
+    days = (date(2026, 1, 12), date(2026, 1, 19))
+    assert ledger.sinks_at(here, *days) == ["sales", "team"]
+    assert ledger.sinks_at(replace(here, channel="c9"), *days) == []
 
 
 @pytest.mark.parametrize(

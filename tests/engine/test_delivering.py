@@ -262,6 +262,46 @@ def test_a_table_whose_run_was_killed_before_it_noted_it_does_not_go_back(direct
     assert kept(directory) == {"2026-01-01": 500.0}
 
 
+def rename_sinks(directory: Path) -> None:
+    file = directory / "crmetrics.yaml"
+    text = file.read_text().replace("[board, history, reports]", "[wall, table, files]")
+    for before, after in (("board", "wall"), ("history", "table"), ("reports", "files")):
+        text = text.replace(f"  {before}:", f"  {after}:")
+    file.write_text(text)
+
+
+def test_sinks_of_other_names_know_what_their_places_were_told(directory: Path) -> None:
+    run(directory, JANUARY)
+    rename_sinks(directory)
+    assert statuses(run(directory, JANUARY))[0] == ("2025-12", "wall", "skipped")
+    assert len(board(directory)) == 1
+    won(directory, november=900, december=1250, january=500)
+    assert run(directory, FEBRUARY).restated == (date(2025, 12, 1),)
+    assert [(label, changes) for label, _, changes in board(directory)] == [
+        ("2025-12", []),
+        ("2025-12", ["1,000 USD -> 1,250 USD"]),
+        ("2026-01", []),
+    ]
+    assert kept(directory) == {"2025-12-01": 1250.0, "2026-01-01": 500.0}
+    written = json.loads((directory / "reports" / "monthly_2025-12.json").read_text())
+    assert [row["value"] for row in written] == [1250.0]
+
+
+def test_a_place_of_one_period_does_not_go_back_when_its_sink_is_renamed(directory: Path) -> None:
+    file = directory / "crmetrics.yaml"
+    text = file.read_text().replace("table: kpis", "table: kpis, mode: replace")
+    file.write_text(text.replace("path: reports", "path: reports, name: '{job}'"))
+    run(directory, JANUARY)
+    won(directory, november=900, december=1000, january=500)
+    run(directory, FEBRUARY)
+    rename_sinks(directory)
+    asked = run(directory, FEBRUARY, date="2025-12-31")
+    assert statuses(asked)[1:] == [("2025-12", "table", "skipped"), ("2025-12", "files", "skipped")]
+    assert "it holds a later period (from 2026-01-01)" in asked.outcomes[1].note
+    assert kept(directory) == {"2026-01-01": 500.0}
+    assert reported_in(directory / "reports" / "monthly.json") == {"2026-01-01"}
+
+
 def test_a_deal_that_moves_to_another_group_is_told_also_when_the_total_stays(
     directory: Path,
 ) -> None:

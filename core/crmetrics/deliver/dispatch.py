@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from crmetrics import export, stopping
@@ -72,6 +73,8 @@ class Terms:
     told as they were. threshold: the smallest change that is told again. recording: that of the
     results (`state.last_recording`). definitions: what the results are computed by, as one text
     (`definitions_text`) that is the same whether or not there are data; None = as their rows say.
+    job_sinks: names of all sinks that the job delivers to; what another one brought to the place of
+    one of them is its own, that had another name then.
     """
 
     ledger: DeliveryLedger | None = None
@@ -81,6 +84,7 @@ class Terms:
     is_restatement: bool = False
     recording: int | None = None
     definitions: str | None = None
+    job_sinks: Collection[str] = ()
     threshold: Threshold = lambda kpi: 0.0
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -215,7 +219,7 @@ class _Attempt:
         if self._ledger is not None:
             told_before = self._ledger.told_before(self._place, delivery.period_start)
             message = with_goals_before(message, told_before)
-            key, past = self._past(self._ledger, key)
+            key, past = self._past(self._ledger, key, destination)
         self._outcome = replace(self._outcome, destination=self._place.destination, key=key)
         shown = self._sink.shown(message)
         self._told, self._shown = told(shown), shown
@@ -228,25 +232,32 @@ class _Attempt:
         channel = channel_of(destination)
         return Place(job, grain, self._outcome.sink, redact(destination), channel)
 
-    def _key(self, destination: str) -> str:
+    def _key(self, destination: str, sink: str = "") -> str:
         given, definitions = self._delivery, self._terms.definitions
         if definitions is None:
             definitions = _definitions_of(given.results)
         days = given.period_start, given.period_end
-        name = self._outcome.sink
+        name = sink or self._outcome.sink
         return delivery_key(given.job, given.grain, *days, name, destination, definitions)
 
-    def _past(self, ledger: DeliveryLedger, key: str) -> tuple[str, Past]:
-        """What was sent under the key, or under that of an older version, which then stays."""
+    def _past(self, ledger: DeliveryLedger, key: str, destination: str) -> tuple[str, Past]:
+        """What was sent under the key, or under that of an older version or of a sink that had
+        another name then; that key stays."""
         if self._terms.resend:
             return key, Past()
-        attempts = ledger.attempts(key)
-        if not attempts:
-            days = self._delivery.period_start, self._delivery.period_end
-            before = ledger.key_before(self._place, *days)
-            if before:
-                return before, past_of(ledger.attempts(before))
+        keys = chain((key,), self._keys_before(ledger, destination))
+        found = ((one, ledger.attempts(one)) for one in keys)
+        key, attempts = next((one for one in found if one[1]), (key, ()))
         return key, past_of(attempts)
+
+    def _keys_before(self, ledger: DeliveryLedger, destination: str) -> Iterator[str]:
+        days = self._delivery.period_start, self._delivery.period_end
+        old = ledger.key_before(self._place, *days)
+        if old:
+            yield old
+        for name in ledger.sinks_at(self._place, *days):
+            if name not in (self._outcome.sink, *self._terms.job_sinks):
+                yield self._key(destination, name)
 
     def _look_back(self, past: Past) -> None:
         """Tell the delivery what arrived before, and which of its figures have changed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -75,10 +75,11 @@ class DeliveryRecord:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the reports of a job go: to one destination of one sink.
+    """Where the reports of a job go: to one destination, by one sink.
 
-    destination: as it is shown, without secrets; which of its parts are masked depends on the
-    secrets that are known. channel: the same for as long as the destination is the same.
+    sink: as it is called now; what the place holds does not depend on that. destination: as it is
+    shown, without secrets; which of its parts are masked depends on the secrets that are known.
+    channel: the same for as long as the destination is the same.
     """
 
     job: str
@@ -98,6 +99,7 @@ class DeliveryLedger(Protocol):
 
     def attempts(self, key: str) -> Sequence[DeliveryRecord]: ...
     def key_before(self, place: Place, start: date, end: date) -> str: ...
+    def sinks_at(self, place: Place, start: date, end: date) -> Sequence[str]: ...
     def told_before(self, place: Place, before: date) -> Mapping[str, Any]: ...
     def held(self, place: Place) -> tuple[date, date] | None: ...
     def record(self, record: DeliveryRecord) -> None: ...
@@ -159,16 +161,31 @@ class Ledger:
         )
         return str(rows[0][0]) if rows else ""
 
+    def sinks_at(self, place: Place, start: date, end: date) -> list[str]:
+        """The names of the sinks by which the report on a period went there, the last one first."""
+        rows = self._rows(
+            "sink",
+            "channel = ? and job = ? and grain = ? and period_start = ? and period_end = ? "
+            "group by sink order by max(attempt) desc",
+            *(place.channel, place.job, place.grain, start, end),
+        )
+        return [name for (name,) in rows]
+
     def told_before(self, place: Place, before: date) -> Mapping[str, Any]:
-        """What the last delivered report on an earlier period said there; empty if none was."""
-        rows = self._delivered(
-            "told", place, "and period_start < ? order by period_start desc, attempt desc", before
+        """What the last delivered report on an earlier period said there; empty if none was. That
+        of a sink of another name counts where this one has told nothing yet."""
+        rows = self._at(
+            "told",
+            place,
+            "status = 'delivered' and period_start < ? "
+            "order by (sink = ?) desc, period_start desc, attempt desc",
+            *(before, place.sink),
         )
         return json.loads(rows[0][0] or "{}") if rows else {}
 
     def held(self, place: Place) -> tuple[date, date] | None:
-        """First day and end of the period that was written there last, or may have been: by an
-        attempt that was killed, or whose end is not known."""
+        """First day and end of the period that was written there last, by a sink of whatever name,
+        or may have been: by an attempt that was killed, or whose end is not known."""
         rows = self._at(
             "period_start, period_end",
             place,
@@ -180,17 +197,12 @@ class Ledger:
         )
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def _delivered(
-        self, names: str, place: Place, further: str, *values: Any
-    ) -> list[tuple[Any, ...]]:
-        return self._at(names, place, f"status = 'delivered' {further}", *values)
-
     def _at(self, names: str, place: Place, further: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._rows(
             names,
-            "job = ? and sink = ? and (channel = ? or channel is null and destination = ?) "
+            "job = ? and (channel = ? or channel is null and sink = ? and destination = ?) "
             f"and {further} limit 1",
-            *(place.job, place.sink, place.channel, place.destination, *values),
+            *(place.job, place.channel, place.sink, place.destination, *values),
         )
 
     def _rows(self, names: str, condition: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -264,18 +276,39 @@ def deliveries(
     )
 
 
-def last_recordings(session: Reader, *, job: str, start: date, grain: str) -> dict[str, int | None]:
-    """By sink: the recording of results that the last report on a period rests on which it took;
-    None where an older version sent it. A sink that took none is left out."""
+@dataclass(frozen=True, slots=True)
+class Recordings:
+    """The recording of results that the last report on a period rests on which a sink took; None
+    where an older version sent it. by_sink: by the sink's name; by_channel: by where it went."""
+
+    by_sink: Mapping[str, int | None]
+    by_channel: Mapping[str, int | None]
+
+    def has(self, sink: str, channel: str) -> bool:
+        """Whether the sink took a report, or one whose place it has taken over."""
+        return sink in self.by_sink or channel in self.by_channel
+
+    def of(self, sink: str, channel: str) -> int | None:
+        return self.by_sink[sink] if sink in self.by_sink else self.by_channel[channel]
+
+
+def last_recordings(
+    session: Reader, *, job: str, start: date, grain: str, sinks: Collection[str]
+) -> Recordings:
+    """What was told of a period. sinks: names that the job delivers to; what others delivered, that
+    had a name of their own then, counts by where it went."""
     relation = _relation(session)
     if not relation:
-        return {}
+        return Recordings({}, {})
     found: Any = session.rows(
-        f"select sink, recording from {relation} as one where status = 'delivered' "
+        f"select sink, channel, recording from {relation} as one where status = 'delivered' "
         "and job = ? and period_start = ? and grain = ? order by attempt",
         [job, start, grain],
     )
-    return dict(found)
+    return Recordings(
+        {sink: recording for sink, _, recording in found},
+        {channel: recording for sink, channel, recording in found if channel and sink not in sinks},
+    )
 
 
 def _relation(session: Reader) -> str:

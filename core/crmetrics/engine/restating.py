@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from crmetrics import export, state
-from crmetrics.deliver import Terms, Threshold, has_changed, last_recordings, restates
+from crmetrics.deliver import (
+    Terms,
+    Threshold,
+    channel_of,
+    has_changed,
+    last_recordings,
+    restates,
+)
 from crmetrics.plugin import Delivery, Sink
 
 if TYPE_CHECKING:
@@ -24,16 +31,30 @@ def sinks_to_tell(
     A change is measured from what the sink was told, not from what was computed last: ten small
     ones are told when they come to a large one. To be asked before the results are recorded.
     """
-    told = last_recordings(session, job=letter.job, start=letter.period_start, grain=letter.grain)
+    told = last_recordings(
+        session,
+        job=letter.job,
+        start=letter.period_start,
+        grain=letter.grain,
+        sinks=terms.job_sinks,
+    )
     found = {}
     for name, sink in sinks.items():
-        if name not in told or not restates(sink, name, letter, terms):
+        channel = _channel(sink, letter)
+        if not told.has(name, channel) or not restates(sink, name, letter, terms):
             continue
         if not sink.is_idempotent or is_restated(
-            letter.results, _known(session, letter, told[name]), terms.threshold
+            letter.results, _known(session, letter, told.of(name, channel)), terms.threshold
         ):
             found[name] = sink
     return found
+
+
+def _channel(sink: Sink, letter: Delivery) -> str:
+    try:
+        return channel_of(sink.destination(letter))
+    except Exception:  # noqa: BLE001 - a broken sink is told of by the report on the current period
+        return ""
 
 
 def _known(session: state.Reader, letter: Delivery, recording: int | None) -> Known:
