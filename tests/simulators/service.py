@@ -32,6 +32,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote
 
+from simulators.crowd import Crowd
 from simulators.faults import Fault, Faults
 from simulators.messages import Answer, Call
 from simulators.tokens import Tokens
@@ -86,8 +87,9 @@ class Service:
     """One simulated service on a free port of this machine.
 
     calls: every request in order, with the status it got. compresses: answers go out as gzip to
-    clients that accept it. A mistake of the simulator itself is raised at the end. Subclasses add
-    methods with `@route`, or override `handle`.
+    clients that accept it. crowd: counts calls that are under way at once. A mistake of the
+    simulator itself is raised at the end. Subclasses add methods with `@route`, or override
+    `handle`.
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
@@ -96,6 +98,7 @@ class Service:
         self.faults = Faults()
         self.tokens = Tokens()
         self.compresses = True
+        self.crowd: Crowd | None = None
         self.broken: list[BaseException] = []
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = []
         self._lock = threading.RLock()
@@ -168,6 +171,10 @@ class Service:
 
     def answer(self, call: Call) -> Answer:
         """The answer that goes out: the service's own, or what a fault makes of it."""
+        with self.crowd.around(call) if self.crowd else contextlib.nullcontext():
+            return self._answered(call)
+
+    def _answered(self, call: Call) -> Answer:
         with self._lock:
             self.calls.append(call)
             last = Fault()

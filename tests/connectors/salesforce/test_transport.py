@@ -14,6 +14,7 @@ from connectors.salesforce.sites import Site
 from crmetrics.errors import SourceError
 from crmetrics.plugin import SourceStorage
 from crmetrics.testing import CollectingRequest
+from simulators.crowd import Crowd
 from simulators.messages import Answer
 from simulators.salesforce import SalesforceSimulator
 from simulators.salesforce.errors import Refusal
@@ -510,6 +511,23 @@ def test_datasets_are_asked_for_side_by_side(
     assert salesforce.count("POST .*/jobs/query") == 2
     for request in requests:
         request.close()
+
+
+@pytest.mark.parametrize("transport", ["rest", "bulk"])
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_as_many_objects_are_asked_for_at_once_as_allowed_and_never_more(
+    site: Site, salesforce: SalesforceSimulator, transport: str, parallel: int
+) -> None:
+    site.only = ("accounts", "contacts", "products", "campaigns", "campaign_members", "order_items")
+    site.packs = ("sales", "marketing")
+    site.source = {"transport": transport, "parallel": parallel}
+    salesforce.org.create("Account")
+    salesforce.clock.advance(3600)
+    on = "POST .*/jobs/query$" if transport == "bulk" else "GET .*/queryAll"
+    salesforce.crowd = Crowd(on, expected=parallel)
+    site.synced()
+    assert salesforce.crowd.most == parallel
+    assert salesforce.count(on) == 6
 
 
 def test_a_next_page_at_another_host_gets_no_token(
