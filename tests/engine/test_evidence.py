@@ -207,15 +207,20 @@ c1,open,2025-12-20
 def test_only_the_latest_of_the_same_answers_is_listed(tmp_path: Path) -> None:
     text = """
 @survey_responses
-id,survey_type,contact_id,account_id,sent_at,responded_at,score,scale_min,scale_max
-first,nps,p,A,2026-01-02,2026-01-03,2,0,10
-second,nps,p,A,2026-01-05,2026-01-06,9,0,10
+id,survey_type,contact_id,account_id,product_id,sent_at,responded_at,score,scale_min,scale_max
+first,nps,p,A,p1,2026-01-02,2026-01-03,2,0,10
+second,nps,p,A,p2,2026-01-05,2026-01-06,9,0,10
+third,nps,p,A,p2,2026-01-05,2026-01-05,8,0,10
 """
     write_project(tmp_path, {}, packs=("retention",))
     load_tables(tmp_path, read_tables(text))
     project = Project(tmp_path, environ={}, now=lambda: NOW)
     rows = project.rows("net_promoter_score", period="2026-01").to_pylist()
     assert [row["record"] for row in rows] == ["second"]
+    # Of several groupings: what is the latest in any of their groups, once.
+    groups = (("product_id",), ("account_id",))
+    rows = project.rows("net_promoter_score", period="2026-01", by=groups).to_pylist()
+    assert sorted(row["record"] for row in rows) == ["first", "second"]
 
 
 def test_rows_of_a_goal_are_the_goals(tmp_path: Path) -> None:

@@ -429,6 +429,23 @@ def test_the_latest_answer_of_a_contact_counts_in_every_group_anew(ask: Ask) -> 
     }
 
 
+def test_several_groupings_find_their_latest_answers_each_along_its_own_keys(ask: Ask) -> None:
+    text = ANSWERS + "@accounts\nid,segment,country\nA,smb,DE\nB,smb,FR\n"
+    rows = ask(text, "net_promoter_score", by=(("product_id",), ("segment",)), totals=True)
+    found = {
+        next(iter(row["segment"].items()), None): (row["value"], row["n"], row["coverage"])
+        for row in rows
+    }
+    counts = {"missing_score": 1, "out_of_scale": 1}
+    assert found == {
+        None: (pytest.approx(-100 / 3), 3, {"rows_used": 3, **counts}),
+        ("product_id", "p1"): (pytest.approx(100 / 3), 3, {"rows_used": 3, "out_of_scale": 1}),
+        ("product_id", "p2"): (-100, 1, {"rows_used": 1}),
+        ("segment", "smb"): (0, 2, {"rows_used": 2, **counts}),
+        ("segment", "(none)"): (-100, 1, {"rows_used": 1, "orphan": 1}),
+    }
+
+
 def test_totals_of_an_entry_that_is_always_by_product_repeat_no_row(ask: Ask) -> None:
     rows = ask(ANSWERS, "nps_by_product", by=("product_id",), totals=True)
     assert sorted(row["segment"]["product_id"] for row in rows) == ["p1", "p2"]

@@ -47,6 +47,7 @@ class Fact:
     is_running: bool = False
     is_parent: bool = False
     is_by_piece: bool = False
+    shows_orphans: bool = True
     _widened: dict[str, Fact] = field(default_factory=dict)
     _read: dict[str, set[str]] = field(default_factory=dict)
     _uses_windows: bool = False
@@ -314,6 +315,18 @@ class Fact:
         """SQL that is true for a row with such a key; empty when no dimension follows a key."""
         return " or ".join(self._orphans.values())
 
+    def orphan_along(self, dimensions: Iterable[str]) -> str:
+        """The same for the keys that some of its dimensions follow."""
+        schema, found = self.around.schema, {}
+        for name in dimensions:
+            path = schema.dimension_path(self.relation, name)
+            if schema.derived(self.relation, name) is None and path is not None:
+                for depth in range(1, len(path.hops) + 1):
+                    alias = alias_of(path.hops[:depth])
+                    if alias in self._orphans:
+                        found[alias] = self._orphans[alias]
+        return " or ".join(found.values())
+
     def _derived_sql(
         self, dimension: DerivedDimension, settings_band: Callable[[str], list[float]]
     ) -> str:
@@ -358,7 +371,7 @@ class Fact:
     def sql(self, conditions: Iterable[str], extra: Iterable[tuple[str, str]] = ()) -> str:
         """The SELECT of the fact. conditions: qualified SQL. extra: (sql, name) further columns."""
         shown = [*((sql, name) for name, sql in self._columns.items()), *extra]
-        if self._orphans:
+        if self._orphans and self.shows_orphans:
             shown.append((f"({self.is_orphan})", "is_orphan"))
         head = self._from()
         if self._uses_windows:
@@ -421,7 +434,9 @@ class Fact:
     def _spans(self, name: str) -> list[str]:
         """A state with the readings inside its span, positions [first, last): one row per reading,
         or for running sums one row where it begins and one where it ends."""
-        inner = self._with_readings(name)
+        assert self.span is not None
+        start, end = (self._inner(sql) for sql in self.span)
+        inner = self.frame.located(name, start, end, is_daily=self.is_daily)
         if self.is_running:
             return [
                 "from (",
@@ -444,42 +459,6 @@ class Fact:
             "  ) s",
             f"  join {self.frame.windows} w on w.position = s.position",
             ") f",
-        ]
-
-    def _with_readings(self, name: str) -> list[str]:
-        """The states with `first_reading` and `last_reading`, counted on the slots of the clock
-        (on days, where the span is of dates)."""
-        assert self.span is not None
-        start, end = (self._inner(sql) for sql in self.span)
-        low, high, count = self.frame.reading_bounds(is_daily=self.is_daily)
-        readings = self.frame.readings
-        first, last = self.frame.reading_span(is_daily=self.is_daily)
-        key, start_key, end_key = "day", start, end
-        inside = f"{start} <= {last} and ({end} is null or {end} > {first})"
-        ended = f"{end} is null"
-        if not self.is_daily:
-            key = "slot"
-            start_key = f"epoch_us({start}) // {self.frame.slot_us}"
-            end_key = f"epoch_us({end}) // {self.frame.slot_us}"
-            moment = f"timestamptz '{self.frame.clock.as_of:%Y-%m-%d %H:%M:%S.%f}+00'"
-            inside = f"{start} < {last} and ({end} is null or {end} >= {first})"
-            ended = f"{end} is null or {end} >= {moment}"
-
-        def passed(at: str, alias: str) -> str:
-            return (
-                f"case when {at} < {low} then 0 when {at} >= {high} then {count}"
-                f" else {alias}.passed end"
-            )
-
-        return [
-            f"      select f.*, {passed(start_key, 'a')} as first_reading,",
-            f"        case when {ended} then {count}"
-            f" else {passed(end_key, 'b')} end as last_reading",
-            f"      from {name} f",
-            f"      left join {readings} a on a.{key} = {start_key}",
-            f"      left join {readings} b on b.{key} = {end_key}",
-            # What no reading sees is dropped by the scan, before it is joined to anything.
-            f"      where {inside}",
         ]
 
     def _inner(self, sql: str) -> str:

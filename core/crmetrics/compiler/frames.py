@@ -238,6 +238,40 @@ class FrameTables:
         slots = [-(-_micros(self.clock.reading(window.end)) // size) for window in windows]
         return str(min(slots)), str(max(slots)), len(windows)
 
+    def located(self, name: str, start: str, end: str, *, is_daily: bool) -> list[str]:
+        """The lines of a query of the states `f` of a relation with `first_reading` and
+        `last_reading`, counted on the slots of the clock (on days, where the span is of dates)."""
+        low, high, count = self.reading_bounds(is_daily=is_daily)
+        readings = self.readings
+        first, last = self.reading_span(is_daily=is_daily)
+        key, start_key, end_key = "day", start, end
+        inside = f"{start} <= {last} and ({end} is null or {end} > {first})"
+        ended = f"{end} is null"
+        if not is_daily:
+            key = "slot"
+            start_key = f"epoch_us({start}) // {self.slot_us}"
+            end_key = f"epoch_us({end}) // {self.slot_us}"
+            moment = f"timestamptz '{self.clock.as_of:%Y-%m-%d %H:%M:%S.%f}+00'"
+            inside = f"{start} < {last} and ({end} is null or {end} >= {first})"
+            ended = f"{end} is null or {end} >= {moment}"
+
+        def passed(at: str, alias: str) -> str:
+            return (
+                f"case when {at} < {low} then 0 when {at} >= {high} then {count}"
+                f" else {alias}.passed end"
+            )
+
+        return [
+            f"      select f.*, {passed(start_key, 'a')} as first_reading,",
+            f"        case when {ended} then {count}"
+            f" else {passed(end_key, 'b')} end as last_reading",
+            f"      from {name} f",
+            f"      left join {readings} a on a.{key} = {start_key}",
+            f"      left join {readings} b on b.{key} = {end_key}",
+            # What no reading sees is dropped by the scan, before it is joined to anything.
+            f"      where {inside}",
+        ]
+
 
 def _micros(instant: datetime) -> int:
     return (instant - _EPOCH) // timedelta(microseconds=1)

@@ -116,9 +116,7 @@ class Planner:
                 own, local = self._referenced(item, settings)
             (inner,) = _groups_of(item, measure, (grouping,))
             below.append(self._choice(own, inner, local))
-        # Which row is the latest differs from group to group: each grouping has its own rows.
-        chosen = _applied(measure, which)
-        return (which, _grouped(chosen, (grouping,)) if chosen.latest else (), *below)
+        return (which, *below)
 
     def _referenced(
         self, item: Input, settings: Mapping[str, Any]

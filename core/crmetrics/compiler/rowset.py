@@ -18,6 +18,7 @@ from crmetrics.compiler.covering import any_of
 from crmetrics.compiler.expressions import Aggregate, Split
 from crmetrics.compiler.fact import Fact, quoted
 from crmetrics.compiler.frames import FrameTables
+from crmetrics.compiler.latest import latest_fact, latest_statement, only_latest, orphan_of
 from crmetrics.compiler.relations import FIRST_LEAD, virtual_base
 from crmetrics.compiler.running import can_run, count_behind, running_statement
 from crmetrics.compiler.slices import Clock, Frame, Window
@@ -181,7 +182,9 @@ class RowSet:
         if self._can_run(fact):
             self.fact_sql = fact.sql(where)
             return self._running(fact, where, dimensions)
-        self.fact_sql = self._only_latest(fact, where) if first.measure.latest else fact.sql(where)
+        if first.measure.latest:
+            return self._of_latest(fact, where, dimensions)
+        self.fact_sql = fact.sql(where)
         return self._added_up(fact, where) or self._statement(dimensions)
 
     def _can_run(self, fact: Fact) -> bool:
@@ -268,7 +271,8 @@ class RowSet:
         assert self.fact is not None
         fact = self.fact.of_records()
         if self.operands[0].measure.latest:
-            return self._only_latest(fact, self.fact_where, extra)
+            rows = latest_fact(fact, self.operands[0].measure, self.fact_where, extra)
+            return only_latest(rows, self.operands[0].groupings)
         return fact.sql(self.fact_where, extra)
 
     def excluded_fact(self) -> Fact | None:
@@ -284,25 +288,20 @@ class RowSet:
             return None
         return self.fact.over(f"excluded_{name}", parent)
 
-    def _only_latest(
-        self, fact: Fact, where: list[str], further: Sequence[tuple[str, str]] = ()
-    ) -> str:
-        """The fact with the latest of the rows that are the same, in each window and group."""
-        measure = self.operands[0].measure
-        assert measure.latest is not None and len(self.operands[0].groupings) == 1
-        place = measure.place("latest")
-        extra = [
-            *further,
-            (fact.expression(measure.latest.per, place), "latest_per"),
-            (fact.expression(measure.latest.by, place), "latest_by"),
-        ]
-        same = ", ".join(
-            ["window_id", *(quoted(f"by {name}") for name in self.dimensions), "latest_per"]
+    def _of_latest(self, fact: Fact, where: list[str], dimensions: list[str]) -> str:
+        """The statement over the latest of the rows that are the same."""
+        measure, groupings = self.operands[0].measure, self.operands[0].groupings
+        if len(groupings) == 1:
+            self.fact_sql = only_latest(latest_fact(fact, measure, where), groupings)
+            return self._statement(dimensions)
+        orphans = [(fact.orphan_along(names) or "false") for names in groupings]
+        further = [(sql, orphan_of(number)) for number, sql in enumerate(orphans)]
+        has_orphans = bool(fact.is_orphan)
+        self.fact_sql = latest_fact(
+            replace(fact, shows_orphans=False), measure, where, further if has_orphans else ()
         )
-        body = "\n".join("  " + line for line in fact.sql(where, extra).splitlines())
-        return (
-            f"select * exclude (latest_per, latest_by)\nfrom (\n{body}\n)\nqualify row_number()"
-            f" over (partition by {same} order by latest_by desc nulls last) = 1"
+        return latest_statement(
+            self.name, self.fact_sql, groupings, self._aggregates, has_orphans=has_orphans
         )
 
     def _inner(self, fact: Fact, sql: str, first: Operand) -> str:
