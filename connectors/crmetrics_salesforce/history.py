@@ -48,10 +48,11 @@ _TRACKED = {
 
 def _followed(name: str, kind: str) -> tuple[str, str]:
     """SQL of one field's value at a moment, and the joins that it needs: what the last change
-    before left; before the first change what that replaced; without any change what is now."""
+    before left; before the first change what that replaced; without any change what is now. Each
+    may be null: an amount often comes later than its deal."""
     values = f"""(
-        select OpportunityId, CreatedDate, arg_max(NewValue, Id) as after_, arg_min(OldValue, Id)
-            as before_, count(*) as changes
+        select OpportunityId, CreatedDate, arg_max_null(NewValue, Id) as after_,
+            arg_min_null(OldValue, Id) as before_, count(*) as changes
         from field_changes
         where Field = '{name}'
         group by all
@@ -66,7 +67,8 @@ def _followed(name: str, kind: str) -> tuple[str, str]:
         on {name}_last.OpportunityId = moments.OpportunityId
         and {name}_last.CreatedDate <= moments.at
     left join (
-        select OpportunityId, arg_min(before_, CreatedDate) as before_, sum(changes) as changes
+        select OpportunityId, arg_min_null(before_, CreatedDate) as before_,
+            sum(changes) as changes
         from {values} group by OpportunityId
     ) {name}_first on {name}_first.OpportunityId = moments.OpportunityId"""
     return value, joins
