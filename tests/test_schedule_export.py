@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 import shlex
 import shutil
@@ -37,6 +38,7 @@ PLACE = Place(
     variables=("SF_CLIENT_SECRET", "SLACK_WEBHOOK_URL"),
     version="1.2.3",
 )
+UNIT = f"crmetrics-sohne-co-x-100-{hashlib.sha256(PLACE.project.encode()).hexdigest()[:8]}"
 COMMAND = [*PLACE.program, "-C", PLACE.directory, "run", "weekly"]
 
 
@@ -92,7 +94,7 @@ def test_units_pass_the_verification_of_systemd(tmp_path: Path) -> None:
 
 def test_a_command_line_of_systemd_is_read_back_as_it_was_meant() -> None:
     found = files("systemd")
-    service = found["crmetrics-sohne-co-x-100-weekly.service"]
+    service = found[f"{UNIT}-weekly.service"]
     (line,) = [line for line in service.splitlines() if line.startswith("ExecStart=")]
     words = line.removeprefix("ExecStart=").replace("%%", "%").replace("$$", "$")
     assert shlex.split(words)[: len(COMMAND)] == COMMAND
@@ -146,7 +148,7 @@ def test_systemd_takes_partial_data_and_a_stop_for_no_failure() -> None:
 def test_a_workflow_runs_what_is_due_with_its_secrets() -> None:
     found = files("github")
     (name,) = found
-    assert name == ".github/workflows/crmetrics-sohne-co-x-100-weekly.yml"
+    assert name == f".github/workflows/{UNIT}-weekly.yml"
     workflow = yaml.safe_load(found[name])
     assert workflow["on"]["schedule"][0] == {"cron": "0 6,7 * * 1"}
     (step,) = [step for step in workflow["jobs"]["run"]["steps"] if "env" in step]
@@ -249,7 +251,52 @@ def test_a_name_does_not_depend_on_which_jobs_are_exported() -> None:
     place = replace(PLACE, jobs=("a_b", "a-b"))
     alone = export("systemd", [exported("a_b")], place)
     assert alone.keys() < export("systemd", [exported("a_b"), exported("a-b")], place).keys()
-    assert place.unit("a-b") == "crmetrics-sohne-co-x-100-a-b"
+    assert place.unit("a-b") == f"{UNIT}-a-b"
+
+
+@pytest.mark.parametrize(
+    ("project", "job", "unit"),
+    [
+        ("acme", "weekly", "crmetrics-acme-weekly"),
+        ("acme", "weekly_sales", "crmetrics-acme-weekly-sales"),
+        ("acme", "", "crmetrics-acme"),
+    ],
+)
+def test_usual_names_stay_as_they_are(project: str, job: str, unit: str) -> None:
+    assert replace(PLACE, project=project, jobs=(job,)).unit(job) == unit
+
+
+def test_the_name_of_a_project_of_several_words_carries_a_mark() -> None:
+    place = replace(PLACE, project="acme-eu", jobs=("weekly",))
+    assert place.unit("weekly") == "crmetrics-acme-eu-1c5adebc-weekly"
+
+
+def marked(plain: str, text: str) -> str:
+    return f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+PROJECTS = ("acme", "Acme", "acme-eu", "acme_eu", "acme eu", "acme-", "eu", "販売", "顧客",
+            "a1b2c3d4", marked("acme-eu", "acme-eu"), "x" * 60, "x" * 60 + "y")  # fmt: skip
+JOBS = ("weekly", "Weekly", "eu-weekly", "eu_weekly", "週次", "a1b2c3d4", "y-weekly", "y" * 60,
+        marked("weekly", "Weekly"), f"{marked('eu', 'acme-eu')}-weekly",
+        marked("eu-weekly", "eu_weekly"))  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["systemd", "github", "airflow", "kubernetes"])
+def test_no_two_projects_share_the_name_of_a_job(form: str) -> None:
+    jobs = [exported(name) for name in JOBS]
+    named = list[str]()
+    for project in PROJECTS:
+        found = export(form, jobs, replace(PLACE, project=project, jobs=JOBS))
+        (text, *_) = found.values()
+        if form == "airflow":
+            named += [*found, *re.findall(r'dag_id="(.*)"', text)]
+        elif form == "kubernetes":
+            documents = list(yaml.safe_load_all(text))
+            named += [f"{one['kind']} {one['metadata']['name']}" for one in documents]
+        else:
+            named += found
+    assert len(named) == len(set(named)) >= len(PROJECTS) * len(JOBS)
 
 
 @given(
@@ -309,7 +356,7 @@ def test_airflow_itself_imports_the_dags(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     bag = bag_of(tmp_path)
     assert bag.import_errors == {}
-    assert list(bag.dags) == ["crmetrics-sohne-co-x-100-weekly"]
+    assert list(bag.dags) == [f"{UNIT}-weekly"]
 
 
 # --- Kubernetes ------------------------------------------------------------------------------
@@ -334,7 +381,7 @@ def test_a_cron_job_keeps_zone_grace_and_limits() -> None:
     assert (hopeless["action"], drained["action"]) == ("FailJob", "Ignore")
     assert inner["template"]["spec"]["restartPolicy"] == "Never"  # a failure policy needs it
     assert container["image"] == "crmetrics:1.2.3"
-    assert volume["metadata"]["name"] == "crmetrics-sohne-co-x-100"
+    assert volume["metadata"]["name"] == UNIT
     assert len(second["metadata"]["name"]) <= 52
 
 

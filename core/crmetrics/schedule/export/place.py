@@ -62,18 +62,35 @@ class Place:
     def unit(self, job: str = "") -> str:
         """A name for files and objects: `crmetrics-acme-weekly`, lower-case, safe everywhere.
 
-        No two jobs of the project have the same: of `a_b` and `a-b` the first gets a mark.
+        No two jobs have the same, be they of one project (of `a_b` and `a-b` the first gets a mark)
+        or of two: a project whose name is more than one plain word always gets a mark.
         """
-        words = ["crmetrics", _plain(self.project), _plain(job)]
-        if job and self._is_ambiguous(job):
-            words.append(mark(job))
-        return "-".join(word for word in words if word)
+        words = ["crmetrics", *_marked(self.project, self._is_joined)]
+        if job:
+            words += _marked(job, self._is_ambiguous(job))
+        return "-".join(words)
+
+    @property
+    def _is_joined(self) -> bool:
+        """Whether others could come to the same: `acme` with a job `eu-weekly` to `acme-eu`'s."""
+        plain = _plain(self.project)
+        return plain != self.project or "-" in plain
 
     def _is_ambiguous(self, job: str) -> bool:
         plain = _plain(job)
-        if not plain:  # nothing of it is left, and so nothing of others like it
-            return True
         return job != plain and any(_plain(one) == plain for one in self.jobs if one != job)
+
+
+_LIKE_A_MARK = re.compile(r"(^|-)[0-9a-f]{8}(-|$)")
+
+
+def _marked(text: str, is_ambiguous: bool) -> list[str]:
+    """The plain form, and a mark where that is not enough: also where nothing is left of the text,
+    or where it holds what could be the mark of another."""
+    plain = _plain(text)
+    if is_ambiguous or not plain or _LIKE_A_MARK.search(plain):
+        return [word for word in (plain, mark(text)) if word]
+    return [plain]
 
 
 def mark(text: str) -> str:
