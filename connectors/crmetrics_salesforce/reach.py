@@ -48,8 +48,8 @@ class Reach:
     entries: canonical column -> field or expression. types: field of the main object -> Arrow type.
     extras: the columns that are put together. companions: what they need, with types. missing:
     canonical column -> why it cannot be given. stale: fields that change without a trace: formulas,
-    roll-ups and fields of parents. formulas: the first two of them. stale_conditions: what of that
-    the conditions of the project file look at.
+    roll-ups and fields of parents. stale_conditions: what of that the conditions of the project
+    file look at.
     """
 
     stream: Stream
@@ -61,7 +61,6 @@ class Reach:
     companions: Mapping[Companion, Mapping[str, Any]] = field(default_factory=dict)
     missing: Mapping[str, Lack] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
-    formulas: tuple[str, ...] = ()
     stale_conditions: tuple[str, ...] = ()
 
     @property
@@ -299,7 +298,6 @@ class _Finding:
             self._companions,
             self._missing,
             tuple(self._stale),
-            tuple(name for name in self._stale if "." not in name),
             tuple(self._stale_conditions()),
         )
 

@@ -403,16 +403,9 @@ class DatasetRead:
                 f"read whole, because {', '.join(redefined)} changed since the last read: it says "
                 "what values of rows mean that did not change themselves."
             )
-        formulas = sorted(
-            {
-                f"{reach.stream.object}.{name}"
-                for reach in self.reaches
-                for name in (*reach.formulas, *reach.stale_conditions)
-            }
-        )
-        if not formulas:
+        if not self._stale_fields:
             return
-        shown = ", ".join(formulas[:5])
+        shown = ", ".join(self._stale_fields[:5])
         if self.span.is_refresh:
             self._request.notice(f"read whole, because {shown} change without a trace.")
         else:

@@ -364,6 +364,28 @@ def test_formulas_are_read_anew_when_they_are_due_and_their_age_is_told(
                 assert any("1 h old" in n for n in later.notices) == (hours == 1)
 
 
+def test_fields_of_parents_are_read_anew_when_they_are_due_and_their_age_is_told(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    org = salesforce.org
+    old, new = org.create("Campaign"), org.create("Campaign")
+    deal = org.create("Opportunity", StageName="Open", CampaignId=old)
+    org.create("Order", OpportunityId=deal, Status="Draft")
+    connector = connect(refresh_formulas=6 * 3600)
+    with CollectingRequest("orders", columns=["campaign_id"]) as first:
+        first.collect(connector.read(first))
+        assert not first.notices
+        org.update(deal, CampaignId=new)  # which moves no stamp of the order
+        for hours, expected in ((1, []), (7, [new])):
+            with first.following(since=datetime(2026, 2, 1, tzinfo=UTC)) as later:
+                later.intake.started = first.started + timedelta(hours=hours)
+                rows = later.collect(connector.read(later)).to_pylist()
+                assert [row["campaign_id"] for row in rows] == expected
+                [told] = [n for n in later.notices if "Order.Opportunity.CampaignId" in n]
+                assert ("are up to 1 h old" in told) == (hours == 1)
+                assert ("read whole, because" in told) == (hours == 7)
+
+
 # --- deletions ---------------------------------------------------------------------------------
 
 
