@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from crmetrics.catalog import NOWHERE, DerivedDimension, Place
 from crmetrics.compiler import expressions
 from crmetrics.compiler.bands import band_sql
+from crmetrics.compiler.coding import NONE, Coded, can_be_coded, with_codes
 from crmetrics.compiler.expressions import failure
 from crmetrics.compiler.frames import WINDOW_COLUMNS, FrameTables
 from crmetrics.compiler.relations import FIRST_LEAD, Path, Relation, alias_of, virtual_base
@@ -19,7 +20,6 @@ from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.errors import ConfigError, Finding, did_you_mean
 
 EVENT_COLUMNS = ("event_day", "event_at", *WINDOW_COLUMNS)
-NONE = "(none)"
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Fact:
     team of their owner). Such a parent stands in `around.parents` and is joined with its own
     parents once for a question, not once for every row of every fact that follows two keys. A fact
     of a relation that is kept like that for others (`around.kept`) reads it there as well.
+    coded: its columns that hold, or name groups by, values of enumerations.
     """
 
     around: Surroundings
@@ -53,6 +54,7 @@ class Fact:
     _uses_windows: bool = False
     _base: str = ""
     _gone_parent: str = ""
+    coded: dict[str, Coded] = field(default_factory=dict)
 
     def over(self, base: str, gone_parent: str = "") -> Fact:
         """The same fact over another table. gone_parent: whose left-out records are found too."""
@@ -274,8 +276,7 @@ class Fact:
         """Expose a dimension as text, empty as `(none)`; gives the name of its column."""
         shown = f"by {name}"
         if shown not in self._columns:
-            sql = self._dimension_sql(name, kpi, settings_band)
-            self._columns[shown] = f"coalesce(({sql})::varchar, '{NONE}')"
+            self._columns[shown] = self._dimension_sql(name, kpi, settings_band)
         return shown
 
     def _dimension_sql(
@@ -284,12 +285,31 @@ class Fact:
         schema = self.around.schema
         derived = schema.derived(self.relation, name)
         if derived is not None:
-            return self._derived_sql(derived, settings_band)
+            return _named(self._derived_sql(derived, settings_band))
         path = schema.dimension_path(self.relation, name)
         if path is None:
             raise schema.no_dimension(self.relation, name, kpi)
         self._note_orphans(path)
-        return self.path_sql(path)
+        return self._coded_sql(f"by {name}", path) or _named(self.path_sql(path))
+
+    def _coded_sql(self, shown: str, path: Path) -> str | None:
+        """A dimension by way of an enumeration; None where the text is as good."""
+        near = self._at(() if self._is_kept else path.hops[:1])
+        is_kept = not self.is_parent and near.name in self.around.kept
+        target = self._at(path.hops)
+        kind = target.columns.get(path.column, "")
+        if not is_kept or FIRST_LEAD in path.hops or not can_be_coded(path.column, kind):
+            return None
+        if target.dataset is None or not self.around.is_coded(near.name):
+            return None
+        alias, parent, far = self._parent(path.hops)
+        behind = Path(far, path.column)
+        at = alias_of(far) if far else "f"
+        coded = Coded(at, self.around.source_name(target.name), path.column)
+        column = f"code of {behind.name}"
+        parent._columns.setdefault(column, parent.path_sql(behind))
+        parent.coded[column] = self.coded[shown] = coded
+        return coded.named(f"{alias}.{quoted(column)}")
 
     def _note_orphans(self, path: Path) -> None:
         """Remember what makes a row an orphan: a key along the path that names no row (E6)."""
@@ -368,6 +388,15 @@ class Fact:
         """The columns the fact exposes, dimensions as `by NAME`."""
         return list(self._columns)
 
+    def kept_sql(self) -> str:
+        """The SELECT of a parent that is kept: with values of enumerations in place of texts."""
+        columns = dict(self._columns)
+        for name, coded in self.coded.items():
+            is_own = coded.alias == "f"
+            columns[name] = coded.own_sql() if is_own else f"{coded.alias}.{quoted(coded.code)}"
+        text = replace(self, _columns=columns).sql(())
+        return with_codes(text, [one for one in self.coded.values() if one.alias != "f"])
+
     def sql(self, conditions: Iterable[str], extra: Iterable[tuple[str, str]] = ()) -> str:
         """The SELECT of the fact. conditions: qualified SQL. extra: (sql, name) further columns."""
         shown = [*((sql, name) for name, sql in self._columns.items()), *extra]
@@ -404,7 +433,10 @@ class Fact:
                 keys = self.frame.piece_days(is_daily=self.is_daily)
             return [f"from {name} f", f"join {keys} d on {on}"]
         if self.span:
-            return self._spans(name)
+            start, end = (self.expression(sql, self.place) for sql in self.span)
+            return self.frame.spans(
+                name, (start, end), is_daily=self.is_daily, is_running=self.is_running
+            )
         if self.is_parent or "window_id" in self.relation.columns:
             return [f"from {name} f"]
         on = "w.period_start = m.period_start"
@@ -431,39 +463,6 @@ class Fact:
         lines = inner.sql((), [("f.*", "*")]).splitlines()
         return "(\n" + "\n".join("  " + line for line in lines) + "\n)"
 
-    def _spans(self, name: str) -> list[str]:
-        """A state with the readings inside its span, positions [first, last): one row per reading,
-        or for running sums one row where it begins and one where it ends."""
-        assert self.span is not None
-        start, end = (self._inner(sql) for sql in self.span)
-        inner = self.frame.located(name, start, end, is_daily=self.is_daily)
-        if self.is_running:
-            return [
-                "from (",
-                "  select f.*",
-                "  from (",
-                *inner,
-                "  ) f",
-                "  where first_reading < last_reading",
-                ") f",
-            ]
-        return [
-            "from (",
-            "  select s.* exclude (first_reading, last_reading), w.window_id",
-            "  from (",
-            "    select f.*, unnest(range(first_reading, last_reading)) as position",
-            "    from (",
-            *inner,
-            "    ) f",
-            "    where first_reading < last_reading",
-            "  ) s",
-            f"  join {self.frame.windows} w on w.position = s.position",
-            ") f",
-        ]
-
-    def _inner(self, sql: str) -> str:
-        return self.expression(sql, self.place)
-
     @property
     def is_daily(self) -> bool:
         """True when the dating column (or the span's start) is a date, not an instant."""
@@ -477,3 +476,8 @@ class Fact:
 
 def quoted(name: str) -> str:
     return name if name.isidentifier() and name.islower() else '"' + name.replace('"', '""') + '"'
+
+
+def _named(sql: str) -> str:
+    """The name of a group as a text."""
+    return f"coalesce(({sql})::varchar, '{NONE}')"

@@ -224,6 +224,36 @@ class FrameTables:
         instants = [self.clock.reading(end) for end in ends]
         return _instant(min(instants)), _instant(max(instants))
 
+    def spans(
+        self, name: str, span: tuple[str, str], *, is_daily: bool, is_running: bool
+    ) -> list[str]:
+        """A state with the readings inside its span, positions [first, last): one row per reading,
+        or for running sums one row where it begins and one where it ends."""
+        inner = self.located(name, *span, is_daily=is_daily)
+        if is_running:
+            return [
+                "from (",
+                "  select f.*",
+                "  from (",
+                *inner,
+                "  ) f",
+                "  where first_reading < last_reading",
+                ") f",
+            ]
+        return [
+            "from (",
+            "  select s.* exclude (first_reading, last_reading), w.window_id",
+            "  from (",
+            "    select f.*, unnest(range(first_reading, last_reading)) as position",
+            "    from (",
+            *inner,
+            "    ) f",
+            "    where first_reading < last_reading",
+            "  ) s",
+            f"  join {self.windows} w on w.position = s.position",
+            ") f",
+        ]
+
     def reading_bounds(self, *, is_daily: bool) -> tuple[str, str, int]:
         """SQL literals of the first and last key of `readings`, and the number of readings."""
         windows = [window for _, window in self.frame.ordered()]

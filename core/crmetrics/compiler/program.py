@@ -260,7 +260,10 @@ class Compiler:
         found = []
         for parent in self.around.parents.values():
             name, text = parent.widened_name, parent.sql(())
+            types = dict.fromkeys(coded.type_sql() for coded in parent.coded.values())
+            found += [sql for sql in types if sql not in found]
             if read.count(f" {name} ") > 1:
+                text = parent.kept_sql()
                 found.append(f"create or replace temp table {name}_kept as\n{text}")
                 text = f"select * from {name}_kept"
             found.append(f"create or replace temp view {name} as\n{text}")

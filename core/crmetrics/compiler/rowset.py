@@ -14,6 +14,7 @@ from typing import Any
 from crmetrics.catalog import NOWHERE, Measure, Place, WindowSpec
 from crmetrics.compiler import expressions
 from crmetrics.compiler.adding import Adding, adds_up, do_overlap, reads_windows
+from crmetrics.compiler.coding import named_as_text
 from crmetrics.compiler.covering import any_of
 from crmetrics.compiler.expressions import Aggregate, Split
 from crmetrics.compiler.fact import Fact, quoted
@@ -181,11 +182,12 @@ class RowSet:
         self.fact_where = where
         if self._can_run(fact):
             self.fact_sql = fact.sql(where)
-            return self._running(fact, where, dimensions)
+            return named_as_text(self._running(fact, where, dimensions), fact.coded)
         if first.measure.latest:
-            return self._of_latest(fact, where, dimensions)
+            return named_as_text(self._of_latest(fact, where, dimensions), fact.coded)
         self.fact_sql = fact.sql(where)
-        return self._added_up(fact, where) or self._statement(dimensions)
+        statement = self._added_up(fact, where) or self._statement(dimensions)
+        return named_as_text(statement, fact.coded)
 
     def _can_run(self, fact: Fact) -> bool:
         """True when the rows may be added up from one period to the next."""

@@ -185,6 +185,9 @@ class Answerer:
             dataset = from_.name if from_.dataset is not None else None
             return self.session.reference_condition(child, parent, column, dataset)
 
+        def is_large(name: str) -> bool:
+            return name in inventory and inventory[name].rows >= self.large_rows
+
         has_rates = inventory["exchange_rates"].rows > 0
         return Surroundings(
             self.schema,
@@ -195,7 +198,8 @@ class Answerer:
             lambda instant: f"local_day({instant})",
             f"date '{self.clock.as_of_day}'",
             self._reasons,
-            lambda name: name in inventory and inventory[name].rows >= self.large_rows,
+            is_large,
+            lambda name: is_large(name) and not self.relations.is_whole,
             self._has_any,
             self._mirrors().parent,
         )

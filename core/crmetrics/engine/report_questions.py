@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from crmetrics.compiler.fact import NONE
+from crmetrics.compiler.coding import NONE
 from crmetrics.compiler.rowset import Grouping
 from crmetrics.config import JobConfig
 from crmetrics.engine.answer import Answerer, Question, groupings_of

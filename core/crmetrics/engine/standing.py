@@ -15,7 +15,7 @@ from crmetrics.compiler.program import Statement
 from crmetrics.warehouse.compute import ComputeSession
 from crmetrics.warehouse.placeholders import words
 
-_MADE = re.compile(r"create or replace temp (?:table|view) (\w+) as\n")
+_MADE = re.compile(r"create or replace temp (?:table|view|type) (\w+) as(?: enum \()?\n")
 
 
 @dataclass(frozen=True, slots=True)
