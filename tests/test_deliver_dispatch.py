@@ -83,6 +83,7 @@ class MemoryLedger:
             if record.job == place.job
             and (
                 record.channel == place.channel
+                or (record.channel, record.sink) == (place.channel_before or "none", place.sink)
                 or (record.channel, record.sink, record.destination)
                 == ("", place.sink, place.destination)
             )
@@ -124,6 +125,17 @@ class Chat(Board):
     """A sink that cannot replace what it sent."""
 
     is_idempotent = False
+
+
+class Hook(Chat):
+    """A chat whose name shows the first letter alone of where it is."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(place=f"{address[0]}...")
+        self._address = address
+
+    def destination_id(self, delivery: Delivery) -> str:
+        return self._address
 
 
 def fail(error: BaseException) -> Callable[[], None]:
@@ -271,6 +283,25 @@ def test_what_was_delivered_is_not_sent_again() -> None:
     assert outcome.status == "skipped"
     assert outcome.note == "delivered before, at 2026-02-02T07:00:00Z by run run-1"
     assert len(sink.given) == 1
+
+
+def test_another_address_is_another_place_also_when_it_looks_the_same() -> None:
+    ledger, test, real, renamed = MemoryLedger(), Hook("hall"), Hook("house"), Hook("hall")
+    assert [one.status for one in send({"hub": test}, ledger)] == ["delivered"]
+    assert [one.status for one in send({"hub": real}, ledger)] == ["delivered"]
+    assert [one.status for one in send({"other": Hook("hotel")}, ledger)] == ["delivered"]
+    assert [one.status for one in send({"hub": test}, ledger)] == ["skipped"]
+    assert [one.status for one in send({"new": renamed}, ledger)] == ["skipped"]
+
+
+def test_what_a_version_that_knew_the_shown_address_alone_delivered_is_not_sent_again() -> None:
+    ledger, sink = MemoryLedger(), Hook("hall")
+    [before] = send({"hub": Chat(place="h...")}, ledger, replace(report_of(0.4), **WEEK_BEFORE))
+    [outcome] = send({"hub": sink}, ledger, replace(report_of(0.4), **WEEK_BEFORE))
+    assert (outcome.status, outcome.key) == ("skipped", before.key)
+    [outcome] = send({"hub": sink}, ledger, replace(report_of(0.5), **WEEK_BEFORE))
+    assert outcome.note.endswith("this sink cannot replace what it sent")
+    assert [one.status for one in send({"other": Hook("hotel")}, ledger)] == ["delivered"]
 
 
 def test_what_a_sink_of_another_name_delivered_there_is_not_sent_again() -> None:

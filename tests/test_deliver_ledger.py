@@ -86,6 +86,18 @@ def test_a_channel_is_found_whatever_of_its_name_is_masked(session: Connection) 
     assert ledger.key_before(here, date(2026, 1, 26), date(2026, 2, 2)) == ""
 
 
+def test_a_channel_of_an_older_version_counts_for_the_sink_that_has_its_name(
+    session: Connection,
+) -> None:
+    ledger = Ledger(session)
+    ledger.record(attempt("a", "delivered", channel="c0", told={"said": "a"}))
+    here = replace(PLACE, channel="c1", channel_before="c0")
+    assert ledger.told_before(here, date(2026, 2, 2)) == {"said": "a"}
+    assert ledger.held(here) == (date(2026, 1, 26), date(2026, 2, 2))
+    assert ledger.told_before(replace(here, sink="sales"), date(2026, 2, 2)) == {}
+    assert ledger.held(replace(here, channel_before="")) is None
+
+
 def test_a_place_holds_what_was_delivered_there_last(session: Connection) -> None:
     ledger = Ledger(session)
     assert ledger.held(PLACE) is None

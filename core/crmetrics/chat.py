@@ -157,11 +157,16 @@ class Webhook:
 
     @property
     def destination(self) -> str:
-        """Scheme and host, and so much of the secret that two addresses can be told apart."""
+        """Scheme and host, and so much of a long secret that people can tell two apart."""
         parts = urlsplit(self._url)
         token = parts.query or parts.path.rpartition("/")[2]
         ending = f" …{token[-_SHOWN_OF_SECRET:]}" if len(token) >= _LEAST_SECRET else ""
         return f"{http.origin(self._url)} webhook{ending}"
+
+    @property
+    def identity(self) -> str:
+        """A hash of the whole address: what `destination` shows of two may be the same."""
+        return hashlib.sha256(self._url.encode("utf-8")).hexdigest()
 
     @property
     def address(self) -> str:
@@ -240,6 +245,9 @@ class WebhookSink(ChatSink):
 
     def destination(self, delivery: Delivery) -> str:
         return self.webhook.destination
+
+    def destination_id(self, delivery: Delivery) -> str:
+        return f"{self.name} {self.webhook.identity}"
 
     def why_not_again(self, delivery: Delivery) -> str:
         if self.config.on_rerun == "skip":

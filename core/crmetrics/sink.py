@@ -124,6 +124,13 @@ class Sink(ABC):
     def destination(self, delivery: Delivery) -> str:
         """Where this delivery would go, without secrets; no side effect."""
 
+    def destination_id(self, delivery: Delivery) -> str:
+        """What tells the destination from every other one; it is never shown, and hashed before it
+        is kept. Of interest where `destination` leaves a part out, such as a secret address: what
+        was delivered there would else be taken for delivered elsewhere.
+        """
+        return self.destination(delivery)
+
     def check(self) -> Iterable[CheckResult]:
         """Look whether delivery would work; report everything, raise nothing, send nothing."""
         return ()

@@ -121,6 +121,11 @@ class SlackSink(chat.ChatSink):
             return self._webhook.destination
         return f"{http.origin(self._api_url)} {self.config.channel}"
 
+    def destination_id(self, delivery: Delivery) -> str:
+        if self._webhook is not None:
+            return f"{self.name} {self._webhook.identity}"
+        return self.destination(delivery)
+
     @property
     def updates_in_place(self) -> bool:
         return self._webhook is None and self.config.on_rerun in ("update", "thread")

@@ -67,6 +67,9 @@ class WebhookSink(chat.ChatSink):
     def destination(self, delivery: Delivery) -> str:
         return self._webhook.destination
 
+    def destination_id(self, delivery: Delivery) -> str:
+        return f"{self.name} {self._webhook.identity}"
+
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
         if self.config.secret is None:

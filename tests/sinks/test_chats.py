@@ -359,6 +359,28 @@ def test_a_document_says_which_report_it_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://acme.test/hooks/test", "https://acme.test/hooks/prod"),
+        ("https://acme.test/hooks/0123456789abcdef", "https://acme.test/hooks/9876543210abcdef"),
+        ("https://acme.test/in?token=a", "https://acme.test/in?token=b"),
+    ],
+)
+def test_addresses_that_look_the_same_are_different_destinations(one: str, other: str) -> None:
+    def sinks(address: str) -> list[chat.ChatSink]:
+        given, context = Secret(address), SinkContext("team", Path())
+        return [
+            WebhookSink(WebhookOptions(url=given), context),
+            TeamsSink(chat.WebhookOptions(webhook_url=given), context),
+        ]
+
+    shown = {sink.destination(delivery()) for url in (one, other) for sink in sinks(url)}
+    found = {sink.destination_id(delivery()) for url in (one, other) for sink in sinks(url)}
+    assert (len(shown), len(found)) == (1, 4)
+    assert not [told for told in shown | found if "hooks" in told or "token" in told]
+
+
+@pytest.mark.parametrize(
     "options", [{"url": "http://acme.test/hunter2"}, {"url": "hunter2"}, {}, {"url": ""}]
 )
 def test_an_unsafe_address_is_refused_without_being_shown(options: dict[str, str]) -> None:

@@ -274,6 +274,13 @@ def test_two_webhooks_are_two_destinations(clock: Clock) -> None:
     assert one.destination(delivery()) != other.destination(delivery())
 
 
+def test_two_webhooks_that_end_alike_are_two_destinations_in_the_ledger(clock: Clock) -> None:
+    one = make_sink("https://hooks.slack.com/services/T1/B1/aaaaaaaaaaaaaaaaaaaaAAAA", clock)
+    other = make_sink("https://hooks.slack.com/services/T1/B2/bbbbbbbbbbbbbbbbbbbbAAAA", clock)
+    assert one.destination(delivery()) == other.destination(delivery())
+    assert one.destination_id(delivery()) != other.destination_id(delivery())
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -94,8 +94,9 @@ def delivery_key(
 ) -> str:
     """The same text for every repeat of one (job, period, sink, destination, definitions).
 
-    destination: as the sink names it. What is masked in it for people to see depends on all secrets
-    of the project, and one of them that changes must not make another channel of it.
+    destination: as the sink tells it from others (`Sink.destination_id`). What is masked in it for
+    people to see depends on all secrets of the project, and one of them that changes must not make
+    another channel of it.
     """
     parts = [job, grain, start.isoformat(), end.isoformat(), sink, destination, definition]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_CHARACTERS]
@@ -150,7 +151,7 @@ class _Attempt:
         self._sink, self._delivery, self._terms = sink, delivery, terms
         self._ledger = terms.ledger
         self._outcome = Outcome(name, "failed", period=delivery.message.period_label)
-        self._place = self._place_at("")
+        self._place = self._place_at("", "")
         self._shown: Message = delivery.message
         self._told: Mapping[str, Any] = {}
         self._is_newer = False  # a figure differs from the last attempt that (maybe) arrived
@@ -214,12 +215,13 @@ class _Attempt:
         """Where it goes, under which key, and what is there already."""
         delivery = self._delivery
         destination = self._sink.destination(delivery)
-        self._place = self._place_at(destination)
-        key, past, message = self._key(destination), Past(), delivery.message
+        identity = self._sink.destination_id(delivery)
+        self._place = self._place_at(destination, identity)
+        key, past, message = self._key(identity), Past(), delivery.message
         if self._ledger is not None:
             told_before = self._ledger.told_before(self._place, delivery.period_start)
             message = with_goals_before(message, told_before)
-            key, past = self._past(self._ledger, key, destination)
+            key, past = self._past(self._ledger, key, destination, identity)
         self._outcome = replace(self._outcome, destination=self._place.destination, key=key)
         shown = self._sink.shown(message)
         self._told, self._shown = told(shown), shown
@@ -227,37 +229,44 @@ class _Attempt:
         self._look_back(past)
         return past
 
-    def _place_at(self, destination: str) -> Place:
+    def _place_at(self, destination: str, identity: str) -> Place:
         job, grain = self._delivery.job, self._delivery.grain
-        channel = channel_of(destination)
-        return Place(job, grain, self._outcome.sink, redact(destination), channel)
+        shown, channel = redact(destination), channel_of(identity)
+        before = channel_of(destination) if identity != destination else ""
+        return Place(job, grain, self._outcome.sink, shown, channel, before)
 
-    def _key(self, destination: str, sink: str = "") -> str:
+    def _key(self, identity: str, sink: str = "") -> str:
         given, definitions = self._delivery, self._terms.definitions
         if definitions is None:
             definitions = _definitions_of(given.results)
         days = given.period_start, given.period_end
         name = sink or self._outcome.sink
-        return delivery_key(given.job, given.grain, *days, name, destination, definitions)
+        return delivery_key(given.job, given.grain, *days, name, identity, definitions)
 
-    def _past(self, ledger: DeliveryLedger, key: str, destination: str) -> tuple[str, Past]:
+    def _past(
+        self, ledger: DeliveryLedger, key: str, destination: str, identity: str
+    ) -> tuple[str, Past]:
         """What was sent under the key, or under that of an older version or of a sink that had
         another name then; that key stays."""
         if self._terms.resend:
             return key, Past()
-        keys = chain((key,), self._keys_before(ledger, destination))
+        keys = chain((key,), self._keys_before(ledger, destination, identity))
         found = ((one, ledger.attempts(one)) for one in keys)
         key, attempts = next((one for one in found if one[1]), (key, ()))
         return key, past_of(attempts)
 
-    def _keys_before(self, ledger: DeliveryLedger, destination: str) -> Iterator[str]:
+    def _keys_before(
+        self, ledger: DeliveryLedger, destination: str, identity: str
+    ) -> Iterator[str]:
         days = self._delivery.period_start, self._delivery.period_end
         old = ledger.key_before(self._place, *days)
         if old:
             yield old
+        if identity != destination:
+            yield self._key(destination)  # as older versions made them
         for name in ledger.sinks_at(self._place, *days):
             if name not in (self._outcome.sink, *self._terms.job_sinks):
-                yield self._key(destination, name)
+                yield self._key(identity, name)
 
     def _look_back(self, past: Past) -> None:
         """Tell the delivery what arrived before, and which of its figures have changed."""

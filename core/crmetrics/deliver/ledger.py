@@ -79,7 +79,8 @@ class Place:
 
     sink: as it is called now; what the place holds does not depend on that. destination: as it is
     shown, without secrets; which of its parts are masked depends on the secrets that are known.
-    channel: the same for as long as the destination is the same.
+    channel: the same for as long as the destination is the same. channel_before: that of an older
+    version, which may have been the same for several destinations; empty when it is no other.
     """
 
     job: str
@@ -87,11 +88,12 @@ class Place:
     sink: str
     destination: str
     channel: str
+    channel_before: str = ""
 
 
-def channel_of(destination: str) -> str:
-    """What tells a destination from others and does not show it; destination: unmasked."""
-    return hashlib.sha256(destination.encode("utf-8")).hexdigest()[:32]
+def channel_of(destination_id: str) -> str:
+    """What tells a destination (`Sink.destination_id`) from others and does not show it."""
+    return hashlib.sha256(destination_id.encode("utf-8")).hexdigest()[:32]
 
 
 class DeliveryLedger(Protocol):
@@ -200,9 +202,10 @@ class Ledger:
     def _at(self, names: str, place: Place, further: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._rows(
             names,
-            "job = ? and (channel = ? or channel is null and sink = ? and destination = ?) "
-            f"and {further} limit 1",
-            *(place.job, place.channel, place.sink, place.destination, *values),
+            "job = ? and (channel = ? or sink = ? and "
+            f"(channel = ? or channel is null and destination = ?)) and {further} limit 1",
+            *(place.job, place.channel, place.sink, place.channel_before or None),
+            *(place.destination, *values),
         )
 
     def _rows(self, names: str, condition: str, *values: Any) -> list[tuple[Any, ...]]:

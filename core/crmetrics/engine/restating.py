@@ -52,7 +52,7 @@ def sinks_to_tell(
 
 def _channel(sink: Sink, letter: Delivery) -> str:
     try:
-        return channel_of(sink.destination(letter))
+        return channel_of(sink.destination_id(letter))
     except Exception:  # noqa: BLE001 - a broken sink is told of by the report on the current period
         return ""
 
