@@ -10,7 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from crmetrics.plugin import Delivery, Message, Receipt, Settled, SinkError, chat, http
+from crmetrics.plugin import (
+    Delivery,
+    Message,
+    Receipt,
+    Settled,
+    SinkError,
+    UnknownOutcomeError,
+    chat,
+    http,
+)
 from crmetrics_slack.api import POST_BUDGET, Json, Refused, SlackApi
 from crmetrics_slack.blocks import Look, laid_out, payload
 from crmetrics_slack.threads import Reply, replies, restatement
@@ -87,6 +96,11 @@ class Thread:
             sending=details.get("sending", ""),
         )
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether a reply may be there that is not known."""
+        return bool(self.sending) or "" in self.parts.values()
+
     def receipt(self, destination: str, rows: int) -> Receipt:
         details = {
             "channel": self.channel,
@@ -120,8 +134,12 @@ class Bot:
         self._api, self._files, self._sleep = api, files, sleep
         self._delivery, self._report = delivery, report
         self._channel, self._destination = channel, destination
-        self._repeats, self._failed = repeats, failed
+        self._failed = failed
         self._thread = Thread.kept(delivery.previous)
+        if self._thread.sending and not repeats:
+            log.warning("a part of the report may be missing in its thread, and is not sent again")
+            self._thread.parts[self._thread.sending] = ""  # it may be there; at most once
+        self._thread.sending = ""
         self._has_changed = self._thread.fingerprint != report.fingerprint
 
     def deliver(self, on_rerun: str) -> Receipt:
@@ -244,12 +262,9 @@ class Bot:
                 raise
 
     def _reply(self, name: str, reply: Reply) -> None:
-        """Post one reply; that it is on its way is kept first."""
+        """Post one reply; that it is on its way is kept first, and when it surely did not arrive,
+        that too."""
         thread = self._thread
-        if thread.sending == name and not self._repeats:
-            thread.parts[name] = ""  # it may be there; at most once
-            thread.sending = ""
-            return
         thread.sending = name
         self._keep()
         body = {
@@ -262,8 +277,11 @@ class Bot:
         }
         try:
             answer = self._send("chat.postMessage", body)
-        except Refused:
-            thread.sending = ""  # it is surely not there
+        except UnknownOutcomeError:
+            raise
+        except (Refused, SinkError):
+            thread.sending = ""
+            self._keep()
             raise
         thread.parts[name], thread.sending = str(answer["ts"]), ""
         self._keep()
@@ -327,13 +345,14 @@ def find(api: SlackApi, delivery: Delivery, channel: str, destination: str) -> S
     """Whether the report of this delivery is in the channel; needs the scope channels:history.
 
     What the attempt kept is known without asking. `absent` only after the history was read to its
-    end, or as far as a report can lie back. `unknown` when Slack does not let us look; raises
-    SinkError when it cannot answer now, so that a later run asks again.
+    end. `unknown` when Slack does not let us look; raises SinkError when it cannot answer now, so
+    that a later run asks again.
     """
     kept = Thread.kept(delivery.previous)
     try:
         if kept.ts:
-            _add_parts(api, delivery.key, kept)
+            if kept.is_unsure:
+                _add_parts(api, delivery.key, kept)
             return Settled("arrived", kept.receipt(destination, 0))
         cursor = ""
         for _ in range(_HISTORY_PAGES):
@@ -348,14 +367,10 @@ def find(api: SlackApi, delivery: Delivery, channel: str, destination: str) -> S
             cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor:
                 return Settled("absent")
-    except (Refused, SinkError) as exc:
-        if kept.ts:
-            return Settled("arrived", kept.receipt(destination, 0))
-        if isinstance(exc, SinkError):
-            raise
+    except Refused as exc:
         if exc.is_passing:
             raise SinkError(f"{exc.explain()} Run again later.") from None
-    return Settled("unknown")
+    return Settled("arrived", kept.receipt(destination, 0)) if kept.ts else Settled("unknown")
 
 
 def _add_parts(api: SlackApi, key: str, thread: Thread) -> None:
@@ -371,6 +386,7 @@ def _add_parts(api: SlackApi, key: str, thread: Thread) -> None:
         payload = _payload(message, key)
         if payload is not None and payload.get("part") != "0":
             thread.parts[str(payload["part"])] = str(message["ts"])
+    thread.parts = {part: ts for part, ts in thread.parts.items() if ts}
     thread.sending = ""
 
 

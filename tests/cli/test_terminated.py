@@ -17,6 +17,7 @@ from crmetrics.errors import ExitCode
 from simulators.messages import Answer
 from simulators.salesforce import SalesforceSimulator
 from simulators.service import Service
+from simulators.slack_workspace import SlackWorkspace
 from simulators.webhooks import Receiver
 
 SOON_S = 15.0
@@ -102,6 +103,27 @@ def test_a_sink_that_is_asked_to_wait_ends_at_once_and_posts_later(
     with started(told, "run", "monthly", "--date", "2024-01-31") as process:
         process.communicate(timeout=60)
     assert (process.returncode, len(receiver.received)) == (ExitCode.OK, 1)
+
+
+def test_a_reply_that_waits_when_the_run_is_ended_comes_with_the_next(project: Path) -> None:
+    with SlackWorkspace() as slack:
+        team = {"sink": "slack", "token": slack.bot("chat:write"), "channel": "C0GENERAL",
+                "base_url": slack.base_url, "charts": False}  # fmt: skip
+        edit(project, "sinks: [reports]", "sinks: [team]")
+        edit(project, "sinks:\n", f"sinks:\n  team: {json.dumps(team)}\n")
+        came = threading.Event()
+        slack.faults.before(came.set, on="postMessage", skip=1)
+        slack.faults.answer(429, headers={"Retry-After": "50"}, on="postMessage", skip=1)
+        words = ("run", "monthly", "--date", "2024-01-31")
+        with started(project, *words) as process:
+            assert came.wait(timeout=60)
+            code, out = ended(process)
+        assert code == ExitCode.TERMINATED, out
+        assert len(slack.general.messages) == 1
+        with started(project, *words) as process:
+            out, _ = process.communicate(timeout=60)
+        assert process.returncode == ExitCode.OK, out
+        assert len(slack.general.replies(slack.general.messages[0]["ts"])) == 1
 
 
 def test_what_is_being_sent_is_sent_and_noted(told: Path, receiver: Receiver) -> None:

@@ -599,6 +599,115 @@ def test_a_reply_of_unknown_end_follows_the_policy_too(
     assert len(slack.general.replies(kept.reference)) == expected
 
 
+NOT_TAKEN: dict[str, Callable[[SlackWorkspace, int], None]] = {
+    "429": lambda slack, skip: slack.faults.answer(
+        429, b"", {"Retry-After": "3000"}, on="postMessage", skip=skip
+    ),
+    "refused": lambda slack, skip: slack.faults.answer(
+        200, b'{"ok": false, "error": "is_archived"}', on="postMessage", skip=skip
+    ),
+    "ratelimited": lambda slack, skip: slack.faults.answer(
+        200, b'{"ok": false, "error": "ratelimited"}', on="postMessage", skip=skip, times=3
+    ),
+    "redirect": lambda slack, skip: slack.faults.html(302, on="postMessage", skip=skip),
+}
+
+
+@pytest.mark.parametrize("policy", ["at_most_once", "at_least_once"])
+@pytest.mark.parametrize("fault", NOT_TAKEN)
+@pytest.mark.parametrize("reply", [1, 2])
+def test_a_reply_that_slack_surely_did_not_take_comes_with_the_next_run(
+    slack: SlackWorkspace, policy: str, fault: str, reply: int
+) -> None:
+    sink, kept = make_sink(slack, slack.bot("chat:write"), on_unknown=policy), list[Receipt]()
+    NOT_TAKEN[fault](slack, reply)
+    with pytest.raises(SinkError) as caught:
+        sink.write(replace(TWO_REPLIES, keep=kept.append))
+    assert not isinstance(caught.value, UnknownOutcomeError)
+    assert len(slack.general.messages) == reply
+    slack.faults.clear()
+    resumed(sink, TWO_REPLIES, kept[-1])
+    parts = [one["metadata"]["event_payload"]["part"] for one in slack.general.messages]
+    assert parts == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("on_rerun", ["update", "thread"])
+def test_a_correction_that_slack_surely_did_not_take_comes_with_the_next_run(
+    slack: SlackWorkspace, on_rerun: str
+) -> None:
+    sink = make_sink(slack, slack.bot("chat:write"), on_rerun=on_rerun, charts=False)
+    first, kept = sink.write(BEFORE), list[Receipt]()
+    changed = replace(again(first, AFTER, CHANGE), told_by="run-1")
+    NOT_TAKEN["429"](slack, 0)
+    with pytest.raises(SinkError, match="asks to wait"):
+        sink.write(replace(changed, keep=kept.append))
+    slack.faults.clear()
+    resumed(sink, changed, kept[-1])
+    assert len(slack.general.parents) == 1
+    told = [one for one in slack.general.messages[2:] if "43.0 %" in texts([one])]
+    assert len(told) == 1
+
+
+def test_a_reply_that_may_be_there_is_not_forgotten_over_one_that_came_later(
+    slack: SlackWorkspace,
+) -> None:
+    sink, kept = make_sink(slack, slack.bot("chat:write"), charts=False), list[Receipt]()
+    first = sink.write(BEFORE)
+    slack.faults.hang_up(on="postMessage", acts=True)
+    with pytest.raises(UnknownOutcomeError):
+        sink.write(replace(again(first, AFTER, CHANGE), keep=kept.append))
+    both = line(
+        value=0.43,
+        value_text="43.0 %",
+        breakdowns=(breakdown("East"), breakdown("web", dimension="channel")),
+    )
+    resumed(sink, again(first, report(both), CHANGE), kept[-1])
+    replies = slack.general.replies(first.reference)
+    assert [one["text"] for one in replies if "Restated" in one["text"]] == [
+        "Restated: Win rate was 40.0 %, is now 43.0 %"
+    ]
+    assert len(replies) == 3
+
+
+PASSING = ["429", "503", "service_unavailable"]
+
+
+@pytest.mark.parametrize("fault", PASSING)
+def test_while_slack_cannot_show_the_thread_a_reply_of_unknown_end_stays_open(
+    sink: PatientSlackSink, slack: SlackWorkspace, fault: str
+) -> None:
+    kept = kill_at(sink, BEFORE, 2)  # the reply was about to be posted, and is not there
+    assert kept is not None
+    kept = replace(kept, details={**kept.details, "sending": "1"})
+    given = replace(BEFORE, previous=asdict(kept))
+    refusal = json.dumps({"ok": False, "error": fault}).encode()
+    status, body = (int(fault), b"") if fault.isdigit() else (200, refusal)
+    slack.faults.answer(status, body, {"Retry-After": "3000"}, on="conversations", times=None)
+    with pytest.raises(SinkError, match="again"):
+        sink.settle(given)
+    slack.faults.clear()
+    resumed(sink, BEFORE, kept)
+    assert len(slack.general.replies(kept.reference)) == 1
+
+
+def test_a_thread_of_which_all_is_known_is_not_asked_for(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    kept = kill_at(sink, BEFORE, 2)
+    slack.faults.answer(503, on="conversations", times=None)
+    resumed(sink, BEFORE, kept)
+    assert len(slack.general.messages) == 2
+
+
+def test_a_reply_that_was_given_up_is_posted_once_the_bot_may_look(slack: SlackWorkspace) -> None:
+    blind = make_sink(slack, slack.bot("chat:write"), charts=False)
+    kept = kill_at(blind, BEFORE, 2)
+    assert kept is not None
+    given_up = replace(kept, details={**kept.details, "parts": {"1": ""}})
+    resumed(make_sink(slack, charts=False), BEFORE, given_up)
+    assert len(slack.general.replies(kept.reference)) == 1
+
+
 def test_another_report_in_the_channel_is_not_taken_for_this_one(
     sink: PatientSlackSink, slack: SlackWorkspace
 ) -> None:
