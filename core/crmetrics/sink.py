@@ -72,6 +72,7 @@ class Delivery:
     previous: the receipt (as a dict) of what is at the destination under the key; empty when
     nothing is. is_resumed: that delivery was cut short; finish it. restated: figures that were
     delivered and have changed since. told_by: the run that delivered them; empty when none did.
+    arrived: the receipt of what surely arrived before the attempt that `settle` is asked about.
     goals_told: KPI -> the state of its goal that its owner knows from it.
     keep: call it in the middle of a delivery of several steps with what is there so far; after a
     kill the next run gets it as `previous`.
@@ -87,6 +88,7 @@ class Delivery:
     grain: str
     is_partial: bool = False
     previous: Mapping[str, Any] = field(default_factory=dict)
+    arrived: Mapping[str, Any] = field(default_factory=dict)
     is_resumed: bool = False
     restated: tuple[Restated, ...] = ()
     told_by: str = ""
@@ -178,7 +180,8 @@ class Sink(ABC):
     def settle(self, delivery: Delivery) -> Settled:
         """Ask the destination what became of an attempt that ended without an answer.
 
-        delivery: its `previous` is what the attempt kept. Changes nothing.
+        delivery: its `previous` is what the attempt kept; what `arrived` finds is there from before
+        and no trace of the attempt. Changes nothing.
         """
         return Settled("unknown")
 

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any
 
 from crmetrics.plugin import (
@@ -345,10 +346,10 @@ def find(api: SlackApi, delivery: Delivery, channel: str, destination: str) -> S
     """Whether the report of this delivery is in the channel; needs the scope channels:history.
 
     What the attempt kept is known without asking. `absent` only after the history was read to its
-    end. `unknown` when Slack does not let us look; raises SinkError when it cannot answer now, so
-    that a later run asks again.
+    end, or to the report that arrived before the attempt. `unknown` when Slack does not let us
+    look; raises SinkError when it cannot answer now, so that a later run asks again.
     """
-    kept = Thread.kept(delivery.previous)
+    kept, former = Thread.kept(delivery.previous), Thread.kept(delivery.arrived)
     try:
         if kept.ts:
             if kept.is_unsure:
@@ -358,7 +359,9 @@ def find(api: SlackApi, delivery: Delivery, channel: str, destination: str) -> S
         for _ in range(_HISTORY_PAGES):
             form = {"channel": channel, "limit": "200", "include_all_metadata": "true"}
             answer = api.call("conversations.history", form={**form, "cursor": cursor})
-            for message in answer.get("messages", ()):
+            for message in answer.get("messages", ()):  # the newest first
+                if former.ts and Decimal(message["ts"]) <= Decimal(former.ts):
+                    return Settled("absent")
                 payload = _payload(message, delivery.key)
                 if payload is not None and payload.get("part") == "0":
                     found = Thread(channel, str(message["ts"]), str(payload.get("fingerprint")))

@@ -1,6 +1,7 @@
 """One delivery with the ledger of a warehouse file, in this process or in one that dies on the way.
 
-python deliver_once.py '{"kind": "files", "options": {...}, "folder": "...", "moment": "during"}'
+python deliver_once.py '{"kind": "files", "options": {...}, "folder": "...", "moment": "during",
+                         "during": "...", "run_id": "run-1", "value": 0.4}'
 
 A process dies by SIGKILL: `before` it writes, `after` it has written and before that is noted, or
 `during`: when it calls the function that `during` names, for the first time.
@@ -39,21 +40,24 @@ KINDS: dict[str, type[Sink]] = {
 }  # fmt: skip
 
 
-def given(run_id: str) -> Delivery:
-    """The same report for every run."""
+def given(run_id: str, value: float = 0.4) -> Delivery:
+    """The report of a run; the same for the same value."""
     groups = Breakdown(("owner.team",), (SegmentLine({"owner.team": "East"}, 0.4, "40 %", n=10),))
-    rows = table(kpi(value=0.4), kpi(value=0.5, segment={"owner.team": "East"}))
-    return delivery(rows, message(line(breakdowns=(groups,))), run_id=run_id)
+    rows = table(kpi(value=value), kpi(value=0.5, segment={"owner.team": "East"}))
+    said = line(value=value, value_text=f"{value:.1%}", breakdowns=(groups,))
+    return delivery(rows, message(said), run_id=run_id)
 
 
-def deliver_once(kind: type[Sink], options: dict[str, Any], folder: Path, run_id: str) -> Outcome:
+def deliver_once(
+    kind: type[Sink], options: dict[str, Any], folder: Path, run_id: str, value: float = 0.4
+) -> Outcome:
     """What `crmetrics run` does with one sink."""
     sink = kind(kind.Config(**options), SinkContext("it", folder, project="acme"))
     settings = EngineSettings(path=folder / "warehouse.duckdb", timezone="UTC")
     with connect(settings, read_only=False) as session:
         create_deliveries(session)
         terms = Terms(ledger=Ledger(session), now=lambda: NOW)
-        [outcome] = deliver({"it": sink}, given(run_id), terms)
+        [outcome] = deliver({"it": sink}, given(run_id, value), terms)
     return outcome
 
 
@@ -95,7 +99,8 @@ def main() -> None:
         kind = dying(kind, asked["moment"])
     elif asked["during"]:
         die_when_called(asked["during"])
-    deliver_once(kind, asked["options"], Path(asked["folder"]), "run-1")
+    folder, run_id = Path(asked["folder"]), asked["run_id"]
+    deliver_once(kind, asked["options"], folder, run_id, asked["value"])
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from crmetrics.deliver import Outcome
 from simulators.mariadb import MariaDbServer
 from simulators.postgres import PostgresServer
 from simulators.service import Clock, Service
-from simulators.slack import SlackSimulator
+from simulators.slack import SlackSimulator, everything_seen
 from simulators.slack_workspace import SlackWorkspace
 from simulators.smtp import MailServer
 from simulators.snowflake import SnowflakeServer
@@ -58,7 +58,7 @@ class Scene:
         self.kind, self.folder, self.options, self.look = kind, folder, options, look
         self.during, self.kill_on = during, kill_on
 
-    def killed(self, moment: str) -> None:
+    def killed(self, moment: str, run_id: str = "run-1", value: float = 0.4) -> None:
         """Deliver in a process that dies at this moment."""
         asked = {
             "kind": self.kind,
@@ -66,6 +66,8 @@ class Scene:
             "folder": str(self.folder),
             "moment": moment,
             "during": self.during,
+            "run_id": run_id,
+            "value": value,
         }
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
         child: list[subprocess.Popen[bytes]] = []
@@ -83,9 +85,10 @@ class Scene:
         )
         assert child[0].wait(timeout=120) == -signal.SIGKILL
 
-    def again(self, run_id: str = "run-2", **options: Any) -> Outcome:
+    def again(self, run_id: str = "run-2", value: float = 0.4, **options: Any) -> Outcome:
         """Deliver whole, as the next run does."""
-        return deliver_once(KINDS[self.kind], {**self.options, **options}, self.folder, run_id)
+        options = {**self.options, **options}
+        return deliver_once(KINDS[self.kind], options, self.folder, run_id, value)
 
 
 # --- what can be replaced ---------------------------------------------------------------------
@@ -239,6 +242,39 @@ def test_a_bot_leaves_one_message_with_its_thread(tmp_path: Path, moment: str, s
         assert sorted(parts) == ["0", "1"]
         assert scene.again("run-3").status == "skipped"
         assert len(slack.general.messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("moment", "skip"), [("before", 0), ("during", 0), ("during", 1), ("after", 0)]
+)
+def test_a_bot_that_posts_anew_does_so_once_and_leaves_the_old_message(
+    tmp_path: Path, moment: str, skip: int
+) -> None:
+    with SlackWorkspace() as slack:
+        slack.burst = 10
+        options = {
+            "token": slack.bot(),
+            "channel": "C0GENERAL",
+            "base_url": slack.base_url,
+            "charts": False,
+            "on_rerun": "new",
+        }
+        scene = Scene("slack", tmp_path, options, lambda: slack.general.messages)
+        for run, value in enumerate((0.4, 0.41), start=1):
+            assert scene.again(f"run-{run}", value).status == "delivered"
+        old = [everything_seen(one) for one in slack.general.messages]
+        scene.kill_on = kills_while_it_acts(slack, "postMessage", skip)
+        scene.killed(moment, "run-3", 0.5)
+        assert scene.again("run-4", 0.5).status == "delivered"
+        posted = [everything_seen(one) for one in slack.general.messages]
+        assert posted[: len(old)] == old
+        assert "50.0%" in everything_seen(slack.general.parents[2])
+        parts = [one["metadata"]["event_payload"]["part"] for one in slack.general.messages]
+        named = sorted(part.partition("-")[0] for part in parts[len(old) :])
+        assert named == ["0", "1", "restated"]
+        assert "was 41.0%, is now 50.0%" in "".join(posted[len(old) :])
+        assert scene.again("run-5", 0.5).status == "skipped"
+        assert len(slack.general.messages) == len(posted)
 
 
 KEY_OF_BOTH = "a key that both sides know"

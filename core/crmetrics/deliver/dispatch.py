@@ -302,7 +302,8 @@ class _Attempt:
         """Find out what became of an attempt without an end, where the destination can be asked."""
         if past.pending is None or self._sink.is_idempotent:
             return past
-        asked = replace(self._delivery, previous=dict(past.pending.receipt))
+        arrived = dict(past.arrived.receipt) if past.arrived is not None else {}
+        asked = replace(self._delivery, previous=dict(past.pending.receipt), arrived=arrived)
         found = self._sink.settle(asked)
         if found.state == "absent":
             past = replace(past, pending=None)
