@@ -121,6 +121,7 @@ class SalesforceConnector(Connector):
             "case_status_history": dict(self.config.case_statuses),
             "leads": dict(self.config.lead_statuses),
             "quotas": {"rows": "summed by owner, period and forecast type"},
+            "forecasts": {"rows": "summed by owner, period, category and forecast type"},
         }
         parts: list[object] = [self.config.domain, rules, statuses.get(dataset)]
         if dataset in _REVISIONS:

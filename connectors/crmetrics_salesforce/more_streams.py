@@ -1,4 +1,4 @@
-"""Targets, forecasts, rates and surveys: objects that few orgs have all of; and second choices."""
+"""Rates and surveys: objects that few orgs have all of; and second choices."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from crmetrics_salesforce.history import (
     STAGES,
 )
 from crmetrics_salesforce.streams import Companion, Extra, Stream
+from crmetrics_salesforce.targets import TARGET_STREAMS
 
 _CORPORATE = Companion(
     "currencies", "CurrencyType", ("Id", "IsoCode", "ConversionRate", "IsCorporate")
@@ -44,11 +45,6 @@ _CROSS_RATES = """(
 
 _RATES = {"currency": "IsoCode", "valid_from": "RateDay", "rate": "Rate"}
 
-_FORECAST_CATEGORY = (
-    "case when {0} ilike 'commit%' then 'commit' when {0} ilike 'best%' then 'best_case' "
-    "when {0} ilike 'most%' then 'most_likely' when {0} ilike '%pipeline%' then 'pipeline' end"
-)
-
 _SURVEY_TYPE = (
     "case when regexp_matches(QuestionName, 'nps|promoter|recommend', 'i') then 'nps' "
     "when regexp_matches(QuestionName, 'csat|satisf', 'i') then 'csat' "
@@ -80,30 +76,6 @@ _ANSWERS = """(
     left join questions on questions.Id = answered.QuestionId
     left join surveys on surveys.Id = main.SurveyId
 )"""
-
-_QUOTAS = """(
-    -- An owner has a quota for each product family or territory: together they are the target.
-    -- Rows that differ in any field that is read besides stay apart.
-    select min(Id) as Id, sum(QuotaAmount) as QuotaAmount,
-        max(SystemModstamp) as SystemModstamp, * exclude (Id, QuotaAmount, SystemModstamp)
-    from main
-    group by all
-)"""
-_QUOTAS_OF_SEVERAL_TYPES = """
-    with several as (
-        select QuotaOwnerId, min(ForecastingTypeId) as one, max(ForecastingTypeId) as other
-        from main
-        group by QuotaOwnerId, StartDate, case when StartDate is null then PeriodId end
-        having count(distinct ForecastingTypeId) > 1
-    )
-    select format(
-        'quotas of more than one forecast type are stated for the same time, for {} owners: '
-        'attainment is measured against one of them only, which may be the wrong one. Choose the '
-        'type that won deals count towards, where: "ForecastingTypeId = {}{}{}" (or {}).',
-        count(distinct QuotaOwnerId), chr(39), min(one), chr(39), max(other)
-    )
-    from several
-    having count(*) > 0"""
 
 MORE_STREAMS: tuple[Stream, ...] = (
     Stream(
@@ -142,66 +114,7 @@ MORE_STREAMS: tuple[Stream, ...] = (
         removals="none",
         belongs_to=("Opportunity", "opportunity_id"),
     ),
-    Stream(
-        "quotas",
-        "ForecastingQuota",
-        {
-            "id": "Id",
-            "owner_id": "QuotaOwnerId",
-            "kpi_id": "case when IsAmount then 'won_amount' end",
-            "period_start": ('coalesce("Period.StartDate", StartDate)', "StartDate"),
-            "period_end": '"Period.EndDate" + 1',
-            "target_amount": "QuotaAmount",
-            "currency": ("CurrencyIsoCode", "null::varchar"),
-        },
-        where="IsAmount = true",
-        relation=_QUOTAS,
-        base=(
-            "Id",
-            "QuotaOwnerId",
-            "QuotaAmount",
-            "StartDate",
-            "PeriodId",
-            "ForecastingTypeId",
-            "SystemModstamp",
-        ),
-        doubts=_QUOTAS_OF_SEVERAL_TYPES,
-        removals="none",
-    ),
-    Stream(
-        "forecasts",
-        "ForecastingSubmissionItem",
-        {
-            "id": "Id",
-            "is_deleted": "IsDeleted",
-            "owner_id": '"ForecastingSubmission.ForecastOwnerId"',
-            "period_start": '"ForecastingSubmission.Period.StartDate"',
-            "period_end": '"ForecastingSubmission.Period.EndDate" + 1',
-            "submitted_at": "CreatedDate",
-            "forecast_category": _FORECAST_CATEGORY.format("ForecastingItemCategory"),
-            "forecast_amount": "Amount",
-            "currency": ("CurrencyIsoCode", "null::varchar"),
-        },
-    ),
-    Stream(
-        "forecasts",
-        "ForecastingItem",
-        {
-            # Shows the present only: a row of each day is kept.
-            "id": "Id || ':' || strftime(now(), '%Y-%m-%d')",
-            "owner_id": "OwnerId",
-            "period_start": '"Period.StartDate"',
-            "period_end": '"Period.EndDate" + 1',
-            "submitted_at": "now()",
-            "forecast_category": _FORECAST_CATEGORY.format("ForecastCategoryName"),
-            "forecast_amount": ("OwnerOnlyAmount", "ForecastAmount"),
-            "currency": ("CurrencyIsoCode", "null::varchar"),
-        },
-        instead_of="ForecastingSubmissionItem",
-        where="IsAmount = true",
-        removals="none",
-        forgets=True,
-    ),
+    *TARGET_STREAMS,
     Stream(
         "exchange_rates",
         "DatedConversionRate",

@@ -283,6 +283,8 @@ class _Finding:
         base = base or self._surveyor.unasked(self._sobject, stream.where)
         if base is not None:
             return Absence(stream, base)
+        for name in stream.if_shown:
+            self._take_fields([name])
         for companion in stream.companions:
             found = self._surveyor.companion_types(companion)
             if isinstance(found, Lack) and companion.link:

@@ -289,8 +289,10 @@ class DatasetRead:
     # --- rows of several objects --------------------------------------------------------
 
     def _assembled(self, reach: Reach) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
         with closing(Workbench()) as bench:
-            bench.make("main", reach.types)
+            bench.make("main", {**dict.fromkeys(reach.stream.if_shown, pa.string()), **reach.types})
             bench.fill("main", self._plain(reach))
             bench.settle("main", reach.cursor)
             if self.span.since is not None:

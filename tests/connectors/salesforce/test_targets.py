@@ -98,3 +98,21 @@ def test_quotas_of_several_forecast_types_are_never_added_and_told(
     site.datasets = {"quotas": {"where": f"ForecastingTypeId = '{selling.overlay}'"}}
     assert load_of(site.synced(), "quotas").notices == ()
     assert (targets(site), attainment(site)) == ([(overlay, 400)], 0.25)
+
+
+def test_quotas_of_two_currencies_are_never_added_and_told(
+    site: Site, salesforce: SalesforceSimulator, selling: Selling
+) -> None:
+    salesforce.org.add_fields("ForecastingQuota", "CurrencyIsoCode:picklist")
+    dollars = selling.quota(60, CurrencyIsoCode="USD", ProductFamily="Hardware")
+    selling.quota(40, CurrencyIsoCode="USD", ProductFamily="Software")
+    euros = selling.quota(20, CurrencyIsoCode="EUR", ProductFamily="Service")
+    site.later(hours=2)
+    [told] = load_of(site.synced(), "quotas").notices
+    assert "quotas in more than one currency are stated for the same time, for 1 owners" in told
+    assert "(such as EUR and USD)" in told
+    assert targets(site) == [(dollars, 100), (euros, 20)]
+    selling.org.update(euros, CurrencyIsoCode="USD")
+    site.later(hours=2)
+    assert load_of(site.synced(), "quotas").notices == ()
+    assert (targets(site), attainment(site)) == ([(dollars, 120)], pytest.approx(100 / 120))
