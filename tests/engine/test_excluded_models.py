@@ -43,7 +43,7 @@ kept,A,2026-01-05,paid,10,false,false
 gone,A,2026-01-06,paid,10,true,false
 draft,A,2026-01-06,draft,10,true,false
 trial,B,2026-01-07,paid,10,false,true
-before,A,2025-12-07,paid,10,true,false
+before,A,2025-12-07,paid,1,true,false
 of a gone account,X,2026-01-08,paid,10,false,false
 @order_items
 order_id,product_id,quantity,total_amount
@@ -214,7 +214,18 @@ def test_excluded_records_of_a_model_are_listed(tmp_path: Path) -> None:
     }
 
 
-def test_a_teams_own_model_says_what_its_rows_stand_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "model",
+    [
+        "select * from counted_orders where amount >= 10",
+        # The first of each reason: each reason is looked at as if there were no other.
+        "select * from counted_orders where amount >= 10\n"
+        "qualify row_number() over (order by booked_on, id) = 1",
+        "select * from counted_orders order by booked_on desc, id limit 1",
+        "select * from counted_orders where amount >= 10 using sample 100 percent",
+    ],
+)
+def test_a_teams_own_model_says_what_its_rows_stand_for(model: str, tmp_path: Path) -> None:
     own = """
 kpis:
   big_orders:
@@ -230,7 +241,7 @@ kpis:
     (tmp_path / "metrics" / "sql").mkdir(parents=True)
     (tmp_path / "metrics" / "own.yaml").write_text(own, encoding="utf-8")
     (tmp_path / "metrics" / "sql" / "big_orders.sql").write_text(
-        "-- excluded: orders\nselect * from counted_orders where amount >= 10", encoding="utf-8"
+        f"-- excluded: orders\n{model}", encoding="utf-8"
     )
     assert _left_out(project, "big_orders") == {
         "excluded_deleted": 1,

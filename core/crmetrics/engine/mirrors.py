@@ -2,7 +2,7 @@
 
 A model that says `-- excluded: cases` has rows that stand for cases (`where CONDITION`: those for
 which it holds). What of them was left out is found by reading the same model over the excluded
-cases, once for each reason, with the children that left with them. Everything else that the model
+cases, apart for each reason, with the children that left with them. Everything else that the model
 reads stays as KPIs see it. The excluded rows are few, so that the mirror costs little.
 """
 
@@ -20,6 +20,9 @@ from crmetrics.warehouse.placeholders import words
 
 _STATED = re.compile(r"^-- excluded: (\w+)(?: where (.+))?$", re.MULTILINE)
 _HEAD = re.compile(r"create or replace temp (?:view|table) \w+ as\b")
+_APART = re.compile(r"\b(?:positional join|using sample|tablesample)\b", re.IGNORECASE)
+"""What DuckDB cannot do in a lateral join."""
+
 _NO_MODELS = ("live_", "excluded_", "removed_", "gone_", "merged_")
 _CUSTOMERS = "customers"
 _DERIVED = {
@@ -57,13 +60,21 @@ class Mirrors:
 
         vectors: name -> statement of the vectors that it is or reads.
         """
+        reasons = self.reasons(relation)
+        if not reasons:
+            return ""
         vectors = {name: _query_of(statement) for name, statement in vectors.items()}
-        parts = []
-        for reason in self.reasons(relation):
-            rows = self._over(relation, self._subject(relation), reason, vectors)
-            rows += self._condition(relation)
-            parts.append(f"select '{reason}' as _reason, * from (\n{rows})")
-        return "\nunion all by name\n".join(parts)
+        rows = self._over(relation, "left_out_for.reason", vectors)
+        if _APART.search(rows):
+            found = ((reason, self._over(relation, f"'{reason}'", vectors)) for reason in reasons)
+            parts = [f"select '{reason}' as _reason, * from (\n{rows})" for reason, rows in found]
+            return "\nunion all by name\n".join(parts)
+        # One text for all reasons: to bind it once for each would cost more than to run it.
+        values = ", ".join(f"('{reason}')" for reason in reasons)
+        return (
+            "select left_out_for.reason as _reason, m.*\n"
+            f"from (values {values}) left_out_for(reason), lateral (\n{rows}) m"
+        )
 
     def reasons(self, relation: str) -> tuple[str, ...]:
         """Why records that its rows stand for may have been left out."""
@@ -100,12 +111,13 @@ class Mirrors:
 
     # --- one reason ------------------------------------------------------------------------------
 
-    def _over(self, relation: str, subject: str, reason: str, vectors: Mapping[str, str]) -> str:
-        """The relation over the rows of the subject that were left out for this reason."""
-        left_out = f"select id from excluded_{subject} where _reason = '{reason}'"
+    def _over(self, relation: str, reason: str, vectors: Mapping[str, str]) -> str:
+        """The relation over the rows of its subject that were left out for a reason (SQL)."""
+        subject = self._subject(relation)
+        left_out = f"select id from excluded_{subject} where _reason = {reason}"
         changed = {
             f"live_{subject}": f"select * exclude (_reason) from excluded_{subject}"
-            f" where _reason = '{reason}'"
+            f" where _reason = {reason}"
         }
         for child in self.datasets.values():
             key = child.parent
@@ -119,13 +131,13 @@ class Mirrors:
         named = {name: known.intersection(words(body)) for name, body in bodies.items()}
         ordered = [name for name in _in_order(named) if _read_by(name, named) & changed.keys()]
         if relation not in ordered:
-            return f"select * from {relation} where false"
+            return f"select * from {relation} where false\n"
         read = _read_by(relation, named)
         # What is named and never read would still be looked for by the statement that keeps it.
         steps = {name: body for name, body in changed.items() if name in read}
         steps |= {name: bodies[name] for name in ordered if name in read}
         ctes = ",\n".join(f"{name} as (\n{body}\n)" for name, body in steps.items())
-        return f"with {ctes}\nselect * from {relation}\n"
+        return f"with {ctes}\nselect * from {relation}\n{self._condition(relation)}"
 
     def _bodies(self, relation: str, vectors: Mapping[str, str]) -> dict[str, str]:
         """The queries of a relation and of everything it is made of, by name."""
