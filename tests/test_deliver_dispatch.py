@@ -813,6 +813,65 @@ def test_what_did_not_arrive_is_not_corrected() -> None:
     assert (sink.given[-1].restated, sink.given[-1].told_by) == ((), "")
 
 
+class Export(Feed):
+    """A chat that sends the rows too."""
+
+    sends_rows = True
+
+    def why_not_again(self, delivery: Delivery) -> str:
+        return "" if delivery.restated or delivery.has_new_rows else "no figure has changed"
+
+
+def owned(ann: float, bob: float, **columns: Any) -> Delivery:
+    """A report whose message shows the total alone."""
+    rows = (
+        kpi(value=value, segment={"owner": name}, **columns)
+        for name, value in {"ann": ann, "bob": bob}.items()
+    )
+    return replace(report_of(0.4), results=table(kpi(), *rows))
+
+
+def test_rows_that_have_changed_are_sent_again_where_rows_go() -> None:
+    ledger, rows, words = MemoryLedger(), Export(), Feed()
+    sinks = {"hub": rows, "team": words}
+    for given in (owned(100, 900), owned(900, 100), owned(900, 100), owned(100, 900)):
+        again = replace(given, run_id=f"run-{len(ledger.records)}")
+        send(sinks, ledger, again, job_sinks=list(sinks))
+    assert (len(rows.given), len(words.given)) == (3, 1)
+    assert [one.has_new_rows for one in rows.given] == [False, True, True]
+    assert [one.restated for one in rows.given] == [(), (), ()]
+    assert len({one.rows_id for one in rows.given}) == 2
+    assert words.given[0].rows_id == ""
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"run_id": "run-2", "computed_at": LATER, "as_of": LATER},
+        {"goal": "Win more", "goal_attainment": 0.5, "goal_status": "at_risk"},
+    ],
+)
+def test_rows_of_another_run_or_day_are_no_news(columns: dict[str, Any]) -> None:
+    ledger, sink = MemoryLedger(), Export()
+    send({"hub": sink}, ledger, owned(0.1 + 0.2, 900))
+    again = owned(0.3, 900, **columns)
+    shuffled = replace(again, results=again.results.take([2, 0, 1]))
+    [outcome] = send({"hub": sink}, ledger, shuffled)
+    assert outcome.status == "skipped"
+
+
+def test_rows_that_may_have_arrived_are_corrected() -> None:
+    class Lost(Export):
+        def write(self, delivery: Delivery) -> Receipt:
+            raise UnknownOutcomeError("no answer")
+
+    ledger, sink = MemoryLedger(), Export()
+    send({"hub": Lost()}, ledger, owned(100, 900))
+    [same] = send({"hub": sink}, ledger, owned(100, 900))
+    [other] = send({"hub": sink}, ledger, replace(owned(900, 100), run_id="run-2"))
+    assert (same.status, other.status) == ("unknown", "delivered")
+
+
 class Post(Feed):
     """A chat that brings its one message up to date, and finds it by the receipt alone."""
 

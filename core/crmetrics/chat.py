@@ -84,12 +84,15 @@ class ChatSink(Sink):
         return for_chat(message, allow_people=self.config.allow_people)
 
     def why_not_again(self, delivery: Delivery) -> str:
-        return "" if delivery.restated else "no figure has changed since"
+        is_news = delivery.restated or delivery.has_new_rows
+        return "" if is_news else "no figure has changed since"
 
     def report(self, delivery: Delivery) -> Message:
         """The message as this channel may see it, marked as a correction when it is one."""
         shown = self.shown(delivery.message)
-        return as_restatement(shown, delivery.restated, delivery.goals_told)
+        return as_restatement(
+            shown, delivery.restated, delivery.goals_told, has_new_rows=delivery.has_new_rows
+        )
 
     def open_session(self) -> http.Session:
         """The session that a delivery is sent with."""

@@ -31,6 +31,7 @@ GOAL_WORDS: Mapping[str, str] = {
 """Goal statuses as they are said."""
 
 _KPIS_IN_HEADLINE = 3
+_NEW_ROWS = "Rows of the table that goes along have changed; the figures shown here have not"
 _TROUBLE = frozenset({"at_risk", "off_track", "breached_guardrail"})
 _URGENCY: Mapping[Tone, int] = {"bad": 0, "warning": 1, "good": 2, "neutral": 2}
 
@@ -230,15 +231,20 @@ def _figure(line: KpiLine) -> str:
 
 
 def as_restatement(
-    message: Message, restated: Sequence[Restated], goals_told: Mapping[str, str] | None = None
+    message: Message,
+    restated: Sequence[Restated],
+    goals_told: Mapping[str, str] | None = None,
+    *,
+    has_new_rows: bool = False,
 ) -> Message:
     """The report as a correction of one that cannot be replaced: it says so in the title, and what
     read differently before anything else. goals_told: KPI -> state of its goal that was told then;
-    its owner is called only when it is another now."""
-    if not restated:
+    its owner is called only when it is another now. has_new_rows: rows that go along have changed,
+    perhaps in nothing that the message shows."""
+    if not restated and not has_new_rows:
         return message
     title = f"Restated: {message.title}"
-    changes = tuple(restatement_text(one) for one in restated)
+    changes = tuple(restatement_text(one) for one in restated) or (_NEW_ROWS,)
     headline = compose_headline(title, message.kpis, is_partial=message.is_partial)
     known = goals_told or {}
     lines = tuple(

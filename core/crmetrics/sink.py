@@ -73,6 +73,8 @@ class Delivery:
     nothing is. is_resumed: that delivery was cut short; finish it. restated: figures that were
     delivered and have changed since. told_by: the run that delivered them; empty when none did.
     arrived: the receipt of what surely arrived before the attempt that `settle` is asked about.
+    rows_id: names the results, whatever run computed them; empty unless the sink `sends_rows`.
+    has_new_rows: rows that were delivered read differently now, be it in no figure of `restated`.
     goals_told: KPI -> the state of its goal that its owner knows from it.
     keep: call it in the middle of a delivery of several steps with what is there so far; after a
     kill the next run gets it as `previous`.
@@ -92,6 +94,8 @@ class Delivery:
     is_resumed: bool = False
     restated: tuple[Restated, ...] = ()
     told_by: str = ""
+    rows_id: str = ""
+    has_new_rows: bool = False
     goals_told: Mapping[str, str] = field(default_factory=dict)
     keep: Callable[[Receipt], None] = field(default=_keep_nothing, repr=False, compare=False)
 
@@ -164,6 +168,12 @@ class Sink(ABC):
     def updates_in_place(self) -> bool:
         """Whether a report is brought up to date where it stands, found by its receipt. An attempt
         that is cut short then has the receipt of the delivery before it, for `settle` to find."""
+        return False
+
+    @property
+    def sends_rows(self) -> bool:
+        """Whether the results go along, whatever `shown` leaves of the message: a repeat is then
+        due also when only they have changed."""
         return False
 
     def shown(self, message: Message) -> Message:

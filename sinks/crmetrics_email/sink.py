@@ -84,6 +84,10 @@ class EmailSink(chat.ChatSink):
     def destination(self, delivery: Delivery) -> str:
         return f"{self.config.host} to {', '.join(self.config.to)}"
 
+    @property
+    def sends_rows(self) -> bool:
+        return self.config.attach_results
+
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
         try:

@@ -70,6 +70,10 @@ class WebhookSink(chat.ChatSink):
     def destination_id(self, delivery: Delivery) -> str:
         return f"{self.name} {self._webhook.identity}"
 
+    @property
+    def sends_rows(self) -> bool:
+        return self.config.include == "results"
+
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
         if self.config.secret is None:
@@ -110,8 +114,11 @@ class WebhookSink(chat.ChatSink):
     def _said(self, delivery: Delivery) -> Any:
         """The part of the document that does not change with the time of the run."""
         lines = [asdict(line) for line in self.shown(delivery.message).kpis]
-        said = [lines, delivery.is_partial]
-        return [*said, chat.change_of(delivery)] if delivery.restated else said
+        said: list[Any] = [lines, delivery.is_partial]
+        if delivery.rows_id:
+            said.append(delivery.rows_id)
+        is_correction = delivery.restated or delivery.has_new_rows
+        return [*said, chat.change_of(delivery)] if is_correction else said
 
     def _document(self, delivery: Delivery) -> dict[str, Any]:
         message = asdict(self.shown(delivery.message))

@@ -14,6 +14,7 @@ from crmetrics.engine import Project
 from crmetrics.errors import ExitCode
 from simulators.slack import everything_seen
 from simulators.slack_workspace import SlackWorkspace
+from simulators.webhooks import Receiver
 
 CONFIG = """
 version: 1
@@ -316,6 +317,43 @@ def test_a_deal_that_moves_to_another_group_is_told_also_when_the_total_stays(
     [_, (label, _, changes), _] = board(directory)
     assert (label, changes) == ("2025-12", ["none -> 1,000 USD", "1,000 USD -> none"])
     assert ("2025-12", "board", "delivered") not in statuses(run(directory, FEBRUARY))
+
+
+def owners(directory: Path, **amounts: int) -> None:
+    """Two deals of December, won by these users."""
+    rows = [
+        f"{name},Deal,{name},Won,2025-10-01T00:00:00Z,2025-12-10,{amount},true,true,USD"
+        for name, amount in amounts.items()
+    ]
+    (directory / "data" / "opportunities.csv").write_text(HEADER + "\n".join(rows) + "\n")
+
+
+def test_a_system_that_takes_rows_learns_of_those_that_no_message_shows(directory: Path) -> None:
+    with Receiver() as hub:
+        (directory / "crmetrics.yaml").write_text(
+            "version: 1\nproject: acme\nsources: {crm: {connector: csv, path: data}}\n"
+            "metrics: {packs: [sales], settings: {restate_threshold: 0.1}}\n"
+            f"sinks: {{hub: {{sink: webhook, url: '{hub.url}', include: results}}}}\n"
+            "jobs: {monthly: {kpis: [won_amount], by: [owner_id], sinks: [hub]}}\n"
+        )
+        for at, amounts in (
+            (JANUARY, {"u1": 100, "u2": 900}),
+            (JANUARY, {"u1": 900, "u2": 100}),
+            (JANUARY, {"u1": 900, "u2": 100}),
+            (FEBRUARY, {"u1": 901, "u2": 99}),
+            (FEBRUARY, {"u1": 400, "u2": 600}),
+            (FEBRUARY, {"u1": 400, "u2": 600}),
+        ):
+            owners(directory, **amounts)
+            run(directory, at)
+        told = [
+            [row["value"] for row in document["results"] if row["segment"]]
+            for document in hub.documents.values()
+            if document["period_start"] == "2025-12-01"
+        ]
+    assert [sorted(values) for values in told] == [[100, 900], [100, 900], [400, 600]]
+    assert told[0] != told[1]
+    assert len(hub.documents) == 4
 
 
 def test_a_ledger_of_the_version_before_is_restated_from_what_it_recorded(

@@ -347,6 +347,21 @@ def test_a_correction_back_to_an_earlier_figure_has_an_id_of_its_own() -> None:
         assert repeated.reference == fourth.reference
 
 
+def test_a_document_with_other_rows_has_an_id_of_its_own() -> None:
+    rows = {"rows_id": "0a"}, {"rows_id": "0b", "has_new_rows": True, "told_by": "run-1"}
+    with Receiver() as receiver:
+        sink = Channel("webhook", receiver).sink(include="results")
+        first = sink.write(replace(report(), **rows[0]))
+        second = sink.write(replace(report(), **rows[1]))
+        repeated = sink.write(replace(report(), **rows[1], run_id="run-9"))
+        back = {"rows_id": "0a", "has_new_rows": True, "told_by": "run-2"}
+        third = sink.write(replace(report(), **back))
+        assert len({one.reference for one in (first, second, third)}) == 3
+        assert repeated.reference == second.reference
+        assert sink.sends_rows
+        assert not Channel("webhook", receiver).sink().sends_rows
+
+
 def test_a_document_says_which_report_it_is() -> None:
     with Receiver() as receiver:
         given = delivery(table(kpi(), kpi(segment={"owner.team": "East"})))

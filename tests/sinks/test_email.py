@@ -203,6 +203,19 @@ def test_a_correction_back_to_an_earlier_figure_has_an_id_of_its_own(server: Mai
     assert repeated.reference == third.reference
 
 
+def test_other_rows_in_the_attachment_are_a_correction(server: MailServer) -> None:
+    sink = make_sink(server, attach_results=True, charts=False)
+    assert sink.sends_rows
+    assert not make_sink(server).sends_rows
+    first = sink.write(replace(report(), rows_id="0a"))
+    given = replace(report(), previous=asdict(first), has_new_rows=True, rows_id="0b")
+    second = sink.write(given)
+    [_, mail] = [email.message_from_bytes(one.body) for one in server.mails]
+    assert (mail["In-Reply-To"], mail["Subject"][:12]) == (first.reference, "Restated: ac")
+    assert b"Rows of the table that goes along have changed" in server.mails[1].body
+    assert second.reference != first.reference
+
+
 def _after(receipt: Receipt, change: tuple[Restated, ...]) -> Delivery:
     given = report(line(value=0.5, value_text="50.0 %"))
     return replace(given, previous=asdict(receipt), restated=change)

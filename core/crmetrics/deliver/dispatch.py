@@ -25,6 +25,7 @@ from crmetrics.deliver.told import (
     fingerprint,
     is_regrouped,
     restated,
+    rows_id,
     told,
     with_goals_before,
 )
@@ -225,7 +226,10 @@ class _Attempt:
         self._outcome = replace(self._outcome, destination=self._place.destination, key=key)
         shown = self._sink.shown(message)
         self._told, self._shown = told(shown), shown
-        self._delivery = replace(delivery, key=key, message=message, keep=self._keep)
+        rows = rows_id(delivery.results) if self._sink.sends_rows else ""
+        if rows:
+            self._told = {**self._told, "rows": rows}
+        self._delivery = replace(delivery, key=key, message=message, rows_id=rows, keep=self._keep)
         self._look_back(past)
         return past
 
@@ -287,7 +291,7 @@ class _Attempt:
     def _compare(self, past: Past) -> None:
         """Which figures read differently than they were told, or than an attempt that may have
         arrived told them: its readers must not keep what is wrong. `was` is what surely arrived."""
-        changed, told_by = list[Restated](), ""
+        changed, told_by, has_new_rows = list[Restated](), "", False
         for record in (past.arrived, past.pending):
             if record is None:
                 continue
@@ -295,8 +299,16 @@ class _Attempt:
             found = restated(self._shown, record.told, self._terms.threshold)
             changed += [one for one in found if one.title not in named]
             told_by = told_by or record.run_id
-            self._is_newer = bool(found)
-        self._delivery = replace(self._delivery, restated=tuple(changed), told_by=told_by)
+            is_other = self._has_other_rows(record)
+            has_new_rows = has_new_rows or is_other
+            self._is_newer = bool(found) or is_other
+        self._delivery = replace(
+            self._delivery, restated=tuple(changed), told_by=told_by, has_new_rows=has_new_rows
+        )
+
+    def _has_other_rows(self, record: DeliveryRecord) -> bool:
+        before, now = record.told.get("rows"), self._delivery.rows_id
+        return bool(before and now) and before != now
 
     def _settled(self, past: Past) -> Past:
         """Find out what became of an attempt without an end, where the destination can be asked."""
@@ -337,7 +349,7 @@ class _Attempt:
         known = f"delivered before, at {export.instant(past.arrived.at)} by run"
         known = f"{known} {past.arrived.run_id}"
         is_same = past.arrived.fingerprint in ("", fingerprint(self._shown))
-        if is_same and not self._delivery.restated:
+        if is_same and not (self._delivery.restated or self._delivery.has_new_rows):
             return known
         reason = self._sink.why_not_again(self._delivery)
         return f"{known}; {reason}" if reason else ""

@@ -6,15 +6,22 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from crmetrics import export
 from crmetrics.message import KpiLine, Message, Restated
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Threshold = Callable[[str], float]
 """The smallest change of a KPI (by its id) that is reported again: points as a fraction for percent
 KPIs, else relative (rules P6, P8)."""
 
 _NOISE = 1e-9
+_DIGITS = 12  # of a value; threads add up in another order each time
+_OF_THE_RUN = ("run_id", "as_of", "computed_at")
+_OF_THE_DAY = ("goal", "goal_target", "goal_attainment", "goal_status")  # judged to as_of
 _NONE = "none"
 
 
@@ -25,6 +32,22 @@ def fingerprint(message: Message) -> str:
     lines = [asdict(replace(line, goal_before=None)) for line in message.kpis]
     text = json.dumps([said, lines], sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def rows_id(results: pa.Table) -> str:
+    """Equal for rows of equal values, in whatever order, by whatever run and however far their
+    goals are by now."""
+    columns = set(results.column_names) - {*_OF_THE_RUN, *_OF_THE_DAY}
+    table = export.flat(results.select(sorted(columns)))
+    texts = [[_row_text(value) for value in column.to_pylist()] for column in table.columns]
+    lines = sorted(json.dumps(row, ensure_ascii=False) for row in zip(*texts, strict=True))
+    return hashlib.sha256("\n".join(lines).encode("utf-8")).hexdigest()[:32]
+
+
+def _row_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return f"{value:.{_DIGITS}g}" if isinstance(value, float) else str(value)
 
 
 def told(message: Message) -> dict[str, Any]:

@@ -41,13 +41,24 @@ def sinks_to_tell(
     found = {}
     for name, sink in sinks.items():
         channel = _channel(sink, letter)
-        if not told.has(name, channel) or not restates(sink, name, letter, terms):
+        if not told.has(name, channel):
             continue
-        if not sink.is_idempotent or is_restated(
-            letter.results, _known(session, letter, told.of(name, channel)), terms.threshold
-        ):
+        has_news = restates(sink, name, letter, terms)
+        by_rows = sink.is_idempotent if has_news else _sends_rows(sink)
+        if by_rows:
+            known = _known(session, letter, told.of(name, channel))
+            has_news = is_restated(letter.results, known, terms.threshold)
+        if has_news:
             found[name] = sink
     return found
+
+
+def _sends_rows(sink: Sink) -> bool:
+    """Whether the sink is told also of rows that its message does not show."""
+    try:
+        return sink.sends_rows
+    except Exception:  # noqa: BLE001 - as below
+        return False
 
 
 def _channel(sink: Sink, letter: Delivery) -> str:
