@@ -8,14 +8,12 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Any
 
 from crmetrics.plugin import (
     Delivery,
     Message,
     Receipt,
-    Settled,
     SinkError,
     UnknownOutcomeError,
     chat,
@@ -29,7 +27,6 @@ from crmetrics_slack.upload import WAITS_S, Picture, upload
 log = logging.getLogger(__name__)
 
 EVENT = "crmetrics_report"
-_HISTORY_PAGES = 5
 _GONE = ("message_not_found", "thread_not_found")
 _BAD_PICTURE = "slack_file"
 _UNFIT_BLOCKS = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long"})
@@ -337,68 +334,6 @@ def metadata(delivery: Delivery, report: Report, part: str) -> Json:
     message itself, others its replies."""
     payload = {"key": delivery.key, "part": part, "fingerprint": report.fingerprint}
     return {"event_type": EVENT, "event_payload": payload}
-
-
-# --- asking the channel ----------------------------------------------------------------------
-
-
-def find(api: SlackApi, delivery: Delivery, channel: str, destination: str) -> Settled:
-    """Whether the report of this delivery is in the channel; needs the scope channels:history.
-
-    What the attempt kept is known without asking. `absent` only after the history was read to its
-    end, or to the report that arrived before the attempt. `unknown` when Slack does not let us
-    look; raises SinkError when it cannot answer now, so that a later run asks again.
-    """
-    kept, former = Thread.kept(delivery.previous), Thread.kept(delivery.arrived)
-    try:
-        if kept.ts:
-            if kept.is_unsure:
-                _add_parts(api, delivery.key, kept)
-            return Settled("arrived", kept.receipt(destination, 0))
-        cursor = ""
-        for _ in range(_HISTORY_PAGES):
-            form = {"channel": channel, "limit": "200", "include_all_metadata": "true"}
-            answer = api.call("conversations.history", form={**form, "cursor": cursor})
-            for message in answer.get("messages", ()):  # the newest first
-                if former.ts and Decimal(message["ts"]) <= Decimal(former.ts):
-                    return Settled("absent")
-                payload = _payload(message, delivery.key)
-                if payload is not None and payload.get("part") == "0":
-                    found = Thread(channel, str(message["ts"]), str(payload.get("fingerprint")))
-                    _add_parts(api, delivery.key, found)
-                    return Settled("arrived", found.receipt(destination, 0))
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
-            if not cursor:
-                return Settled("absent")
-    except Refused as exc:
-        if exc.is_passing:
-            raise SinkError(f"{exc.explain()} Run again later.") from None
-    return Settled("arrived", kept.receipt(destination, 0)) if kept.ts else Settled("unknown")
-
-
-def _add_parts(api: SlackApi, key: str, thread: Thread) -> None:
-    """Look which replies of the report are there; then nothing of it is unsure any more."""
-    form = {
-        "channel": thread.channel,
-        "ts": thread.ts,
-        "limit": "200",
-        "include_all_metadata": "true",
-    }
-    answer = api.call("conversations.replies", form=form)
-    for message in answer.get("messages", ()):
-        payload = _payload(message, key)
-        if payload is not None and payload.get("part") != "0":
-            thread.parts[str(payload["part"])] = str(message["ts"])
-    thread.parts = {part: ts for part, ts in thread.parts.items() if ts}
-    thread.sending = ""
-
-
-def _payload(message: Mapping[str, Any], key: str) -> Mapping[str, Any] | None:
-    metadata = message.get("metadata") or {}
-    payload = metadata.get("event_payload") or {}
-    if metadata.get("event_type") == EVENT and payload.get("key") == key:
-        return dict(payload)
-    return None
 
 
 def _has_table(reply: Reply) -> bool:

@@ -26,7 +26,8 @@ from crmetrics.plugin import (
 from crmetrics_slack.answers import meaning_of
 from crmetrics_slack.api import POST_BUDGET, Json, Refused, SlackApi, judged
 from crmetrics_slack.blocks import Look, payload
-from crmetrics_slack.bot import Bot, Report, Thread, find, metadata
+from crmetrics_slack.bot import Bot, Report, Thread, metadata
+from crmetrics_slack.history import UnreadableError, find, id_of
 from crmetrics_slack.threads import restatement
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,9 @@ class SlackOptions(chat.ChatOptions):
         "and files:read for charts, channels:history to find a message again",
     )
     channel: str | None = Field(
-        default=None, description="with token: id of the channel (C...), or #name"
+        default=None,
+        description="with token: id of the channel (C...), or #name; by its name Slack is asked "
+        "for a lost message only with channels:read (groups:read)",
     )
     base_url: str | None = Field(
         default=None,
@@ -266,10 +269,18 @@ class SlackSink(chat.ChatSink):
             for call in calls
         ]
 
+    def _is_found(self, api: SlackApi) -> bool:
+        """Whether the id of the channel is known, without which Slack shows nothing of it."""
+        try:
+            return bool(id_of(api, self.config.channel or ""))
+        except UnreadableError:
+            return False
+
     def _check_token(self, subject: str) -> Iterator[CheckResult]:
         try:
             with self._opened() as (api, _):
                 answer = api.call("auth.test", form={})
+                is_found = self._is_found(api)
         except Refused as exc:
             yield CheckResult(subject, "error", str(exc), "Set the token of an installed app.")
             return
@@ -279,6 +290,12 @@ class SlackSink(chat.ChatSink):
         who = f"{answer.get('user', 'the bot')} in {answer.get('team', 'the workspace')}"
         message = f"the token works ({who}); whether {self.config.channel} takes a message shows "
         yield CheckResult(subject, "ok", f"{message}only a message")
+        if not is_found:
+            message = (
+                f"a message whose answer is lost cannot be looked for in {self.config.channel}"
+            )
+            fix = "Set channel to its id (C..., in the channel's details), or add channels:read."
+            yield CheckResult(subject, "warning", message, fix)
         if self.config.charts and not chart.is_installed():
             fix = "pip install 'crmetrics[charts]', or set charts: false."
             yield CheckResult(

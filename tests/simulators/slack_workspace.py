@@ -6,7 +6,8 @@
         [message] = slack.general.messages
 
 Every refusal is HTTP 200 with `ok: false`. Stricter than Slack, it takes no `<`, `>` or `&` that is
-no whole token or entity. slack_sdk's WebClient works against it.
+no whole token or entity. Only chat.postMessage takes a channel by its name. slack_sdk's WebClient
+works against it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _SCOPES = {
     "files.info": "files:read",
     "conversations.history": "channels:history",
     "conversations.replies": "channels:history",
+    "users.conversations": "channels:read",
 }
 _JSON_FIELDS = ("blocks", "metadata", "files", "attachments")
 
@@ -55,6 +57,7 @@ class Channel:
     name: str
     is_archived: bool = False
     has_bot: bool = True
+    is_private: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
     tokens: float = 5.0
     filled_at: float = 0.0
@@ -88,7 +91,7 @@ class SlackWorkspace(Service):
 
     burst: messages that a channel takes at once before one per second. slow_files: looks at a file
     until it can be shown. uploads: `on`, `off` (the workspace forbids them). takes_tables: whether
-    the block is known here.
+    the block is known here. page_limit: entries on a page at most.
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
@@ -99,7 +102,7 @@ class SlackWorkspace(Service):
         self.channels = {one.id: one for one in (self.general, closed, private)}
         self.files: dict[str, File] = {}
         self.burst, self.slow_files, self.uploads, self.takes_tables = 5, 0, "on", True
-        self.edit_window_open = True
+        self.edit_window_open, self.page_limit = True, 1_000
         self.complaints: list[str] = []
         self._numbers = itertools.count(1)
 
@@ -136,7 +139,7 @@ class SlackWorkspace(Service):
     def _values(self, call: Call) -> dict[str, Any]:
         """Arguments of query, form or JSON body; lists and objects of forms are JSON text."""
         values: dict[str, Any] = dict(call.query)
-        if call.content_type == "application/json":
+        if call.content_type == "application/json" and call.body:
             try:
                 values |= call.json()
             except ValueError:
@@ -155,7 +158,7 @@ class SlackWorkspace(Service):
         grant = self.tokens.use(token)
         if grant is None:
             raise Refusal("invalid_auth")
-        needed = _SCOPES.get(method)
+        needed = self._needed(method, values)
         if needed and needed not in grant.scopes:
             raise Refusal("missing_scope", needed=needed, provided=",".join(sorted(grant.scopes)))
         act = getattr(self, "_" + re.sub(r"[.]|(?=[A-Z])", "_", method).lower(), None)
@@ -164,13 +167,22 @@ class SlackWorkspace(Service):
         answer: dict[str, Any] = act(values, grant.user)
         return {"ok": True, **answer}
 
+    def _needed(self, method: str, values: dict[str, Any]) -> str:
+        """The scope for a call; another one for what is private."""
+        channel = self.channels.get(str(values.get("channel")))
+        is_private = channel is not None and channel.is_private
+        if method == "users.conversations":
+            is_private = values.get("types") == "private_channel"
+        scope = _SCOPES.get(method, "")
+        return scope.replace("channels:", "groups:") if is_private else scope
+
     # --- messages ----------------------------------------------------------------------------
 
     def _auth_test(self, values: dict[str, Any], user: str) -> dict[str, Any]:
         return {"user": "crmetrics", "user_id": user, "team": "Acme", "team_id": "T0ACME"}
 
     def _chat_post_message(self, values: dict[str, Any], user: str) -> dict[str, Any]:
-        channel = self._channel(values)
+        channel = self._channel(values, takes_name=True)
         self._book(channel)
         self._judge(values)
         parent = values.get("thread_ts")
@@ -184,8 +196,6 @@ class SlackWorkspace(Service):
         return {"channel": channel.id, "ts": ts, "message": message}
 
     def _chat_update(self, values: dict[str, Any], user: str) -> dict[str, Any]:
-        if not re.fullmatch(r"[CG][A-Z0-9]+", str(values.get("channel"))):
-            raise Refusal("channel_not_found")
         channel = self._channel(values)
         message = channel.message(values.get("ts"))
         if message is None:
@@ -220,14 +230,27 @@ class SlackWorkspace(Service):
             raise Refusal("thread_not_found")
         return self._page([parent, *channel.replies(parent["ts"])], values)
 
-    def _page(self, messages: list[dict[str, Any]], values: dict[str, Any]) -> dict[str, Any]:
-        limit, start = int(values.get("limit") or 100), int(values.get("cursor") or 0)
-        page = messages[start : start + limit]
+    def _users_conversations(self, values: dict[str, Any], user: str) -> dict[str, Any]:
+        is_private = values.get("types") == "private_channel"
+        shown = [
+            {"id": one.id, "name": one.name, "is_private": one.is_private}
+            for one in self.channels.values()
+            if one.has_bot and one.is_private is is_private
+        ]
+        return self._page(shown, values, "channels")
+
+    def _page(
+        self, entries: list[dict[str, Any]], values: dict[str, Any], name: str = "messages"
+    ) -> dict[str, Any]:
+        """At most `page_limit` entries, however many are asked for."""
+        limit = min(int(values.get("limit") or 100), self.page_limit)
+        start = int(values.get("cursor") or 0)
+        page = entries[start : start + limit]
         if values.get("include_all_metadata") not in ("true", True):
             page = [{k: v for k, v in one.items() if k != "metadata"} for one in page]
-        following = str(start + limit) if start + limit < len(messages) else ""
+        following = str(start + limit) if start + limit < len(entries) else ""
         return {
-            "messages": page,
+            name: page,
             "has_more": bool(following),
             "response_metadata": {"next_cursor": following},
         }
@@ -281,10 +304,11 @@ class SlackWorkspace(Service):
 
     # --- rules -------------------------------------------------------------------------------
 
-    def _channel(self, values: dict[str, Any]) -> Channel:
+    def _channel(self, values: dict[str, Any], *, takes_name: bool = False) -> Channel:
         wanted = str(values.get("channel", ""))
         for channel in self.channels.values():
-            if wanted in (channel.id, channel.name, f"#{channel.name}"):
+            names = (channel.name, f"#{channel.name}") if takes_name else ()
+            if wanted in (channel.id, *names):
                 if not channel.has_bot:
                     raise Refusal("not_in_channel")
                 if channel.is_archived:

@@ -708,6 +708,82 @@ def test_a_reply_that_was_given_up_is_posted_once_the_bot_may_look(slack: SlackW
     assert len(slack.general.replies(kept.reference)) == 1
 
 
+@pytest.mark.parametrize(
+    ("policy", "on_a_page", "expected"),
+    [("at_most_once", 200, 1), ("at_least_once", 200, 1), ("at_least_once", 1, 2),
+     ("at_most_once", 1, 1)],
+)  # fmt: skip
+def test_a_correction_below_a_long_thread_is_looked_for_to_its_end(
+    slack: SlackWorkspace, policy: str, on_a_page: int, expected: int
+) -> None:
+    """With one reply on a page the end is not reached, and the policy decides."""
+    sink, kept = make_sink(slack, on_unknown=policy, charts=False), list[Receipt]()
+    first = sink.write(BEFORE)
+    slack.general.messages += [
+        {"ts": f"1768204801.9{number:05d}", "thread_ts": first.reference, "text": "well done"}
+        for number in range(450)
+    ]
+    slack.faults.hang_up(on="postMessage", acts=True)
+    with pytest.raises(UnknownOutcomeError):
+        sink.write(replace(again(first, AFTER, CHANGE), keep=kept.append))
+    slack.page_limit = on_a_page
+    resumed(sink, again(first, AFTER, CHANGE), kept[-1])
+    replies = slack.general.replies(first.reference)
+    assert len([one for one in replies if "Restated" in one["text"]]) == expected
+
+
+@pytest.mark.parametrize("name", ["#general", "general"])
+def test_a_channel_given_by_name_is_looked_into_by_its_id(slack: SlackWorkspace, name: str) -> None:
+    sink = make_sink(slack, channel=name)
+    slack.page_limit = 1
+    slack.faults.hang_up(on="postMessage", acts=True)
+    with pytest.raises(UnknownOutcomeError):
+        sink.write(BEFORE)
+    receipt = resumed(sink, AFTER, None)
+    assert receipt is not None
+    assert receipt.details["channel"] == "C0GENERAL"
+    [parent] = slack.general.parents
+    assert "43.0 %" in texts([parent])
+    assert len(slack.general.replies(parent["ts"])) == 1
+
+
+def test_a_private_channel_given_by_name_is_found_too(slack: SlackWorkspace) -> None:
+    private = slack.channels["C0PRIVATE"]
+    private.has_bot = private.is_private = True
+    token = slack.bot("chat:write", "groups:read", "groups:history")
+    sink = make_sink(slack, token, channel="#private", charts=False)
+    slack.faults.hang_up(on="postMessage")
+    with pytest.raises(UnknownOutcomeError):
+        sink.write(BEFORE)
+    assert sink.settle(BEFORE).state == "absent"
+
+
+@pytest.mark.parametrize(
+    ("channel", "scopes", "state"),
+    [
+        ("#general", ("chat:write", "channels:history"), "unknown"),
+        ("#nowhere", (), "unknown"),
+        ("#general", (), "absent"),
+        ("C0GENERAL", ("chat:write", "channels:history"), "absent"),
+    ],
+)
+def test_a_channel_whose_id_is_not_known_is_warned_of(
+    slack: SlackWorkspace, channel: str, scopes: tuple[str, ...], state: str
+) -> None:
+    sink = make_sink(slack, slack.bot(*scopes), channel=channel)
+    assert sink.settle(BEFORE).state == state
+    found = list(sink.check())
+    assert [one.state for one in found] == (["ok", "warning"] if state == "unknown" else ["ok"])
+    assert all("Set channel to its id" in one.fix for one in found[1:])
+
+
+def test_while_slack_cannot_list_its_channels_the_attempt_stays_open(slack: SlackWorkspace) -> None:
+    sink = make_sink(slack, channel="#general")
+    slack.faults.answer(503, on="users.conversations", times=None)
+    with pytest.raises(SinkError, match="again"):
+        sink.settle(BEFORE)
+
+
 def test_another_report_in_the_channel_is_not_taken_for_this_one(
     sink: PatientSlackSink, slack: SlackWorkspace
 ) -> None:
@@ -821,6 +897,13 @@ def test_the_simulator_keeps_the_rules_of_slack(slack: SlackWorkspace) -> None:
     with pytest.raises(SlackApiError) as caught:
         client.conversations_history(channel="C0GENERAL")
     assert caught.value.response["needed"] == "channels:history"
+    sees_all = WebClient(token=slack.bot(), base_url=f"{slack.base_url}/api/")
+    for by_name in (sees_all.conversations_history, sees_all.chat_update, sees_all.chat_delete):
+        with pytest.raises(SlackApiError, match="channel_not_found"):
+            by_name(channel="#general", ts="1.5", text="x")
+    assert [one["id"] for one in sees_all.users_conversations()["channels"]] == [
+        "C0GENERAL", "C0CLOSED1",
+    ]  # fmt: skip
     slack.burst = 1
     client.chat_postMessage(channel="C0GENERAL", text="one")
     with pytest.raises(SlackApiError) as caught:
