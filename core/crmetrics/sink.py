@@ -50,13 +50,17 @@ class Receipt:
     """Proof of a delivery, kept in the ledger.
 
     destination: where it went, without secrets (a path, a table, a channel). reference: what finds
-    it again (a message `ts`, a checksum). details: further JSON-like facts.
+    it again (a message `ts`, a checksum). details: further JSON-like facts. missing: what of it did
+    not arrive, why and what to do, in whole sentences: it counts as delivered, but the run ends
+    with 5, and the next one asks the sink to finish it (`Delivery.is_resumed`); for a sink that is
+    not idempotent.
     """
 
     destination: str
     rows: int = 0
     reference: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    missing: str = ""
 
 
 def _keep_nothing(receipt: Receipt) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import smtplib
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import astuple, replace
 from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -16,10 +16,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from crmetrics.plugin import CheckResult, Delivery, Receipt, Secret, chat, redact
+from crmetrics.plugin import CheckResult, Delivery, Receipt, Restated, Secret, chat, redact
 from crmetrics_email.letter import compose
-
-log = logging.getLogger(__name__)
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
@@ -105,17 +103,47 @@ class EmailSink(chat.ChatSink):
 
     def write(self, delivery: Delivery) -> Receipt:
         mail = self._letter(delivery)
-        refused = self._send(mail)
         details = dict(delivery.previous.get("details") or {})
+        refused = self._send(mail, self._recipients(delivery))
         thread = details.get("thread") or mail["Message-ID"]
+        kept = {"thread": str(thread), "refused": refused}
+        if refused:
+            kept |= _correction(self._as_it_went(delivery))
         return Receipt(
             destination=self.destination(delivery),
             rows=len(delivery.message.kpis),
             reference=str(mail["Message-ID"]),
-            details={"thread": str(thread), "refused": refused},
+            details=kept,
+            missing=self._missing(refused),
+        )
+
+    def _recipients(self, delivery: Delivery) -> Sequence[str]:
+        """All, or those who were refused when the mail went to the others."""
+        refused = (delivery.previous.get("details") or {}).get("refused") or {}
+        left = [one for one in self.config.to if one in refused]
+        return left if delivery.is_resumed and left else self.config.to
+
+    def _as_it_went(self, delivery: Delivery) -> Delivery:
+        """The delivery, as a correction where that is what the others have got."""
+        details = delivery.previous.get("details") or {}
+        if not (delivery.is_resumed and "restated" in details):
+            return delivery
+        restated = tuple(Restated(*one) for one in details["restated"])
+        return replace(delivery, restated=restated, has_new_rows=bool(details["has_new_rows"]))
+
+    def _missing(self, refused: Mapping[str, str]) -> str:
+        if not refused:
+            return ""
+        named = "; ".join(f"{one} with {why}" for one, why in refused.items())
+        known = "the address, or take it out of `to`"
+        fix = f" Check {known}." if any(why.startswith("5") for why in refused.values()) else ""
+        return (
+            f"sink {self.context.name}: {self.config.host} refused {named}. The other recipients "
+            f"have the mail; the next run sends it to these alone.{fix}"
         )
 
     def _letter(self, delivery: Delivery) -> EmailMessage:
+        delivery = self._as_it_went(delivery)
         return compose(
             delivery,
             self.report(delivery),
@@ -127,7 +155,7 @@ class EmailSink(chat.ChatSink):
 
     # --- talking to the server ---------------------------------------------------------------
 
-    def _send(self, mail: EmailMessage) -> dict[str, str]:
+    def _send(self, mail: EmailMessage, to: Sequence[str]) -> dict[str, str]:
         """Hand the mail over once; the recipients that the server refused, with its reason.
 
         Until the server has the text nothing is sent; a line that is cut after that leaves it open
@@ -135,7 +163,7 @@ class EmailSink(chat.ChatSink):
         """
         body = mail.as_bytes()
         with self._connected() as server:
-            refused = self._announce(server, len(body))
+            refused = self._announce(server, len(body), to)
             try:
                 code, said = server.data(body)
             except smtplib.SMTPDataError as exc:
@@ -147,24 +175,23 @@ class EmailSink(chat.ChatSink):
             raise self.failed(_refusal("the mail", code, said))
         return refused
 
-    def _announce(self, server: smtplib.SMTP, size: int) -> dict[str, str]:
+    def _announce(self, server: smtplib.SMTP, size: int, to: Sequence[str]) -> dict[str, str]:
         refused: dict[str, str] = {}
         try:
             options = [f"size={size}"] if server.has_extn("size") else []
             code, said = server.mail(self.config.sender, options)
             if code != 250:
                 raise self.failed(_refusal(f"the sender {self.config.sender}", code, said))
-            for recipient in self.config.to:
+            for recipient in to:
                 code, said = server.rcpt(recipient)
                 if code not in (250, 251):
                     refused[recipient] = f"{code} {_words(said)}"
         except (smtplib.SMTPException, OSError) as exc:
             raise self.failed(self._reason(exc)) from None
-        if len(refused) == len(self.config.to):
+        if len(refused) == len(to):
             first, why = next(iter(refused.items()))
-            raise self.failed(f"every recipient was refused, {first} with {why}. Check `to`.")
-        for recipient, why in refused.items():
-            log.warning("the server refused %s: %s", recipient, why)
+            which = "every recipient" if len(to) == len(self.config.to) else "every one left"
+            raise self.failed(f"{which} was refused, {first} with {why}. Check `to`.")
         return refused
 
     @contextmanager
@@ -216,6 +243,12 @@ class EmailSink(chat.ChatSink):
         return (
             f"{host} cannot be reached ({type(exc).__name__}). Nothing was sent; run again later."
         )
+
+
+def _correction(delivery: Delivery) -> dict[str, Any]:
+    """What of a mail is to be said again to those who were refused."""
+    restated = [list(astuple(one)) for one in delivery.restated]
+    return {"restated": restated, "has_new_rows": delivery.has_new_rows}
 
 
 def _refusal(what: str, code: int, said: bytes | str) -> str:

@@ -16,6 +16,7 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
+from crmetrics.deliver import Ledger, Outcome, Terms, create_deliveries, deliver
 from crmetrics.message import KpiLine
 from crmetrics.plugin import (
     Delivery,
@@ -26,8 +27,9 @@ from crmetrics.plugin import (
     SinkError,
     UnknownOutcomeError,
 )
+from crmetrics.warehouse.connection import EngineSettings, connect
 from crmetrics_email.sink import EmailOptions, EmailSink
-from result_rows import breakdown, delivery, line, message
+from result_rows import AS_OF, breakdown, delivery, line, message
 from simulators.smtp import MailServer
 
 PASSWORD = "hunter2-hunter2"
@@ -50,6 +52,14 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 def server() -> Iterator[MailServer]:
     with MailServer() as found:
         yield found
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    settings = EngineSettings(path=tmp_path / "warehouse.duckdb", timezone="Europe/Berlin")
+    with connect(settings, read_only=False) as connection:
+        create_deliveries(connection)
+        yield Ledger(connection)
 
 
 def make_sink(server: MailServer, **options: Any) -> EmailSink:
@@ -292,13 +302,59 @@ def test_a_mail_too_large_is_refused_before_it_is_sent(server: MailServer) -> No
 
 
 def test_a_recipient_that_is_refused_does_not_keep_the_others_from_their_mail(
-    server: MailServer, caplog: pytest.LogCaptureFixture
+    server: MailServer,
 ) -> None:
     server.replies = {"RCPT TO:<bob@": "550 no such user"}
     receipt = make_sink(server, to=["ann@acme.test", "bob@acme.test"]).write(report())
     assert receipt.details["refused"] == {"bob@acme.test": "550 no such user"}
     assert server.mails[0].recipients == ("ann@acme.test",)
-    assert "refused bob@acme.test: 550 no such user" in caplog.text
+    assert "refused bob@acme.test with 550 no such user" in receipt.missing
+    assert receipt.missing.endswith("Check the address, or take it out of `to`.")
+
+
+def test_a_recipient_who_was_put_off_gets_the_mail_alone_from_the_next_run(
+    server: MailServer, ledger: Ledger
+) -> None:
+    sinks = {"board": make_sink(server, to=["ann@acme.test", "bob@acme.test"])}
+
+    def run(given: Delivery, run_id: str) -> Outcome:
+        terms = Terms(ledger=ledger, now=lambda: AS_OF)
+        [outcome] = deliver(sinks, replace(given, run_id=run_id), terms)
+        return outcome
+
+    half = report(line(value=0.5, value_text="50.0 %"))
+    server.replies = {"RCPT TO:<bob@": "450 4.2.0 try again later"}
+    first, again = run(report(), "run-1"), run(report(), "run-2")
+    assert (first.status, again.status) == ("delivered", "failed")
+    assert "refused bob@acme.test with 450 4.2.0 try again later" in str(first.error)
+    server.replies = {}
+    dated = replace(report(), message=replace(report().message, created_at=AS_OF))
+    done, more = run(dated, "run-3"), run(report(), "run-4")
+    assert (done.status, done.error, more.status) == ("delivered", None, "skipped")
+    server.replies = {"RCPT TO:<ann@": "450 4.2.0 try again later"}
+    run(half, "run-5")
+    server.replies = {}
+    run(half, "run-6")
+    mails = [email.message_from_bytes(mail.body) for mail in server.mails]
+    assert [mail.recipients for mail in server.mails] == [
+        ("ann@acme.test",), ("bob@acme.test",), ("bob@acme.test",), ("ann@acme.test",)
+    ]  # fmt: skip
+    assert mails[0]["Message-ID"] == mails[1]["Message-ID"] != mails[2]["Message-ID"]
+    assert mails[2]["Message-ID"] == mails[3]["Message-ID"]
+    assert [mail["In-Reply-To"] for mail in mails] == [None] * 2 + [first.receipt.reference] * 2  # type: ignore[union-attr]
+    assert [mail["Subject"].startswith("Restated: ") for mail in mails] == [False] * 2 + [True] * 2
+    assert b"Win rate was 40.0 %, is now 50.0 %" in server.mails[3].body
+
+
+def test_a_correction_goes_to_all_also_when_one_had_been_refused(
+    server: MailServer, ledger: Ledger
+) -> None:
+    sinks = {"board": make_sink(server, to=["ann@acme.test", "bob@acme.test"])}
+    server.replies = {"RCPT TO:<bob@": "450 4.2.0 try again later"}
+    deliver(sinks, report(), Terms(ledger=ledger))
+    server.replies = {}
+    deliver(sinks, report(line(value=0.5, value_text="50.0 %")), Terms(ledger=ledger))
+    assert server.mails[1].recipients == ("ann@acme.test", "bob@acme.test")
 
 
 @pytest.mark.parametrize(

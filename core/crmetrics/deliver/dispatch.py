@@ -185,7 +185,7 @@ class _Attempt:
                 self._record("blocked", error=self._terms.blocked)
                 return replace(self._outcome, status="blocked", note=self._terms.blocked)
             past = self._settled(past)
-            note = "" if self._delivery.is_resumed else self._why_not(past)
+            note = self._why_not(past)
             if note:
                 is_unclear = self._is_unclear(past)
                 return replace(
@@ -282,11 +282,19 @@ class _Attempt:
             self._delivery,
             previous=dict(past.arrived.receipt),
             goals_told=(self._told if self._terms.is_restatement else before).get("goals", {}),
+            is_resumed=self._is_missing_some(past),
         )
         if self._terms.is_restatement and "goals" in before:
             # The span of a goal is judged to now, not to the end of an earlier period: its owner
             # was told of the state in that period's own report.
             self._told = {**self._told, "goals": before["goals"]}
+
+    def _is_missing_some(self, past: Past) -> bool:
+        """Whether what arrived, and is still right, did not come to all of the place."""
+        if past.arrived is None or past.pending is not None or self._sink.is_idempotent:
+            return False
+        is_right = not (self._delivery.restated or self._delivery.has_new_rows)
+        return is_right and bool(past.arrived.receipt.get("missing"))
 
     def _compare(self, past: Past) -> None:
         """Which figures read differently than they were told, or than an attempt that may have
@@ -336,6 +344,8 @@ class _Attempt:
 
     def _why_not(self, past: Past) -> str:
         """Why a sink is not asked to send; empty = it is."""
+        if self._delivery.is_resumed:
+            return ""
         if self._sink.is_idempotent:
             return self._why_not_back()
         if past.pending is not None and not self._may_follow():
@@ -389,7 +399,10 @@ class _Attempt:
             return self._failed(exc)
         except Exception as exc:  # noqa: BLE001 - how far a plugin with a bug came is unknown
             return replace(self._failed(exc), status="unknown")
-        return replace(self._outcome, status="delivered", receipt=receipt)
+        delivered = replace(self._outcome, status="delivered", receipt=receipt)
+        if receipt.missing:
+            delivered = replace(delivered, error=SinkError(redact(receipt.missing)))
+        return delivered
 
     def _failed(self, exc: Exception) -> Outcome:
         if isinstance(exc, CrmetricsError):
@@ -458,4 +471,9 @@ def _recorded_status(outcome: Outcome) -> DeliveryStatus:
 
 
 def _kept(receipt: Receipt | None) -> Mapping[str, Any]:
-    return {**asdict(receipt), "destination": redact(receipt.destination)} if receipt else {}
+    if receipt is None:
+        return {}
+    kept = {**asdict(receipt), "destination": redact(receipt.destination)}
+    if not receipt.missing:
+        del kept["missing"]
+    return kept
