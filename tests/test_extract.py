@@ -220,6 +220,83 @@ def test_a_source_with_a_state_decides_itself_what_leaves(session: LoadSession) 
     assert lead_rows(session, "id", "_part") == [("1", "leads.csv"), ("2", "leads.csv")]
 
 
+# --- the account -----------------------------------------------------------------------------
+
+
+def of_account(name: str | None, ids: list[str]) -> Reading:
+    """A reading of this account's records."""
+
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        request.name_account(name)
+        yield pa.record_batch({"id": ids})
+
+    return reading
+
+
+def test_records_of_another_account_do_not_come_in_until_all_is_read_again(
+    session: LoadSession,
+) -> None:
+    run(session, leads(of_account("org 1", ["1"])), {"leads": ()})
+    (report,) = run(session, leads(of_account("org 2", ["2"])), {"leads": ()})
+    assert "the access is to org 2, and what is loaded came from org 1" in str(report.error)
+    assert lead_rows(session, "id") == [("1",)]
+    (unknown,) = run(session, leads(of_account(None, ["3"])), {"leads": ()})
+    assert not unknown.failed and lead_rows(session, "id") == [("3",)]
+    (report,) = run(session, leads(of_account("org 2", ["2"])), {"leads": ()})
+    assert "came from org 1" in str(report.error)
+    (report,) = run(session, leads(of_account("org 2", ["2"])), {"leads": ()}, full=True)
+    assert not report.failed and lead_rows(session, "id") == [("2",)]
+    assert not run(session, leads(of_account("org 2", ["2"])), {"leads": ()})[0].failed
+
+
+def test_more_columns_do_not_bring_in_another_account(session: LoadSession) -> None:
+    run(session, leads(of_account("org 1", ["1"]), "status"), {"leads": ()})
+    (report,) = run(session, leads(of_account("org 2", ["2"]), "status"), {"leads": ("status",)})
+    assert report.failed and lead_rows(session, "id") == [("1",)]
+
+
+def test_a_dataset_that_is_new_is_held_against_what_the_source_gave_before(
+    session: LoadSession,
+) -> None:
+    supplies = [Supply("leads", ("id",)), Supply("users", ("id",))]
+
+    def source(account: str) -> Scripted:
+        reading = of_account(account, ["1"])
+        return Scripted({"leads": reading, "users": reading}, supplies)
+
+    run(session, source("org 1"), {"leads": ()})
+    (report,) = run(session, source("org 2"), {"users": ()})
+    assert "came from org 1" in str(report.error)
+    assert not run(session, source("org 1"), {"users": ()})[0].failed
+
+
+def test_what_a_source_forgets_leaves_with_its_account(session: LoadSession) -> None:
+    def logins(account: str, ids: list[str]) -> Scripted:
+        reading = of_account(account, ids)
+        return Scripted({"user_activity": reading}, [Supply("user_activity", ("id",), keeps=True)])
+
+    def there() -> list[tuple[str]]:
+        return session.rows("select id from crm.user_activity order by id")
+
+    run(session, logins("org 1", ["1"]), {"user_activity": ()})
+    run(session, logins("org 1", ["2"]), {"user_activity": ()}, full=True)
+    assert there() == [("1",), ("2",)]
+    run(session, logins("org 2", ["3"]), {"user_activity": ()}, full=True)
+    assert there() == [("3",)]
+
+
+def test_the_account_is_no_part_of_the_connectors_state(session: LoadSession) -> None:
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        request.name_account("org 1")
+        request.save_state({"size": 7})
+        yield pa.record_batch({"id": ["1"]})
+
+    source = leads(reading)
+    for _ in range(2):
+        run(session, source, {"leads": ()})
+    assert [asked.state for asked in source.asked] == [{}, {"size": 7}]
+
+
 # --- the mapping -----------------------------------------------------------------------------
 
 

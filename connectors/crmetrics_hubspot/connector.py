@@ -158,7 +158,8 @@ class HubSpotConnector(Connector):
             raise SourceError(f"HubSpot holds no {name}.")
         read = DatasetRead(self.account, request, self.context.storage)
         self._reads.append(read)
-        read.require_same_portal()
+        portal = self.account.portal
+        request.name_account(None if portal is None else f"portal {portal}")
         if streams:
             yield from read.records(streams)
         if self.config.own(name).object:

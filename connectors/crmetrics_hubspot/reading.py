@@ -34,8 +34,7 @@ class Progress:
     until: how far the last read came; refreshed: when it last went through all records. archived:
     object -> ids in the recycle bin. walks: object -> when the last walk through it began. filled:
     object -> which columns its records filled, and from what; None when an older state lacks it.
-    stages: object -> fingerprint of its pipelines. portal: the number of the account; None when it
-    is not known.
+    stages: object -> fingerprint of its pipelines.
     """
 
     until: datetime | None = None
@@ -45,7 +44,6 @@ class Progress:
     stages: dict[str, str] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)
     filled: dict[str, str] | None = None
-    portal: str | None = None
 
     @classmethod
     def of(cls, request: ReadRequest) -> Progress:
@@ -58,7 +56,6 @@ class Progress:
             dict(state.get("stages") or {}),
             list(state.get("columns") or []),
             state.get("filled"),
-            state.get("portal"),
         )
 
     def state(self) -> dict[str, Any]:
@@ -70,7 +67,6 @@ class Progress:
             "stages": self.stages,
             "columns": self.columns,
             "filled": self.filled,
-            "portal": self.portal,
         }
 
 
@@ -101,17 +97,6 @@ class DatasetRead:
         self._refreshed: datetime | None = None
         self._now: dict[str, list[str]] = {}
         self._there_now: list[pa.Array[Any]] = []
-
-    def require_same_portal(self) -> None:
-        """Raises SourceError when what is loaded came from another account: nothing would tell its
-        records from those of this one."""
-        former, now = self._before.portal, self._account.portal
-        if former and now and former != now:
-            raise SourceError(
-                f"the token is of portal {now}, and what is loaded came from portal {former}; "
-                f"their records would be mixed. Give a token of portal {former}, or start anew "
-                f"with portal {now} by `crmetrics sync --full`."
-            )
 
     def records(self, streams: Sequence[Stream]) -> Iterator[pa.RecordBatch]:
         """The records of all streams; state is saved at the end."""
@@ -163,8 +148,7 @@ class DatasetRead:
         self.is_whole = False
         self._threads = Conversations(self._account, self._request, self._storage)
         yield from self._threads.batches()
-        portal = self._account.portal or self._before.portal
-        self._request.save_state({**self._state, "portal": portal, **self._threads.state()})
+        self._request.save_state({**self._state, **self._threads.state()})
         self._is_over = True
 
     # --- one object ------------------------------------------------------------------------------
@@ -228,6 +212,8 @@ class DatasetRead:
 
     def _records_of(self, reader: RecordReader) -> Iterator[pa.RecordBatch]:
         objects = Objects(self._account.api, reader.kind, reader.properties)
+        if self.is_refresh:
+            self._there_now.append(pa.array([], pa.string()))  # should no batch come, all are gone
         for batch in self._all(objects, reader):
             self.keep(batch)
             yield batch
@@ -329,7 +315,6 @@ class DatasetRead:
             self._stages(),
             self._columns,
             self._filled,
-            self._account.portal or self._before.portal,
         ).state()
         self._refreshed = refreshed
         self._request.save_state(self._state)

@@ -197,13 +197,13 @@ class DatasetRead:
             if unknown := self._catalog.unknown_object(self._request.dataset.name):
                 raise SourceError(unknown)
             raise UnavailableError(self._survey.why_absent)
-        self._require_same_org()
+        is_same_org = self._is_same_org()
         self._require_former()
         for misfit in self._misfits():
             raise SourceError(misfit)
         removals = Removals(self._catalog.api, self._transport, self._request)
         self._tell()
-        if self._is_same_org() and any(reach.stream.forgets for reach in self.reaches):
+        if is_same_org and any(reach.stream.forgets for reach in self.reaches):
             self._request.keep_unseen()
         for reach in self.reaches:
             yield from self._rows(reach)
@@ -270,21 +270,11 @@ class DatasetRead:
             yield from self._transport.batches(main.over(passed), self._request.started)
 
     def _is_same_org(self) -> bool:
-        former, now = self._request.state.get("org_id"), self._catalog.api.org
-        if former and now:
-            return bool(former == now)
+        org = self._catalog.api.org
+        if org:
+            return self._request.name_account(f"org {org}")
+        self._request.name_account(None)
         return self._request.state.get("org") in (None, self._catalog.options.domain)
-
-    def _require_same_org(self) -> None:
-        """Raises SourceError when what is loaded came from another org: nothing would tell its
-        records from those of this one."""
-        former, now = self._request.state.get("org_id"), self._catalog.api.org
-        if former and now and former != now and not self._request.is_full:
-            raise SourceError(
-                f"the login is of org {now}, and what is loaded came from org {former}; their "
-                f"records would be mixed. Give a login of org {former}, or start anew with org "
-                f"{now} by `crmetrics sync --full`."
-            )
 
     # --- rows of several objects --------------------------------------------------------
 
@@ -450,7 +440,6 @@ class DatasetRead:
         state["given"] = self._given()
         state["meanings"] = self._meanings
         state["org"] = self._catalog.options.domain
-        state["org_id"] = self._catalog.api.org or state.get("org_id")
         # Who is inactive, and since when; who is back is forgotten.
         left = {**dict(state.get("left") or {}), **self._left}
         state["left"] = {name: at for name, at in left.items() if at is not None}

@@ -112,10 +112,8 @@ class _Reader:
         reach = _reach(dataset, supply, own, former, columns)
         mapping = {column: own.columns[column] for column in reach if column in own.columns}
         fingerprint = self._fingerprint(name, mapping)
-        anew = self.full or (
-            former.exists
-            and (former.fingerprint != fingerprint or not set(reach) <= set(former.columns))
-        )
+        begins_anew = self.full or (former.exists and former.fingerprint != fingerprint)
+        anew = begins_anew or (former.exists and not set(reach) <= set(former.columns))
         since, until, watermark = self._window(supply, former, anew)
         intake = Intake(
             columns=reach,
@@ -132,7 +130,15 @@ class _Reader:
         mapper = FieldMapper(dataset, self.timezone)
         state = former.state
         request = Request(
-            dataset, intake, mapper, mapping=mapping, since=since, until=until, state=state
+            dataset,
+            intake,
+            mapper,
+            mapping=mapping,
+            since=since,
+            until=until,
+            state=state,
+            account=former.account if former.exists else self.session.account(self.source),
+            begins_anew=begins_anew,
         )
         return _PlannedRead(request, mapper)
 

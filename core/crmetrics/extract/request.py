@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 class Request:
     """One read of one dataset; what `crmetrics.plugin.ReadRequest` promises.
 
-    mapping: entries of the project file for columns of this read. What the connector reports goes
-    into the intake, which is committed with the rows.
+    mapping: entries of the project file for columns of this read. account: whose records are
+    loaded, None = it was never named. begins_anew: what is loaded may be replaced by the records of
+    another account. What the connector reports goes into the intake, which is committed with the
+    rows.
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class Request:
         since: datetime | None = None,
         until: datetime | None = None,
         state: Mapping[str, Any] | None = None,
+        account: str | None = None,
+        begins_anew: bool = False,
     ) -> None:
         self.dataset = dataset
         self.mapping: Mapping[str, str] = dict(mapping or {})
@@ -42,6 +46,8 @@ class Request:
         self.state: Mapping[str, Any] = dict(state or {})
         self.intake = intake
         self._mapper = mapper
+        self._account = account
+        self._begins_anew = begins_anew
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -94,6 +100,19 @@ class Request:
     def _chosen(self, fields: Mapping[str, str], columns: Sequence[str]) -> dict[str, str]:
         entries = {**fields, **self.mapping}
         return {name: entries[name] for name in columns or self.columns if name in entries}
+
+    def name_account(self, account: str | None) -> bool:
+        self.intake.account = account
+        if account is None or self._account in (None, account):
+            return True
+        if not self._begins_anew:
+            raise SourceError(
+                f"the access is to {account}, and what is loaded came from {self._account}; their "
+                f"records would be mixed. Give access to {self._account}, or start anew with "
+                f"{account} by `crmetrics sync --full`."
+            )
+        self.intake.replaces = True
+        return False
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         self.intake.save_state(state)

@@ -43,6 +43,7 @@ class CollectingRequest(Request):
         is_full: bool = False,
         state: Mapping[str, Any] | None = None,
         timezone: str = "UTC",
+        account: str | None = None,
     ) -> None:
         dataset = canonical_datasets()[dataset] if isinstance(dataset, str) else dataset
         wanted = {*(dataset.column_names if columns is None else columns), *dataset.key}
@@ -57,6 +58,8 @@ class CollectingRequest(Request):
             since=since,
             until=until,
             state=state,
+            account=account,
+            begins_anew=is_full,
         )
         self.parts: list[str] = []
         self.dropped_parts: list[str] = []
@@ -124,7 +127,8 @@ class CollectingRequest(Request):
         return pa.Table.from_batches(found, schema=schema)
 
     def following(self, *, since: datetime | None = None) -> CollectingRequest:
-        """The request of the next read, with the state that this one saved."""
+        """The request of the next read, with the state that this one saved and the account that it
+        named."""
         return CollectingRequest(
             self.dataset,
             columns=self.columns,
@@ -132,6 +136,7 @@ class CollectingRequest(Request):
             since=since,
             state=self.saved_state if self.saved_state is not None else self.state,
             timezone=self.intake.timezone,
+            account=self.intake.account or self._account,
         )
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ class Intake:
     replaces: the rows of the read are all that the source has; others leave the dataset.
     may_replace: the same, unless the connector works with parts or keeps a state. retained: arrays
     of the ids that the source still has; None = it was not asked. retained_of: the column that
-    holds those ids.
+    holds those ids. account: whose records they are, where the connector names it.
     """
 
     columns: tuple[str, ...]
@@ -57,6 +57,7 @@ class Intake:
     covers_from: date | None = None
     watermark: datetime | None = None
     state: Mapping[str, Any] | None = None
+    account: str | None = None
     part: str | None = None
     parts: set[str] = field(default_factory=set)
     rejections: list[Rejection] = field(default_factory=list)

@@ -70,6 +70,10 @@ class LoadSession:
             return registry.SyncState()
         return registry.read_state(self._connection, source, dataset)
 
+    def account(self, source: str) -> str | None:
+        """Whose records were loaded last from this source; None where no connector named it."""
+        return registry.last_account(self._connection, source)
+
     def load(
         self,
         dataset: str,

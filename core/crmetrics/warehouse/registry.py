@@ -34,12 +34,17 @@ FLAGS: Mapping[str, str] = {
 """Name of a row count -> the condition that it counts."""
 
 
+_ACCOUNT = "@account"
+"""Where the account stands beside the connector's state."""
+
+
 @dataclass(frozen=True, slots=True)
 class SyncState:
     """What the last committed read of a dataset left for the next one.
 
     state: the connector's own. columns: canonical columns that all stored rows cover.
     fingerprint: of the mapping they were read with. watermark: changes up to here are loaded.
+    account: whose records they are, as the connector named it; None = it was not named.
     """
 
     state: Mapping[str, Any] = field(default_factory=dict)
@@ -48,6 +53,7 @@ class SyncState:
     covers_from: date | None = None
     watermark: datetime | None = None
     synced_at: datetime | None = None
+    account: str | None = None
 
     @property
     def exists(self) -> bool:
@@ -87,32 +93,46 @@ def read_state(connection: Connection, source: str, dataset: str) -> SyncState:
     )
     if not rows:
         return SyncState()
-    state, columns, fingerprint, covers_from, watermark, synced_at = rows[0]
+    text, columns, fingerprint, covers_from, watermark, synced_at = rows[0]
+    state = json.loads(text) if text else {}
+    account = state.pop(_ACCOUNT, None)
     return SyncState(
-        json.loads(state) if state else {},
+        state,
         tuple(columns or ()),
         fingerprint or "",
         covers_from,
         instant(watermark),
         instant(synced_at),
+        account,
     )
+
+
+def last_account(connection: Connection, source: str) -> str | None:
+    """Whose records the source's last loaded dataset holds; None = none was named."""
+    rows = connection.rows(
+        "select state ->> $name from meta.sync_state "
+        "where source = $source and state ->> $name is not null order by synced_at desc limit 1",
+        {"name": _ACCOUNT, "source": source},
+    )
+    return str(rows[0][0]) if rows else None
 
 
 def write_state(
     connection: Connection, report: LoadReport, intake: Intake, *, is_first: bool
 ) -> None:
     """Keep what the next read needs; a state that the connector did not save stays."""
-    state = intake.state
+    state, account = intake.state, intake.account
     if not is_first:
-        if state is None:
-            state = read_state(connection, report.source, report.dataset).state
+        former = read_state(connection, report.source, report.dataset)
+        state = former.state if state is None else state
+        account = account or former.account
         _forget(connection, "sync_state", report.source, report.dataset)
     connection.execute(
         "insert into meta.sync_state values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             report.source,
             report.dataset,
-            _as_json(state or {}),
+            _as_json({**(state or {}), **({_ACCOUNT: account} if account else {})}),
             sorted(intake.columns),
             intake.fingerprint,
             intake.covers_from,

@@ -99,3 +99,15 @@ def test_the_walk_through_all_names_only_what_changed(
         later.intake.started = STARTED + DAY
         assert collect(later, connect(service)).num_rows == 0
         assert [name for told in later.deleted for name in told.ids] == [lead]
+
+
+def test_a_walk_that_finds_no_record_any_more_says_so(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    deal = service.account.create("deals", {}).id
+    with CollectingRequest("opportunities", columns=("id",)) as first:
+        assert collect(first, connect(service))["id"].to_pylist() == [deal]
+    service.account.purge("deals", deal)
+    with first.following(since=STARTED) as later:
+        assert collect(later, connect(service, refresh_every="PT0S")).num_rows == 0
+    assert later.retained == []

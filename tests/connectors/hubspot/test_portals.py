@@ -52,7 +52,7 @@ def test_a_token_of_another_portal_stops_the_source_until_all_is_read_anew(
         assert not load(service.base_url, service.token)
         service.clock.advance(HOUR.total_seconds())
         told = load(other.base_url, other.token)
-        assert f"the token is of portal {portals[1]}" in told
+        assert f"the access is to portal {portals[1]}" in told
         assert f"came from portal {portals[0]}" in told and "crmetrics sync --full" in told
         assert there() == ["101"]
         assert not load(service.base_url, service.token)
@@ -62,7 +62,19 @@ def test_a_token_of_another_portal_stops_the_source_until_all_is_read_anew(
         assert not load(other.base_url, other.token)
 
 
-@pytest.mark.parametrize("dataset", ["opportunities", "opportunity_stage_history", "case_messages"])
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        "opportunities",
+        "opportunity_stage_history",
+        "case_messages",
+        "campaigns",
+        "marketing_spend",
+        "users",
+        "user_activity",
+        "exchange_rates",
+    ],
+)
 def test_every_way_to_read_remembers_the_portal(
     service: HubSpotSimulator, connect: Connect, dataset: str
 ) -> None:
@@ -73,9 +85,42 @@ def test_every_way_to_read_remembers_the_portal(
     service.account.portal_id += 1
     with (
         first.following(since=STARTED) as later,
-        pytest.raises(SourceError, match=f"of portal {portal + 1}, .* from portal {portal};"),
+        pytest.raises(SourceError, match=f"to portal {portal + 1}, .* from portal {portal};"),
     ):
         collect(later, connect(service, **options))
+
+
+def test_a_full_read_of_another_portal_keeps_none_of_the_logins_that_are_kept_otherwise(
+    service: HubSpotSimulator, tmp_path: Path
+) -> None:
+    def load(at: HubSpotSimulator, *, full: bool = False) -> list[str]:
+        source = {"connector": "hubspot", "base_url": at.base_url, "auth": {"token": at.token}}
+        document = {"version": 1, "project": "logins", "sources": {"crm": source}}
+        (tmp_path / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+        opened = Project(tmp_path, environ={}, now=service.clock)
+        report = sync(opened, (), needs={"user_activity": ("id",)}, full=full)
+        assert not report.failures
+        base = duckdb.connect(str(tmp_path / ".crmetrics" / "warehouse.duckdb"), read_only=True)
+        with base:
+            query = "select id from crm.user_activity where not is_deleted order by id"
+            return [row[0] for row in base.execute(query).fetchall()]
+
+    def log_in(at: HubSpotSimulator, number: str) -> None:
+        moment = (STARTED - DAY).isoformat().replace("+00:00", "Z")
+        at.account.logins.append(
+            {"id": number, "userId": 900, "loginAt": moment, "loginSucceeded": True}
+        )
+
+    with HubSpotSimulator(clock=service.clock) as other:
+        other.account.portal_id = service.account.portal_id + 1
+        log_in(service, "1")
+        log_in(other, "2")
+        service.clock.now = STARTED
+        assert load(service) == ["login-1"]
+        service.account.logins.clear()  # HubSpot forgets, the warehouse does not
+        service.clock.advance(HOUR.total_seconds())
+        assert load(service, full=True) == ["login-1"]
+        assert load(other, full=True) == ["login-2"]
 
 
 def test_where_hubspot_does_not_tell_the_portal_it_is_read_and_the_last_one_remembered(
@@ -88,5 +133,5 @@ def test_where_hubspot_does_not_tell_the_portal_it_is_read_and_the_last_one_reme
     with first.following(since=STARTED) as second:
         assert collect(second, connect(service))["id"].to_pylist() == [deal]
     service.account.portal_id += 1
-    with second.following(since=STARTED) as third, pytest.raises(SourceError, match="of portal"):
+    with second.following(since=STARTED) as third, pytest.raises(SourceError, match="to portal"):
         collect(third, connect(service))

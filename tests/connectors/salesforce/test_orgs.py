@@ -30,7 +30,7 @@ def test_a_login_of_another_org_stops_the_source_until_all_is_read_anew(
         site.source = {"base_url": other.base_url}  # and the domain stays as it was
         site.later(hours=1)
         told = str(site.sync().error)
-        assert f"the login is of org {OTHER}, and what is loaded came from org {FIRST}" in told
+        assert f"the access is to org {OTHER}, and what is loaded came from org {FIRST}" in told
         assert "crmetrics sync --full" in told
         assert site.ids("accounts") == [own]
         site.source = {}
@@ -58,7 +58,9 @@ def test_another_domain_of_another_org_starts_anew_by_itself(
         assert site.ids("accounts") == [foreign]
 
 
-@pytest.mark.parametrize("dataset", ["accounts", "opportunity_stage_history", "forecasts"])
+@pytest.mark.parametrize(
+    "dataset", ["accounts", "opportunity_stage_history", "forecasts", "quotas"]
+)
 @pytest.mark.parametrize("flow", ["client_credentials", "access_token"])
 def test_every_way_to_read_and_to_log_in_remembers_the_org(
     salesforce: SalesforceSimulator, dataset: str, flow: str
@@ -74,7 +76,7 @@ def test_every_way_to_read_and_to_log_in_remembers_the_org(
     salesforce.org.id = make_id("00D", 2)
     with (
         first.following(since=STARTED) as later,
-        pytest.raises(SourceError, match=f"of org {OTHER}, .* from org {FIRST};"),
+        pytest.raises(SourceError, match=f"to org {OTHER}, .* from org {FIRST};"),
     ):
         later.collect(connector().read(later))
 
@@ -90,5 +92,5 @@ def test_where_nothing_tells_the_org_it_is_read_and_the_last_one_remembered(
     with first.following(since=STARTED) as second:
         assert second.collect(unknown.read(second))["id"].to_pylist() == [made]
     salesforce.org.id = make_id("00D", 2)
-    with second.following(since=STARTED) as third, pytest.raises(SourceError, match="of org"):
+    with second.following(since=STARTED) as third, pytest.raises(SourceError, match="to org"):
         third.collect(connect().read(third))
