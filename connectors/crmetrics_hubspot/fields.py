@@ -81,6 +81,10 @@ def properties_behind(names: Sequence[str], kind: str) -> list[str]:
     return found
 
 
+_OF_DEAL_STAGES = {"deal_is_won", "goal_kpi", "forecast_counts"}
+"""Fields of other objects that rest on the pipelines of deals."""
+
+
 class AddedFields:
     """Makes the added fields of a batch of records of one type.
 
@@ -108,7 +112,9 @@ class AddedFields:
     def staged(self) -> set[str]:
         """The objects whose pipelines say what these fields are."""
         own = {self._kind} if STAGE_FIELDS & set(self._names) else set()
-        return own | {"deals" for name in self._names if name == "deal_is_won"}
+        if _OF_DEAL_STAGES & set(self._names) and self._account.reaches("deals"):
+            return own | {"deals"}
+        return own
 
     def notices(self) -> list[str]:
         """What to tell the user of the records so far."""

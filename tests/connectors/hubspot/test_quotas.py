@@ -10,6 +10,7 @@ import pytest
 from connectors.hubspot.conftest import Connect
 from connectors.hubspot.connecting import collect, rows
 from crmetrics.testing import CollectingRequest
+from crmetrics.testing.request import STARTED
 from simulators.hubspot import HubSpotSimulator, Owner, Pipeline, own_properties
 from simulators.hubspot.sample.selling import SALES_QUOTA
 
@@ -43,6 +44,19 @@ def quotas(
     with CollectingRequest("quotas", columns=COLUMNS, timezone=zone, mapping=mapping) as request:
         found = collect(request, connect(service, timezone=zone, **options)).to_pylist()
         return found, list(request.notices)
+
+
+def test_a_goal_of_all_pipelines_is_none_any_more_when_another_pipeline_is_made(
+    account: HubSpotSimulator, connect: Connect
+) -> None:
+    account.account.create("goal_targets", {**WON, "hs_pipeline_ids": "a;b"}, at=MADE)
+    with CollectingRequest("quotas", columns=("id",)) as first:
+        assert collect(first, connect(account, refresh_every="P7D")).num_rows == 1
+    account.account.pipelines["deals"].append(Pipeline("c", "C", []))
+    with first.following(since=STARTED) as later:
+        assert collect(later, connect(account, refresh_every="P7D")).num_rows == 0
+    assert later.retained == []
+    assert any("pipelines of deals were changed" in told for told in later.notices)
 
 
 def test_a_goal_of_won_deals_is_a_quota(account: HubSpotSimulator, connect: Connect) -> None:
