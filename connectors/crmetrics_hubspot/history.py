@@ -2,7 +2,7 @@
 
 HubSpot keeps the former values of each property by itself; a span lasts from one change of any of
 the followed properties to the next. Of each property it gives only the newest versions: before the
-oldest of them nothing is known, and spans that were read earlier stay as they are.
+oldest of them its value is not known, and spans that were read earlier stay as they are.
 """
 
 from __future__ import annotations
@@ -138,9 +138,15 @@ class HistoryReader:
         self._undated += sum(not _normal(v) for each in history.values() for v in each or ())
         begin, changed = known_from(history), record.get("updatedAt")
         self._long += bool(begin)
+        is_held = held_until is not None
         if begin and held_until is not None and datetime.fromisoformat(begin) > held_until:
+            is_held = False
             changed = max(_normal({"timestamp": changed}), begin)
             self._let_go(str(record["id"]), begin)
+        if not is_held:
+            # The way through the stages is known further back than a value that changes more often,
+            # which is null there. Spans that are held may know it.
+            begin = known_from({self._leading: history.get(self._leading) or []})
         for row in self._rows(record, spans(history, self._leading)):
             if row["entered_at"] >= begin:
                 yield {**row, "is_deleted": bool(record.get("archived")), "updated_at": changed}
@@ -174,8 +180,9 @@ class HistoryReader:
         if self._long:
             self._request.notice(
                 f"{self._request.dataset.name}: {self._long} records have {_MOST_VERSIONS} or more "
-                "versions of a property; HubSpot may have left out the oldest. What was not read "
-                "while HubSpot told it is missing before the oldest version that is left."
+                "versions of a property; HubSpot may have left out the oldest. Before the oldest "
+                "that is left, an amount or close date that was not read while HubSpot told it is "
+                "null, and a stage or status is missing."
             )
 
 

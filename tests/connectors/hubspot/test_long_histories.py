@@ -110,7 +110,7 @@ def test_what_happened_unseen_is_missing_and_not_counted_twice(
     """Seen after two changes and after the last: that of the oldest left is 19 January."""
     deal = a_deal(selling)
     for number in range(1, CHANGES + 1):
-        push(selling, deal, number)
+        change(selling, "deals", deal, number, dealstage="mid" if number % 2 else "new")
         if number == 2:
             load(tmp_path / "rarely", selling)
     rarely = weekly(load(tmp_path / "rarely", selling), "sales_pipeline_value")
@@ -119,6 +119,34 @@ def test_what_happened_unseen_is_missing_and_not_counted_twice(
     assert once == [None] * 2 + [100] * 6
     selling.clock.advance(30 * 3600)
     assert weekly(load(tmp_path / "rarely", selling), "sales_pipeline_value") == once
+
+
+def test_a_close_date_pushed_again_and_again_takes_nothing_from_stages_and_amounts(
+    selling: HubSpotSimulator, tmp_path: Path
+) -> None:
+    """The deal is in New from 5 January on, and goes on 54 days later."""
+    deal = a_deal(selling)
+    for number in range(1, CHANGES + 1):
+        push(selling, deal, number)
+        if number == 2:
+            load(tmp_path / "rarely", selling)
+    selling.clock.now = MADE + 54 * DAY
+    selling.account.update("deals", deal, selling.clock.now, dealstage="mid")
+    selling.clock.advance(3600)
+    for name in ("rarely", "once"):
+        project = load(tmp_path / name, selling)
+        assert weekly(project, "sales_pipeline_value") == [100] * 8
+        table = project.query(
+            ["stage_duration"], grain="month", start=date(2026, 2, 1), end=date(2026, 3, 1)
+        )
+        assert [row["value"] for row in table.to_pylist()] == [54]
+        with duckdb.connect(str(tmp_path / name / ".crmetrics" / "warehouse.duckdb")) as base:
+            query = """select close_date from crm.opportunity_stage_history
+                where not is_deleted order by entered_at"""
+            days = [day for (day,) in base.execute(query).fetchall()]
+        # What is known of close dates begins with the 7th push.
+        assert days[0] is None
+        assert None not in days[1:]
 
 
 def test_a_deal_does_not_count_before_the_oldest_amount_that_is_known(
