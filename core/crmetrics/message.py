@@ -87,6 +87,7 @@ class KpiLine:
     target: that of the goal. goal_owner: who answers for it. goal_before: its state in the report
     that was delivered before this one; None = not known, as in the first report.
     is_about_users: the KPI measures the users of the CRM, and `n` counts them.
+    lacks_groups: it was asked for in groups alone and there is none; the value is the total's.
     """
 
     kpi: str
@@ -115,6 +116,7 @@ class KpiLine:
     goal_owner: str = ""
     goal_before: str | None = None
     target: float | None = None
+    lacks_groups: bool = False
 
     @property
     def name(self) -> str:

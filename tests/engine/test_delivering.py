@@ -356,6 +356,51 @@ def test_a_system_that_takes_rows_learns_of_those_that_no_message_shows(director
     assert len(hub.documents) == 4
 
 
+def in_groups_alone(directory: Path) -> None:
+    file = directory / "crmetrics.yaml"
+    text = file.read_text().replace("block_on:", "by: [owner.team], totals: false, block_on:")
+    file.write_text(text)
+
+
+def rows_of(directory: Path, day: str) -> list[tuple[str, float | None]]:
+    """Segment -> value of the table that the database sink keeps."""
+    with duckdb.connect(str(directory / "results.duckdb"), read_only=True) as connection:
+        return connection.execute(
+            "select segment, value from kpis where period_start = ? order by all", [day]
+        ).fetchall()
+
+
+def test_groups_that_all_go_and_come_again_are_told_without_a_total_too(directory: Path) -> None:
+    in_groups_alone(directory)
+    run(directory, JANUARY)
+    assert rows_of(directory, "2025-12-01") == [('{"owner.team": "EMEA"}', 1000.0)]
+    won(directory, november=900, january=500)
+    gone = run(directory, FEBRUARY)
+    assert gone.restated == (date(2025, 12, 1),)
+    assert board(directory)[1][::2] == ["2025-12", ["1,000 USD -> none"]]
+    assert rows_of(directory, "2025-12-01") == [("{}", 0.0)]
+    won(directory, november=900, december=700, january=500)
+    run(directory, FEBRUARY)
+    assert board(directory)[-1][::2] == ["2025-12", ["none -> 700.00 USD"]]
+    assert rows_of(directory, "2025-12-01") == [('{"owner.team": "EMEA"}', 700.0)]
+    assert len(board(directory)) == 4
+    run(directory, FEBRUARY)
+    assert len(board(directory)) == 4
+
+
+def test_a_kpi_in_groups_alone_whose_data_are_missing_says_so(directory: Path) -> None:
+    in_groups_alone(directory)
+    run(directory, JANUARY)
+    won(directory, january=500)  # nothing tells of the months before any more
+    run(directory, FEBRUARY)
+    assert board(directory)[1][::2] == ["2025-12", ["1,000 USD -> no value"]]
+    assert rows_of(directory, "2025-12-01") == [("{}", None)]
+    again = run(directory, JANUARY)
+    assert again.exit_code == ExitCode.PARTIAL
+    (line,) = again.message.kpis
+    assert line.status_text.startswith("not available: a dataset it needs")
+
+
 def test_a_ledger_of_the_version_before_is_restated_from_what_it_recorded(
     directory: Path,
 ) -> None:

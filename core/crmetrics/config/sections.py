@@ -214,7 +214,10 @@ class JobSection(Options):
         description="dimensions of one grouping: [a, b]; of several groupings: [[a], [b]]; by "
         "default what a KPI is reported by (churn and lifetime value: segment); none at all: []",
     )
-    totals: bool = Field(default=True, description="give the total beside the groups")
+    totals: bool = Field(
+        default=True,
+        description="give the total beside the groups; else only where there is no group",
+    )
     compare: Annotated[tuple[Literal["previous", "year_ago"], ...], Unique] = ()
     where: Text | None = Field(default=None, description="SQL condition over the KPI's rows")
     sinks: Annotated[tuple[SinkName, ...], Unique] = Field(

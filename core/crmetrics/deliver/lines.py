@@ -43,7 +43,8 @@ class Facts:
     """What a message says beside the numbers.
 
     period: the reported one. where: the job's filter. is_partial: a source or dataset that the
-    job needs is missing. notes: what else the reader must know of the data.
+    job needs is missing. notes: what else the reader must know of the data. has_totals: the job
+    asks for totals beside its groups.
     """
 
     job: str
@@ -57,6 +58,7 @@ class Facts:
     notes: tuple[Note, ...] = ()
     min_coverage: float = 0.95
     created_at: datetime | None = None
+    has_totals: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ def kpi_line(entry: Entry, facts: Facts, traits: Mapping[str, KpiTraits]) -> Kpi
     line = replace(line, breakdowns=_breakdowns(line.unit, entry, facts))
     if total is not None:
         line = _with_total(line, total, entry, facts)
+        line = replace(line, lacks_groups=not (facts.has_totals or line.breakdowns))
     else:
         line = _without_total(line, entry)
     return _with_goals(line, entry, facts, traits)

@@ -29,7 +29,10 @@ def fingerprint(message: Message) -> str:
     """Equal for two messages that say the same of the numbers; when and on what data they were
     made (notes, footer) does not count."""
     said = [message.title, message.tone, message.is_partial]
+    # That groups are lacking is said by the total in their place.
     lines = [asdict(replace(line, goal_before=None)) for line in message.kpis]
+    for line in lines:
+        del line["lacks_groups"]
     text = json.dumps([said, lines], sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
@@ -52,7 +55,8 @@ def _row_text(value: Any) -> str | None:
 
 def told(message: Message) -> dict[str, Any]:
     """The figures and goal states of a message, JSON-like, for the next report to compare with;
-    `whole`: KPI -> its sets of dimensions, sorted, of which every group was shown."""
+    `whole`: KPI -> its sets of dimensions, sorted, of which every group was shown. `lacking`: KPIs
+    of which there was no group."""
     return {
         "figures": {
             name: {"value": value, "text": text, "unit": unit, "title": title}
@@ -61,6 +65,7 @@ def told(message: Message) -> dict[str, Any]:
         },
         "goals": {line.name: line.goal_status for line in message.kpis if line.goal_status},
         "whole": {line.name: _whole(line) for line in message.kpis if line.breakdowns},
+        "lacking": [line.name for line in message.kpis if line.lacks_groups],
     }
 
 
@@ -72,10 +77,12 @@ def restated(message: Message, before: Mapping[str, Any], threshold: Threshold) 
     found = []
     for line in message.kpis:
         whole = before.get("whole", {}).get(line.name, [])
+        was_lacking = line.name in before.get("lacking", ())
         for name, value, text, unit, title in _figures(line):
             former = known.get(name)
             if former is None:
-                if value is not None and _dimensions(name) in whole:
+                dimensions = _dimensions(name)
+                if value is not None and (dimensions in whole or (was_lacking and dimensions)):
                     found.append(Restated(title, _NONE, text))
             elif has_changed(former["value"], value, unit, threshold(line.kpi)):
                 found.append(Restated(title, former["text"], text))
@@ -89,8 +96,10 @@ def _vanished(line: KpiLine, known: Mapping[str, Any]) -> Iterator[Restated]:
     for name, former in known.items():
         if name.partition(" ")[0] != line.name or name in now or former["value"] is None:
             continue
-        if _dimensions(name) in whole:
-            yield Restated(former["title"], former["text"], _NONE)
+        dimensions = _dimensions(name)
+        if dimensions in whole or (line.lacks_groups and dimensions):
+            is_known = line.value is not None or not line.lacks_groups
+            yield Restated(former["title"], former["text"], _NONE if is_known else line.value_text)
 
 
 def is_regrouped(message: Message, before: Mapping[str, Any]) -> bool:

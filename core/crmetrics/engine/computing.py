@@ -17,7 +17,7 @@ from crmetrics.deliver import Series, Threshold, detail_of
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.goal_rows import measured_goals
 from crmetrics.engine.identities import Checked, answered
-from crmetrics.engine.report_questions import questions_of, with_further
+from crmetrics.engine.report_questions import questions_of, with_further, with_lacking
 from crmetrics.engine.signalling import (
     SERIES_PERIODS,
     Place,
@@ -87,9 +87,9 @@ def compute(project: Project, job: JobConfig, period: Period, run_id: str) -> Co
     goals = [goal for goal in project.config.goals if goal.kpi in job.kpis]
     with project.answerer(needed) as answerer:
         checked = answered(answerer, asked, run_id=run_id, with_companions=True)
-        checked = replace(
-            checked, results=with_further(answerer, checked.results, further, run_id=run_id)
-        )
+        results = with_lacking(answerer, checked.results, asked, run_id=run_id)
+        results = with_further(answerer, results, further, run_id=run_id)
+        checked = replace(checked, results=results)
         series = _answered_series(answerer, needed, asked, further)
         walked = [*past[len(past) - count :], period]
         found = _signals(project, job, answerer, series, walked)
@@ -253,7 +253,8 @@ def _earlier(
     if not reported:
         return []
     first, *further = (replace(one, periods=tuple(reported)) for one in asked)
-    results = with_further(answerer, answerer.answer(first, run_id=run_id), further, run_id=run_id)
+    results = with_lacking(answerer, answerer.answer(first, run_id=run_id), first, run_id=run_id)
+    results = with_further(answerer, results, further, run_id=run_id)
     found = []
     for period in reported:
         judgement = _judged(

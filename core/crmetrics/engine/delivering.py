@@ -211,6 +211,7 @@ def _message(
         notes=mailing.notes_of(part.period),
         min_coverage=float(setting_value(settings, "min_coverage")),
         created_at=mailing.started,
+        has_totals=job.totals or not job.by,
     )
     return build_message(
         part.results,

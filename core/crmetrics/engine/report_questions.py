@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,32 @@ def questions_of(
     )
 
 
+def with_lacking(
+    answerer: Answerer, results: pa.Table, asked: Question, *, run_id: str = ""
+) -> pa.Table:
+    """The results, and the total of each KPI and period of which there is no group at all. Without
+    it nothing would say so: neither the report nor the row that takes the place of former groups.
+    """
+    import pyarrow as pa
+
+    found = {_series_of(row) for row in results.select(_SERIES).to_pylist()}
+    named = {name: answerer.catalog.resolve(name) for name in asked.kpis}
+    lacking = [
+        (name, period)
+        for name, (kpi, variant) in named.items()
+        for period in asked.periods
+        if (kpi.id, variant, period.start) not in found
+    ]
+    if () in asked.groupings or not lacking:
+        return results
+    kpis = tuple(dict.fromkeys(name for name, _ in lacking))
+    periods = tuple(period for period in asked.periods if any(p == period for _, p in lacking))
+    question = replace(asked, kpis=kpis, periods=periods, groupings=((),), identities=())
+    totals = answerer.answer(question, run_id=run_id)
+    is_new = [_series_of(row) not in found for row in totals.select(_SERIES).to_pylist()]
+    return pa.concat_tables([results, totals.filter(pa.array(is_new, pa.bool_()))])
+
+
 def with_further(
     answerer: Answerer, results: pa.Table, further: Sequence[Question], *, run_id: str = ""
 ) -> pa.Table:
@@ -51,6 +78,9 @@ def with_further(
         groups = answerer.answer(question, run_id=run_id)
         found.append(groups.filter(pa.array(_tells_apart(groups), pa.bool_())))
     return pa.concat_tables(found)
+
+
+_SERIES = ["kpi", "variant", "period_start"]
 
 
 def _tells_apart(groups: pa.Table) -> list[bool]:
