@@ -90,6 +90,28 @@ class Objects(_Answer):
     sobjects: tuple[Listed, ...]
 
 
+class OrganizationRow(_Answer):
+    model_config = ConfigDict(frozen=True, alias_generator=to_pascal)
+
+    default_currency_iso_code: str | None = None
+
+
+class OrganizationRows(_Answer):
+    """A query of Organization."""
+
+    records: tuple[OrganizationRow, ...]
+
+
+class Features(_Answer):
+    default_currency_iso_code: str | None = None
+
+
+class OrganizationSettings(_Answer):
+    """`/connect/organization`."""
+
+    features: Features = Features()
+
+
 class Part(_Answer):
     """One answer in that of `/composite/batch`."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from crmetrics.plugin import ConnectorContext, ReadRequest, Supply, did_you_mean
 from crmetrics_salesforce.api import Api
+from crmetrics_salesforce.currency import Currencies
 from crmetrics_salesforce.every_stream import EVERY_STREAM
 from crmetrics_salesforce.expressions import fields_of
 from crmetrics_salesforce.history import reached
@@ -52,6 +53,7 @@ class Catalog:
         self.options = options
         self.context = context
         self.api = api
+        self.currencies = Currencies(api)
         self._surveyor = Surveyor(api)
 
     # --- without a network -----------------------------------------------------------------------

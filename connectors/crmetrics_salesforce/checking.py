@@ -44,6 +44,7 @@ class SourceCheck:
         except SourceError as exc:
             yield CheckResult("objects", "error", str(exc), "See the message.")
             return
+        yield from self._currency()
         for dataset in datasets:
             try:
                 yield from self._dataset(dataset)
@@ -72,6 +73,29 @@ class SourceCheck:
                 "Wait, or raise max_api_usage_percent.",
             )
         return CheckResult("quota", "ok", message)
+
+    def _currency(self) -> Iterator[CheckResult]:
+        """In which currency the amounts of an org are that has only one."""
+        try:
+            if self._catalog.api.describe("CurrencyType") is not None:
+                return
+            found = self._catalog.currencies.of_org()
+        except SourceError as exc:
+            yield CheckResult("currency", "error", str(exc), "See the message.")
+            return
+        reporting = self._catalog.context.currency
+        if found.code is None:
+            yield CheckResult(
+                "currency",
+                "warning",
+                f"{found.why}: amounts are taken as {reporting}",
+                "Give the user read access to it, or map `currency:` of the datasets with amounts.",
+            )
+            return
+        message = f"amounts are in {found.code}, the only one of the org"
+        if found.code != reporting:
+            message += f"; reports in {reporting} need rates, as the dataset exchange_rates"
+        yield CheckResult("currency", "ok", message)
 
     def _dataset(self, dataset: str) -> Iterator[CheckResult]:
         own = self._catalog.dataset_options(dataset)

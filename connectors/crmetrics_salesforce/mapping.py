@@ -13,13 +13,13 @@ from crmetrics_salesforce.history import (
     STAGE_HISTORY_BASE,
     STAGES,
 )
-from crmetrics_salesforce.streams import Entry, Extra, Stream
+from crmetrics_salesforce.streams import ORG_CURRENCY, Entry, Extra, Stream
 
 COMMON: Mapping[str, Entry] = {"id": "Id", "is_deleted": "IsDeleted"}
 OWNED: Mapping[str, Entry] = {**COMMON, "owner_id": "OwnerId", "created_at": "CreatedDate"}
 MERGED: Mapping[str, Entry] = {"merged_into_id": "MasterRecordId"}
-# An org with one currency has no such field; null is the reporting currency.
-_MONEY: Mapping[str, Entry] = {"currency": ("CurrencyIsoCode", "null::varchar")}
+# An org with one currency has no such field.
+_MONEY: Mapping[str, Entry] = {"currency": ("CurrencyIsoCode", ORG_CURRENCY)}
 
 _ACCOUNT_TYPE = (
     "case when Type is null then null when Type ilike '%former%' then 'former_customer' "

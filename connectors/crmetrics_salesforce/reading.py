@@ -13,6 +13,7 @@ from crmetrics.plugin import ReadRequest, SourceError, UnavailableError
 from crmetrics_salesforce.applying import Applying
 from crmetrics_salesforce.assembling import Workbench
 from crmetrics_salesforce.catalog import WHOLE, Catalog
+from crmetrics_salesforce.currency import Amounts
 from crmetrics_salesforce.lengths import IDS_AT_MOST, IDS_AT_ONCE
 from crmetrics_salesforce.lookups import Lookups
 from crmetrics_salesforce.reach import Reach
@@ -20,7 +21,7 @@ from crmetrics_salesforce.remembering import known_parts, told_apart, told_befor
 from crmetrics_salesforce.removals import Removals
 from crmetrics_salesforce.rules import RULES
 from crmetrics_salesforce.soql import Query, Window
-from crmetrics_salesforce.streams import Companion
+from crmetrics_salesforce.streams import ORG_CURRENCY, Companion
 from crmetrics_salesforce.transport import Transport
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class DatasetRead:
         self.reaches = self._survey.reaches
         own = catalog.dataset_options(request.dataset.name)
         self._rules = Applying(own, self._survey)
+        self._amounts = Amounts(catalog.currencies, request, self.reaches, catalog.context.currency)
         self.span = self._span()
         self._left: dict[str, str | None] = {}
         self._limit_resuming()
@@ -75,7 +77,7 @@ class DatasetRead:
         request = self._request
         if request.since is None or request.is_full:
             return Span(None, request.until)
-        if self._is_stale() or self._gained() or self._redefined():
+        if self._is_stale() or self._gained() or self._redefined() or self._amounts.differs:
             return Span(None, request.until, is_refresh=True)
         return Span(request.since, request.until)
 
@@ -237,7 +239,10 @@ class DatasetRead:
     def _rows(self, reach: Reach) -> Iterator[pa.RecordBatch]:
         raw = self._assembled(reach) if reach.is_assembled else self._plain(reach)
         present = f"timestamptz '{self._request.started.astimezone(UTC).isoformat()}'"
-        entries = {c: text.replace("now()", present) for c, text in reach.entries.items()}
+        entries = {
+            column: text.replace("now()", present).replace(ORG_CURRENCY, self._amounts.literal)
+            for column, text in reach.entries.items()
+        }
         if reach.cursor and "updated_at" in self._request.columns:
             entries.setdefault("updated_at", reach.cursor)
         mapped = [c for c in self._request.mapping if c not in reach.missing]
@@ -375,8 +380,8 @@ class DatasetRead:
     # --- what is told beside ------------------------------------------------------------
 
     def _tell(self) -> None:
-        for unused in self._rules.unused():
-            self._request.notice(unused)
+        for notice in (*self._rules.unused(), *self._amounts.notices()):
+            self._request.notice(notice)
         for reach in self.reaches:
             for column, why in reach.missing.items():
                 self._request.notice(f"{column} cannot be read: {why}.")
@@ -440,6 +445,7 @@ class DatasetRead:
         state["given"] = self._given()
         state["meanings"] = self._meanings
         state["org"] = self._catalog.options.domain
+        state["currency"] = self._amounts.code
         # Who is inactive, and since when; who is back is forgotten.
         left = {**dict(state.get("left") or {}), **self._left}
         state["left"] = {name: at for name, at in left.items() if at is not None}

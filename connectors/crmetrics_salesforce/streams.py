@@ -14,6 +14,9 @@ from typing import Literal
 Entry = str | tuple[str, ...]
 """A field or a SQL expression over fields; several: the first whose fields the org has."""
 
+ORG_CURRENCY = "org_currency()"
+"""In an entry: the currency of an org that has only one; one with several has CurrencyIsoCode."""
+
 CURSORS = ("SystemModstamp", "LastModifiedDate", "CreatedDate", "LoginTime")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crmetrics_salesforce.streams import Stream
+from crmetrics_salesforce.streams import ORG_CURRENCY, Stream
 
 _FORECAST_CATEGORY = (
     "case when {0} ilike 'commit%' then 'commit' when {0} ilike 'best%' then 'best_case' "
@@ -113,7 +113,7 @@ TARGET_STREAMS: tuple[Stream, ...] = (
             "period_start": ('coalesce("Period.StartDate", StartDate)', "StartDate"),
             "period_end": '"Period.EndDate" + 1',
             "target_amount": "QuotaAmount",
-            "currency": ("CurrencyIsoCode", "null::varchar"),
+            "currency": ("CurrencyIsoCode", ORG_CURRENCY),
         },
         where="IsAmount = true",
         relation=_QUOTAS,
@@ -148,7 +148,7 @@ TARGET_STREAMS: tuple[Stream, ...] = (
             "submitted_at": "CreatedDate",
             "forecast_category": _FORECAST_CATEGORY.format("ForecastingItemCategory"),
             "forecast_amount": "Amount",
-            "currency": ("CurrencyIsoCode", "null::varchar"),
+            "currency": ("CurrencyIsoCode", ORG_CURRENCY),
         },
         relation=_SUBMITTED,
         base=(
@@ -187,7 +187,7 @@ TARGET_STREAMS: tuple[Stream, ...] = (
             "submitted_at": "now()",
             "forecast_category": _FORECAST_CATEGORY.format("ForecastCategoryName"),
             "forecast_amount": ("OwnerOnlyAmount", "ForecastAmount"),
-            "currency": ("CurrencyIsoCode", "null::varchar"),
+            "currency": ("CurrencyIsoCode", ORG_CURRENCY),
         },
         instead_of="ForecastingSubmissionItem",
         where="IsAmount = true",

@@ -54,10 +54,17 @@ class Deletion:
 class Org:
     """The objects and records of one org; `clock` gives the stamps, cut to whole seconds.
 
-    id: that of the org, as logins and session ids tell it.
+    id: that of the org, as logins and session ids tell it. currency: the only one, or that of the
+    company.
     """
 
-    def __init__(self, clock: Callable[[], datetime], *, is_multi_currency: bool = False) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], datetime],
+        *,
+        is_multi_currency: bool = False,
+        currency: str = "USD",
+    ) -> None:
         self.clock = clock
         self.id = make_id("00D", 1)
         self.objects: dict[str, SObject] = standard_objects(is_multi_currency=is_multi_currency)
@@ -70,6 +77,8 @@ class Org:
         self._owner: dict[str, str] = {}
         self._fallen: dict[str, list[str]] = {}
         self.user = self.create("User", Username="integration@acme.example", IsActive=True)
+        self.currency = currency
+        self.create("Organization", Id=self.id, DefaultCurrencyIsoCode=currency)
 
     # --- the shape ---------------------------------------------------------------------------
 

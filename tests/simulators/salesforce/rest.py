@@ -44,7 +44,8 @@ class Rest:
 
     batch_cap: no page is longer, however long was asked for. varies_pages: pages are shorter than
     the batch, each by another number. checks: refusals of single queries, by what they ask.
-    covered_lag: how far `latestDateCovered` stays behind the present.
+    covered_lag: how far `latestDateCovered` stays behind the present. has_connect: the Connect API
+    is there.
     """
 
     def __init__(self, simulator: SalesforceSimulator) -> None:
@@ -53,6 +54,7 @@ class Rest:
         self.varies_pages = False
         self.checks: list[Callable[[Selection], Refusal | None]] = []
         self.covered_lag = timedelta(0)
+        self.has_connect = True
         self.cursors: dict[str, Cursor] = {}
         self._numbers = itertools.count(1)
         self._dice = random.Random(2026)
@@ -161,6 +163,16 @@ class Rest:
         if found is None:
             raise NOT_FOUND
         return Answer.json(found.described(org.hidden(found.name), version))
+
+    @route("GET", "/services/data/v{version}/connect/organization")
+    def settings(self, call: Call, version: str) -> Answer:
+        """The Connect API, unless it is switched off."""
+        org = self.simulator.org
+        if not self.has_connect:
+            raise Refusal("FUNCTIONALITY_NOT_ENABLED", "Connect is not enabled", 403)
+        is_multi = org.object("CurrencyType") is not None
+        told = {} if is_multi else {"defaultCurrencyIsoCode": org.currency}
+        return Answer.json({"orgId": org.id, "features": {"multiCurrency": is_multi, **told}})
 
     @route("GET", "/services/data/v{version}/limits")
     def limits(self, call: Call, version: str) -> Answer:

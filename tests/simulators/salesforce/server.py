@@ -28,9 +28,11 @@ class SalesforceSimulator(Service):
     calls, `used` those spent. selected: every (object, field) that a query named.
     """
 
-    def __init__(self, *, clock: Clock | None = None, is_multi_currency: bool = False) -> None:
+    def __init__(
+        self, *, clock: Clock | None = None, is_multi_currency: bool = False, currency: str = "USD"
+    ) -> None:
         super().__init__(clock=clock)
-        self.org = Org(self.clock, is_multi_currency=is_multi_currency)
+        self.org = Org(self.clock, is_multi_currency=is_multi_currency, currency=currency)
         self.daily_calls = 100_000
         self.used = 0
         self.sends_usage = True

@@ -304,6 +304,7 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "00D",
         _STAMPED + "Name FiscalYearStartMonth:int UsesStartDateAsFiscalYearName:boolean "
         "DefaultLocaleSidKey:picklist TimeZoneSidKey:picklist IsSandbox:boolean "
+        "DefaultCurrencyIsoCode:picklist "
         "OrganizationType:picklist InstanceName",
         (),
     ),
