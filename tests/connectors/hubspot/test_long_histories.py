@@ -158,8 +158,11 @@ def test_a_deal_does_not_count_before_the_oldest_amount_that_is_known(
     project = load(tmp_path / "once", selling)
     # 19 January is the 7th change, 25 January a Sunday after the 10th; the 26th is 26 February.
     assert weekly(project, "sales_pipeline_value") == [
-        None, None, 5010, 5013, 5017, 5020, 5024, 5026,
+        0, 0, 5010, 5013, 5017, 5020, 5024, 5026,
     ]  # fmt: skip
+    table = project.query(["sales_pipeline_value"], grain="week", start=FIRST, end=END)
+    lacking = [dict(row["coverage"]).get("missing_amount", 0) for row in table.to_pylist()]
+    assert lacking == [1, 1, 0, 0, 0, 0, 0, 0]
 
 
 def test_a_value_that_is_written_again_and_again_does_not_hide_where_spans_begin(
