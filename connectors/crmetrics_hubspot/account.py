@@ -9,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from crmetrics_hubspot.api import HubSpotApi, MissingScopeError, UnavailableError
+from crmetrics_hubspot.mailings import Mailing, read_mailings
 from crmetrics_hubspot.options import HubSpotOptions
 from crmetrics_hubspot.pipelines import Pipelines, read_pipelines
 from crmetrics_hubspot.properties import Properties
@@ -120,6 +121,11 @@ class Account:
             except UnavailableError:
                 continue  # the campaign was deleted meanwhile
         return found
+
+    @cached_property
+    def mailings(self) -> Sequence[Mailing]:
+        """Marketing e-mails. Raises MissingScopeError, UnavailableError."""
+        return read_mailings(self.api)
 
     # --- people --------------------------------------------------------------------------------
 

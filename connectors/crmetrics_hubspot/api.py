@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from crmetrics_hubspot.auth import tokens_for
 from crmetrics_hubspot.limits import RETRIES, SEARCH, Limits, judge, policy
 from crmetrics_hubspot.options import HubSpotOptions
 from crmetrics_hubspot.paths import path
+
+_ADDRESS = re.compile(r"[^\s@\"'<>(),:;]+@[^\s@\"'<>(),:;]+")
+"""What HubSpot says of an e-mail address goes into no message with the address."""
 
 
 class MissingScopeError(SourceError):
@@ -152,7 +156,7 @@ def refusal(answer: http.Response, call: str) -> SourceError:
     where = f"HubSpot answered {call} with {answer.status}"
     number = told.get("correlationId") or answer.headers.get("x-hubspot-correlation-id")
     trace = f" (correlation id {number})" if number else ""
-    text = redact(f"{where}: {message[:300]}{trace}.")
+    text = redact(f"{where}: {_ADDRESS.sub('(address)', message)[:300]}{trace}.")
     if answer.status == 401:
         return SourceError(
             f"{text} The token is wrong, expired or revoked. Give the source a service key or an "
@@ -162,7 +166,7 @@ def refusal(answer: http.Response, call: str) -> SourceError:
         scopes = _scopes(told)
         wanted = f"the scope {' or '.join(scopes)}" if scopes else "the scope that it asks for"
         return MissingScopeError(f"{text} Grant the token {wanted}.", scopes)
-    if answer.status == 404:
+    if answer.status in (404, 410):
         return UnavailableError(f"{text} The account or API version has no such object.")
     if answer.status == 429 and policy(answer) == "DAILY":
         return SourceError(

@@ -149,6 +149,11 @@ class AccountCheck:
     def _reach(self, name: str) -> str:
         api, few = self.account.api, {"limit": "1"}
         match name:
+            case "campaign_members":
+                for area in ("emails", "email_events"):
+                    api.get(area, params=few)
+                api.get("objects", "contacts", params=few)
+                return "reachable; HubSpot supports the log of e-mail events until September 2027"
             case "campaigns" | "marketing_spend":
                 api.get("campaigns", params=few)
             case "users":

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 
 _NO_RULES = {*SourceOptions.model_fields, "auth", "base_url", "api_version", "datasets",
-             "refresh_every", "max_api_usage_percent", "max_calls_per_run"}  # fmt: skip
+             "refresh_every", "max_api_usage_percent", "max_calls_per_run", "email_events",
+             "email_event_days"}  # fmt: skip
 """Options that say how the account is read, not what its records mean."""
 
 _RULES = {"opportunity_stage_history": 2, "case_status_history": 2}
@@ -82,6 +83,8 @@ class HubSpotConnector(Connector):
         if name == "users" and self.config.test_email_domains:
             columns.add("is_test")
         known = name in STREAMS or name in SPECIAL
+        if name == "campaign_members" and not self.config.email_events:
+            known = False
         return columns if known else set()
 
     def _supply(self, name: str) -> Supply:
@@ -94,7 +97,7 @@ class HubSpotConnector(Connector):
             tuple(c for c in dataset.column_names if c in columns and c != "source"),
             incremental=is_records or (special is not None and special.incremental),
             deletes=is_records,
-            selects_columns=is_records,
+            selects_columns=is_records or name == "campaign_members",
             keeps=name == "user_activity",
         )
 
@@ -111,8 +114,13 @@ class HubSpotConnector(Connector):
         """Calls by what is held of the dataset; the first read of one is a guess."""
         from crmetrics_hubspot.estimating import estimate, is_walk_due
 
-        due = is_incremental and is_walk_due(
-            self.context.storage, dataset, self.timing.now(), self.config.refresh_every
+        is_log = dataset == "campaign_members" and not streams_of(dataset, self.config)
+        due = (
+            is_incremental
+            and not is_log
+            and is_walk_due(
+                self.context.storage, dataset, self.timing.now(), self.config.refresh_every
+            )
         )
         return estimate(
             self.config,
@@ -127,6 +135,8 @@ class HubSpotConnector(Connector):
         own = self.config.own(dataset).model_dump(mode="json", exclude={"columns"})
         rules = self.config.model_dump(mode="json", exclude=_NO_RULES)
         number = [_RULES[dataset]] if dataset in _RULES else []
+        if dataset == "campaign_members":
+            number = [self.config.email_event_days]
         return json.dumps([own, rules, *number], sort_keys=True, default=str)
 
     # --- reading ------------------------------------------------------------------------------
@@ -168,6 +178,8 @@ class HubSpotConnector(Connector):
             yield from read.history()
         elif name == "case_messages" and "conversations" in self.config.case_messages_from:
             yield from read.conversations()
+        elif name == "campaign_members":
+            yield from read.sends()
         elif name in SPECIAL:
             yield from self._special(request)
         read.end()

@@ -23,6 +23,10 @@ _CAMPAIGNS = 50  # of an account
 _SET_UP = 2  # properties and pipelines, owners or the account
 _MESSAGES_OF_A_THREAD = 5
 _THREADS_PAGE = 500
+_LOG_PAGE = 1_000
+_DAYS_HELD = 365  # of the log, in the warehouse
+_EVENTS_PER_SEND = {"delivered_at": 1.0, "bounced_at": 0.02, "opened_at": 0.6, "clicked_at": 0.1,
+                    "unsubscribed_at": 0.01, "complained_at": 0.01}  # fmt: skip
 _WALKS = "walks"
 """The document that says when each dataset was last walked through."""
 
@@ -43,7 +47,7 @@ def estimate(
     count = _UNKNOWN if rows is None else rows
     streams = streams_of(dataset, config)
     special = SPECIAL.get(dataset)
-    has_history = special is not None and special.incremental
+    has_history = special is not None and bool(special.kind)
     if streams or has_history:
         size = PAGE_WITH_HISTORY if has_history else PAGE
         kinds = max(1, len(streams))
@@ -59,6 +63,8 @@ def estimate(
         return None
     if dataset == "case_messages":
         return Estimate(_of_threads(rows, count), _basis(rows, False, False, 0))
+    if dataset == "campaign_members":
+        return _of_sends(rows, columns, is_incremental, config.email_event_days)
     per_record = count if dataset == "marketing_spend" else 0
     return Estimate(ceil(count / PAGE) + per_record + 1, _basis(rows, False, False, 0))
 
@@ -68,6 +74,24 @@ def _of_threads(rows: int | None, messages: int) -> int:
     threads = ceil(messages / _MESSAGES_OF_A_THREAD)
     read = threads if rows is None else ceil(threads * _CHANGED_SHARE)
     return ceil(threads / _THREADS_PAGE) + read + 1
+
+
+def _of_sends(
+    rows: int | None, columns: Sequence[str], is_incremental: bool, days: int
+) -> Estimate:
+    """Pages of each type of event that the columns need, and the contacts behind the addresses."""
+    count = _UNKNOWN if rows is None else rows
+    if is_incremental:
+        count = min(count, ceil(count * days / _DAYS_HELD))
+    wanted = {"clicked_at" if name == "responded_at" else name for name in columns}
+    shares = [_EVENTS_PER_SEND[name] for name in _EVENTS_PER_SEND if name in wanted]
+    pages = sum(ceil(count * share / _LOG_PAGE) for share in (1.0, *shares))
+    calls = pages + ceil(count / PAGE) + _SET_UP
+    if rows is None:
+        return Estimate(calls, f"never read; a guess of {_UNKNOWN:,} sends by the log")
+    if is_incremental:
+        return Estimate(calls, f"about {count:,} sends of the last {days} days, by the log")
+    return Estimate(calls, f"{count:,} sends by the log")
 
 
 def is_walk_due(storage: SourceStorage, dataset: str, now: datetime, every: timedelta) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import pyarrow as pa
+
 from crmetrics.plugin import ReadRequest, SourceError
 from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.api import MissingScopeError, UnavailableError
+from crmetrics_hubspot.mailings import Mailing
 from crmetrics_hubspot.privacy import Asked, is_personal
 from crmetrics_hubspot.tables import batches_of
 from crmetrics_hubspot.values import INSTANT, MONEY
@@ -38,10 +42,41 @@ def read_campaigns(account: Account, request: ReadRequest) -> Iterator[Any]:
         )
     rows = (_campaign(item, asked, account.currency) for item in _campaigns(account, asked))
     yield from batches_of(request, rows, {"budgeted_cost": MONEY}, allowed.columns)
+    own = (_own_campaign(mailing, asked) for mailing in _mailings(account) if mailing.is_campaign)
+    for batch in batches_of(request, own, {"budgeted_cost": MONEY}, allowed.columns):
+        yield _by_email(batch)
     allowed.tell()
 
 
-_ROW = ("id", "updated_at", "name", "start_date", "end_date", "budgeted_cost", "currency")
+_ROW = ("id", "updated_at", "name", "channel", "start_date", "end_date", "budgeted_cost",
+        "currency")  # fmt: skip
+
+
+def _mailings(account: Account) -> Sequence[Mailing]:
+    """Marketing e-mails; none where they are not read, or out of reach."""
+    if not account.config.email_events:
+        return ()
+    try:
+        return account.mailings
+    except (MissingScopeError, UnavailableError):
+        return ()
+
+
+def _own_campaign(mailing: Mailing, asked: tuple[str, ...]) -> dict[str, Any]:
+    """An e-mail that belongs to no marketing campaign is one itself; it has no cost."""
+    row = dict.fromkeys((*_ROW, *asked))
+    day = mailing.published and mailing.published[:10]
+    own = {"id": mailing.campaign, "updated_at": mailing.updated_at, "name": mailing.name,
+           "start_date": day}  # fmt: skip
+    return {**row, **own}
+
+
+def _by_email(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The channel of e-mails is e-mail, whatever property holds that of campaigns."""
+    if "channel" not in batch.schema.names:
+        return batch
+    column: Any = pa.repeat(pa.scalar("email"), batch.num_rows)
+    return batch.set_column(batch.schema.get_field_index("channel"), "channel", column)
 
 
 def _campaigns(account: Account, asked: tuple[str, ...]) -> Iterator[dict[str, Any]]:
@@ -56,6 +91,7 @@ def _campaign(item: Mapping[str, Any], asked: tuple[str, ...], currency: str) ->
         "id": str(item["id"]),
         "updated_at": item.get("updatedAt"),
         "name": own.get("hs_name"),
+        "channel": None,
         "start_date": own.get("hs_start_date"),
         "end_date": own.get("hs_end_date"),
         "budgeted_cost": own.get("hs_budget_items_sum_amount"),

@@ -131,6 +131,17 @@ class HubSpotOptions(SourceOptions):
         default="item",
         description="spend counts on the day its item was entered, or spread over the campaign",
     )
+    email_events: bool = Field(
+        default=True,
+        description="whether campaign_members come from the log of e-mail events, in which "
+        "addresses pass through the connector",
+    )
+    email_event_days: int = Field(
+        default=35,
+        ge=1,
+        le=400,
+        description="for how many days after a send its events count; so far back each read goes",
+    )
     refresh_every: timedelta = Field(
         default=timedelta(days=1),
         description="how often an incremental read gives way to a walk through all records, which "

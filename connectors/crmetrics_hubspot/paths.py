@@ -26,6 +26,11 @@ _AREAS: dict[str, tuple[str, str]] = {
     "account": ("/account-info/{}", "/account-info/v3"),
     "currencies": ("/settings/currencies/{}", "/settings/v3/currencies"),
     "conversations": ("/conversations/conversations/{}", "/conversations/v3/conversations"),
+    "emails": ("/marketing/emails/{}", "/marketing/v3/emails"),
+    # The log of e-mail events has one path in both generations, and no successor is announced:
+    # HubSpot supports v1 until September 2027.
+    "email_events": ("/email/public/v1/events", "/email/public/v1/events"),
+    "email_campaigns": ("/email/public/v1/campaigns", "/email/public/v1/campaigns"),
     "oauth": ("/oauth/{}", "/oauth/v1"),
 }
 

@@ -19,6 +19,7 @@ from crmetrics_hubspot.history import FLAGS, FOLLOWED, history_reader
 from crmetrics_hubspot.leads import stage_entries
 from crmetrics_hubspot.objects import Objects, Short
 from crmetrics_hubspot.records import RecordReader, texts_of
+from crmetrics_hubspot.sends import SendRead
 from crmetrics_hubspot.streams import Stream
 from crmetrics_hubspot.values import INSTANT, Misfits, compute, typed
 from crmetrics_hubspot.walking import Walk, whole
@@ -89,7 +90,7 @@ class DatasetRead:
         last = self._before.refreshed
         every = account.config.refresh_every
         self.is_refresh = self.since is None or last is None or self._started - last >= every
-        self._threads: Conversations | None = None
+        self._further: Conversations | SendRead | None = None
         self._staged: list[str] = []
         self._state: dict[str, Any] = {}
         self._columns: list[str] = []
@@ -145,10 +146,17 @@ class DatasetRead:
 
         A walk through e-mails and notes says nothing of them: what vanished is not looked for.
         """
-        self.is_whole = False
-        self._threads = Conversations(self._account, self._request, self._storage)
-        yield from self._threads.batches()
-        self._request.save_state({**self._state, **self._threads.state()})
+        yield from self._read_further(Conversations(self._account, self._request, self._storage))
+
+    def sends(self) -> Iterator[pa.RecordBatch]:
+        """Who was sent marketing e-mails, from the log of their events; it forgets nobody."""
+        yield from self._read_further(SendRead(self._account, self._request, self._storage))
+
+    def _read_further(self, reader: Conversations | SendRead) -> Iterator[pa.RecordBatch]:
+        """What is no object, with a state and kept pages of its own."""
+        self.is_whole, self._further = False, reader
+        yield from reader.batches()
+        self._request.save_state({**self._state, **reader.state()})
         self._is_over = True
 
     # --- one object ------------------------------------------------------------------------------
@@ -329,6 +337,6 @@ class DatasetRead:
             return {}
         for walk in (*self._walks.values(), *self._left_over):
             walk.done()
-        if self._threads is not None:
-            self._threads.done()
+        if self._further is not None:
+            self._further.done()
         return {self._request.dataset.name: self._refreshed} if self._refreshed else {}

@@ -253,8 +253,15 @@ SPECIAL: Mapping[str, Special] = {
         ("tickets",), "tickets", True,
     ),
     "campaigns": Special(
-        ("id", "updated_at", "name", "start_date", "end_date", "budgeted_cost", "currency"),
+        ("id", "updated_at", "name", "channel", "start_date", "end_date", "budgeted_cost",
+         "currency"),
         ("marketing.campaigns.read",),
+    ),
+    "campaign_members": Special(
+        ("id", "updated_at", "campaign_id", "lead_id", "contact_id", "sent_at", "delivered_at",
+         "bounced_at", "opened_at", "clicked_at", "responded_at", "unsubscribed_at",
+         "complained_at"),
+        ("content", CONTACTS_SCOPE), incremental=True,
     ),
     "marketing_spend": Special(
         ("id", "updated_at", "spend_date", "campaign_id", "channel", "amount", "currency"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,31 @@ def test_after_the_block_nothing_is_recorded(server: Server, recorded: Path) -> 
     with http.Session(server.url) as session:
         session.request("GET", "/").close()
     assert len(list(recorded.iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"recipient": "Jo.Smith+x@example.com"}',
+        r'{"body": "first line\nJo.Smith+x@example.com"}',
+        r'{"body": "a path \\Jo.Smith+x@example.com"}',
+        r'{"body": "one \\\nJo.Smith+x@example.com, \"Jo.Smith+x@example.com\""}',
+    ],
+)
+def test_whose_an_address_is_is_masked_alike_everywhere(text: str) -> None:
+    (name,) = set(re.findall(r"(masked-[0-9a-f]{16})@", recording.masked(text)))
+    once = recording.masked(text)
+    assert json.loads(once) == json.loads(text.replace("Jo.Smith+x", name))
+    assert recording.masked(once) == once
+    assert recording.masked("jo.smith+x@example.com") == f"{name}@example.com"
+
+
+@pytest.mark.parametrize("text", ["at @ 5 pm", "@example.com", "a@b", "user@[127.0.0.1]"])
+def test_what_is_no_address_stays(text: str) -> None:
+    assert recording.masked(text) == text
+
+
+def test_names_in_other_letters_are_masked() -> None:
+    for name in ("иван", r"\u0438\u0432\u0430\u043d", "jürgen"):
+        found = recording.masked(f'"{name}@example.com"')
+        assert re.fullmatch('"masked-[0-9a-f]{16}@example.com"', found)

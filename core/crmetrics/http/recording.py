@@ -6,13 +6,16 @@
 
 A recording is a folder of pairs: `00001.json` holds request, status and headers, `00001.body` the
 answer's body. Known secrets, authorisation headers and what looks like a credential in a form or a
-JSON body are masked. Record ids and figures are what was read: keep a recording as the data itself.
+JSON body are masked, and so is whose an e-mail address is: all that stands before its `@`. Record
+ids and figures are what was read: keep a recording as the data itself.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 import re
 import threading
 from collections import defaultdict, deque
@@ -37,10 +40,17 @@ _CREDENTIALS = (
 )
 _JSON_CREDENTIAL = re.compile(rf'("(?:{_CREDENTIALS})"\s*:\s*)"(?:[^"\\]|\\.)*"', re.IGNORECASE)
 _FORM_CREDENTIAL = re.compile(rf"((?:^|[&?])(?:{_CREDENTIALS})=)[^&\s]*", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"(?:(?<!\\)(?=\\)|(?<![\w.+%'\\-]))"  # where a name begins, or escapes of JSON before it
+    r"((?:\\\\)*(?:\\[^u\\])?)((?:\\u[0-9a-fA-F]{4}|[\w.+%'-])+)@(?=[\w-]+\.[\w.-]*\w)"
+)
+_MASKED_NAME = re.compile(r"masked-[0-9a-f]{16}")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+ -]\d\d:?\d\d)?")
 _EPOCH_MS = re.compile(r"\b\d{13}\b")
 
 _active: _Recorder | _Player | None = None
+_salt = os.urandom(16)
+"""Made anew by each process, and kept nowhere: nobody can try names until one fits."""
 
 
 def transport(*, proxy: str = "") -> Transport:
@@ -96,9 +106,21 @@ def suspended() -> Iterator[None]:
 
 
 def masked(text: str) -> str:
-    """The text without known secrets and without values that look like credentials."""
+    """The text without known secrets, values that look like credentials, and names in addresses.
+
+    One address is masked alike wherever it stands, so that what asks for it again finds it.
+    """
     text = _JSON_CREDENTIAL.sub(rf'\1"{_MASK}"', redact(text))
-    return _FORM_CREDENTIAL.sub(rf"\1{_MASK}", text)
+    text = _FORM_CREDENTIAL.sub(rf"\1{_MASK}", text)
+    return _ADDRESS.sub(_without_name, text) if "@" in text else text
+
+
+def _without_name(found: re.Match[str]) -> str:
+    before, name = found.groups()
+    if not _MASKED_NAME.fullmatch(name):
+        told = hashlib.blake2b(name.lower().encode(), key=_salt, digest_size=8)
+        name = f"masked-{told.hexdigest()}"
+    return f"{before}{name}@"
 
 
 def _sanitised(outgoing: Outgoing) -> dict[str, Any]:

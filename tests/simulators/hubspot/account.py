@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
 
+from simulators.hubspot.email_log import EmailLog
 from simulators.hubspot.records import ObjectStore, Record, Values, iso, milliseconds
 from simulators.hubspot.schema import standard_objects
 
@@ -134,6 +135,7 @@ class Account:
         self.pipelines: dict[str, list[Pipeline]] = {}
         self.campaigns: dict[str, Campaign] = {}
         self.emails: list[dict[str, Any]] = []
+        self.log = EmailLog(self.portal_id, clock)
         self.rates: list[tuple[str, str, float, datetime]] = []
         self.logins: list[dict[str, Any]] = []
         self.login_days: int | None = 90
@@ -214,6 +216,12 @@ class Account:
         result = winner if self.keeps_id_on_merge else self.new_id()
         earlier = [m for name in gone for m in self._merged_ids(store.records[name])]
         values = {**old.properties, "hs_merged_object_ids": ";".join([*gone, *earlier])}
+        further = [a for name in gone for a in _addresses(store.records[name])]
+        if further and kind == "contacts":
+            # The addresses of those that are gone are further ones of the result.
+            values["hs_additional_emails"] = ";".join(
+                dict.fromkeys(a for a in further if a != old.properties.get("email"))
+            )
         for name in gone:
             store.remove(name)
         store.add(Record(result, values, old.created_at, moment, history=dict(old.history)))
@@ -258,3 +266,9 @@ class Account:
                 back[:] = [tie for tie in back if tie[0] != old]
                 self._tie((kind, other), new, target, label)
                 self._tie((other, kind), target, new, label)
+
+
+def _addresses(record: Record) -> list[str]:
+    own = record.properties
+    texts = [own.get("email"), *(own.get("hs_additional_emails") or "").split(";")]
+    return [text for text in texts if text]

@@ -75,8 +75,9 @@ class MarketingEndpoints:
         return page_of(call, rows, 100)
 
     def _emails(self, call: Call) -> dict[str, Any]:
-        """With statistics one e-mail stays away, as it does at HubSpot."""
-        rows = self.account.emails
+        """Archived ones or the others; with statistics one e-mail stays away, as at HubSpot."""
+        archived = call.query.get("archived", "false") == "true"
+        rows = [row for row in self.account.emails if row.get("archived", False) == archived]
         if call.query.get("includeStats") == "true":
             rows = rows[1:]
         else:

@@ -22,6 +22,8 @@ _AREAS: dict[str, tuple[str, str]] = {
         f"/conversations/conversations/{DATED}",
         "/conversations/(?P<version>v3)/conversations",
     ),
+    "email_events": ("/email/public/(?P<version>v1)/events",) * 2,
+    "email_campaigns": ("/email/public/(?P<version>v1)/campaigns",) * 2,
     "oauth": (f"/oauth/{DATED}", "/oauth/(?P<version>v1|v3)"),
 }
 _PATTERNS = [

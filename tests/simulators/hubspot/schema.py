@@ -31,7 +31,7 @@ _OBJECTS: dict[str, tuple[str, str, str, str, str, dict[str, str]]] = {
         "email firstname lastname", {
         "string": "email firstname lastname phone hubspot_owner_id associatedcompanyid "
                   "hs_calculated_merged_vids",
-        "enumeration": "lifecyclestage hs_lead_status hs_analytics_source",
+        "enumeration": "lifecyclestage hs_lead_status hs_analytics_source hs_additional_emails",
         "bool": "hs_email_optout",
         "datetime": "closedate hs_sa_first_engagement_date hs_v2_date_entered_lead "
                     "hs_v2_date_entered_marketingqualifiedlead "

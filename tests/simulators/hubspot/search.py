@@ -154,6 +154,11 @@ def _test(store: ObjectStore, item: dict[str, Any]) -> Test:
     if operator in ("IN", "NOT_IN"):
         if "values" not in item:
             raise invalid(f"operator {operator} requires values")
+        if name in _SEVERAL:
+            wanted = {str(text).lower() for text in item["values"]}
+            return lambda record: (
+                bool(wanted & set((value(record) or "").split(";"))) == (operator == "IN")
+            )
         several = [_operand(store, name, text) for text in item["values"]]
         return lambda record: (value(record) in several) == (operator == "IN")
     if "value" not in item:
@@ -169,6 +174,9 @@ def _test(store: ObjectStore, item: dict[str, Any]) -> Test:
     compare = _COMPARISONS[operator]
     return lambda record: (found := value(record)) is not None and compare(found, low)
 
+
+_SEVERAL = frozenset({"hs_additional_emails"})
+"""Properties with several values, of which a filter looks at each."""
 
 _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "EQ": lambda found, asked: found == asked,

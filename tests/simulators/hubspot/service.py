@@ -23,7 +23,9 @@ VERSIONS = ("2026-09", "2026-03", "2025-09")
 _AREA_SCOPES = {
     "owners": "crm.objects.owners.read",
     "campaigns": "marketing.campaigns.read",
-    "emails": "marketing.email.read",
+    "emails": "content",
+    "email_events": "content",
+    "email_campaigns": "content",
     "currencies": "multi-currency-read",
     "conversations": "conversations.read",
 }
@@ -86,7 +88,7 @@ class HubSpotSimulator(Service):
         if len(call.target) > LONGEST_URL:
             return Answer.html("414 Request-URI Too Large", 414)
         found = resolve(unquote(call.path))
-        if found is None or not self._serves(found[1]):
+        if found is None or not self._serves(*found[:2]):
             return error(404, "OBJECT_NOT_FOUND", f"no such API: {call.path}")
         area, _, rest = found
         is_search = area == "objects" and rest[1:] == ["search"]
@@ -100,7 +102,9 @@ class HubSpotSimulator(Service):
             answer = refusal.answer
         return answer if is_search else answer.with_headers(self.limits.headers())
 
-    def _serves(self, version: str) -> bool:
+    def _serves(self, area: str, version: str) -> bool:
+        if area in ("email_events", "email_campaigns"):
+            return not self.account.log.is_ended  # there is no dated path
         return self.serves_old if is_old(version) else version in self.versions
 
     def _dispatch(self, call: Call, area: str, rest: list[str], scopes: frozenset[str]) -> Answer:
@@ -127,6 +131,10 @@ class HubSpotSimulator(Service):
             case "account", ["activity", "login" | "audit-logs" as kind]:
                 _require(scopes, "account-info.security.read")
                 return self.settings.activity(call, kind)
+            case "email_events", [] if call.method == "GET":
+                return self.account.log.events(call)
+            case "email_campaigns", ["by-id"] if call.method == "GET":
+                return self.account.log.by_id(call)
             case "campaigns" | "emails" | "conversations", _:
                 return self.marketing.answer(call, area, rest)
             case "owners" | "schemas" | "account" | "currencies", _:

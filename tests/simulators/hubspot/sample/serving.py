@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from crmetrics.testing import SampleCrm
 from simulators.hubspot.account import Account
-from simulators.hubspot.sample import activities, people, selling, service
+from simulators.hubspot.sample import activities, people, selling, sends, service
 from simulators.hubspot.sample.columns import OWN
 from simulators.hubspot.sample.world import World
 from simulators.hubspot.schema import own_properties
@@ -27,6 +27,7 @@ _PARTS = (
     service.add_surveys,
     activities.add_activities,
     people.add_touches,
+    sends.add_sends,
     people.add_user_activity,
     selling.add_targets,
 )

@@ -1,0 +1,81 @@
+"""Marketing e-mails, as far as they say to which campaign a send belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crmetrics_hubspot.api import HubSpotApi, MissingScopeError, UnavailableError
+from crmetrics_hubspot.email_log import legacy_pages
+
+_PAGE = 100
+_SYSTEM = ("MEMBERSHIP_", "OPTIN_", "RESUBSCRIBE_", "MANAGE_PREFERENCES_", "TICKET_",
+           "SINGLE_SEND_API", "SMTP_TOKEN")  # fmt: skip
+"""How the types of e-mails begin that answer what a person did: passwords, receipts, tickets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """A marketing e-mail, or what the log alone knows of one.
+
+    campaign: the id in the dataset `campaigns`: of the marketing campaign, or its own. log_ids:
+    what the log calls it, one per variant or sending. is_campaign: it stands in `campaigns` itself.
+    is_system: it answers what a person did, and is no campaign at all. began: when it was made.
+    """
+
+    campaign: str
+    log_ids: tuple[str, ...]
+    is_campaign: bool
+    is_system: bool = False
+    name: str | None = None
+    began: str | None = None
+    published: str | None = None
+    updated_at: str | None = None
+
+
+def read_mailings(api: HubSpotApi) -> Sequence[Mailing]:
+    """All marketing e-mails that were sent, archived ones too, and what only the log knows.
+
+    Without statistics: with them HubSpot leaves some out. Raises MissingScopeError,
+    UnavailableError.
+    """
+    listed = [
+        mailing
+        for archived in ("false", "true")
+        for item in api.items("emails", params={"limit": str(_PAGE), "archived": archived})
+        if (mailing := _mailing(item)).log_ids
+    ]
+    known = {name for mailing in listed for name in mailing.log_ids}
+    others = dict.fromkeys(name for name in _log_ids(api) if name not in known)
+    return [*listed, *map(own_mailing, others)]
+
+
+def _log_ids(api: HubSpotApi) -> Iterator[str]:
+    """What the log knows of e-mails; nothing once HubSpot has ended it."""
+    try:
+        for page, _ in legacy_pages(api, "email_campaigns", "by-id", of="campaigns", params={}):
+            yield from (str(item["id"]) for item in page if item.get("id"))
+    except (MissingScopeError, UnavailableError):
+        return
+
+
+def own_mailing(log_id: str) -> Mailing:
+    """An e-mail that HubSpot does not list: a campaign of its own."""
+    return Mailing(f"email-campaign-{log_id}", (log_id,), is_campaign=True)
+
+
+def _mailing(item: Mapping[str, Any]) -> Mailing:
+    ids = [*(item.get("allEmailCampaignIds") or ()), item.get("primaryEmailCampaignId")]
+    campaign = str(item.get("campaign") or "")
+    is_system = bool(item.get("isTransactional")) or str(item.get("type")).startswith(_SYSTEM)
+    return Mailing(
+        campaign or f"email-{item['id']}",
+        tuple(dict.fromkeys(str(name) for name in ids if name)),
+        is_campaign=not campaign and not is_system,
+        is_system=is_system,
+        name=item.get("name"),
+        began=item.get("createdAt"),
+        published=item.get("publishedAt") or item.get("publishDate"),
+        updated_at=item.get("updatedAt"),
+    )

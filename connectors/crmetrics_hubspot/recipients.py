@@ -1,0 +1,105 @@
+"""Which contact an e-mail address belongs to.
+
+Addresses are held in memory for as long as a read takes. They are not written anywhere, and no
+message names one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.objects import PAGE
+
+_FURTHER = "hs_additional_emails"
+_MOST_KNOWN = 50_000
+"""Addresses that are remembered; the readers of a newsletter are the same each time."""
+
+
+class Recipients:
+    """Looks up contacts by their addresses: a batch by the first address, a search by further ones,
+    which are also those of the contacts that were merged into one, a batch in the recycle bin."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._known: OrderedDict[str, str | None] = OrderedDict()
+
+    def of(self, addresses: Sequence[Any]) -> list[str | None]:
+        """The contact of each address; None where no contact has it."""
+        plain = [_plain(address) for address in addresses]
+        found = {text: self._known[text] for text in plain if text in self._known}
+        new = [text for text in dict.fromkeys(plain) if text and text not in found]
+        for some in _chunks(new):
+            found |= self._looked_up(some)
+        for text, contact in found.items():
+            self._known[text] = contact
+            self._known.move_to_end(text)
+        while len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+        return [found.get(text) for text in plain]
+
+    def _looked_up(self, addresses: Sequence[str]) -> dict[str, str | None]:
+        found: dict[str, str | None] = dict.fromkeys(addresses)
+        has_further = _FURTHER in self._account.properties.of("contacts")
+        ways = [self._batch, *([self._search] if has_further else []), self._archived]
+        for look in ways:
+            missing = [text for text, contact in found.items() if contact is None]
+            if missing:
+                for record in look(missing):
+                    _enter(found, record)
+        return found
+
+    def _archived(self, addresses: Sequence[str]) -> Iterable[Mapping[str, Any]]:
+        """The contacts in the recycle bin: they were sent to while they were there."""
+        return self._batch(addresses, archived=True)
+
+    def _batch(
+        self, addresses: Sequence[str], *, archived: bool = False
+    ) -> Iterable[Mapping[str, Any]]:
+        """Addresses that no contact has come as errors of a 207; those name them, and are not
+        looked at."""
+        body = {
+            "idProperty": "email",
+            "properties": ["email", _FURTHER],
+            "propertiesWithHistory": [],
+            "inputs": [{"id": text} for text in addresses],
+        }
+        place = ("contacts", "batch", "read")
+        params = {"archived": "true"} if archived else None
+        answer = self._account.api.post("objects", *place, body=body, params=params)
+        records: list[Mapping[str, Any]] = json.loads(answer).get("results") or []
+        return records
+
+    def _search(self, addresses: Sequence[str]) -> Iterable[Mapping[str, Any]]:
+        wanted = {"propertyName": _FURTHER, "operator": "IN", "values": list(addresses)}
+        body = {
+            "filterGroups": [{"filters": [wanted]}],
+            "properties": ["email", _FURTHER],
+            "limit": PAGE,
+        }
+        answer = self._account.api.post("objects", "contacts", "search", body=body)
+        records: list[Mapping[str, Any]] = json.loads(answer).get("results") or []
+        return records
+
+
+def _enter(found: dict[str, str | None], record: Mapping[str, Any]) -> None:
+    """Note a contact under each of its addresses that was asked for."""
+    own = record.get("properties") or {}
+    texts = [own.get("email"), *(own.get(_FURTHER) or "").split(";")]
+    for text in map(_plain, texts):
+        if text in found:
+            found[text] = str(record["id"])
+
+
+def _plain(address: Any) -> str:
+    return str(address or "").strip().lower()
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(texts)
+    while chunk := list(islice(rest, PAGE)):
+        yield chunk

@@ -1,0 +1,200 @@
+"""Members of campaigns: one row per marketing e-mail and person, from the log of e-mail events.
+
+What happens to an e-mail within `email_event_days` changes its row; a read goes back by so many
+days, and gives the rows of these days anew. What a killed run had read is kept beside the
+warehouse, with contacts in place of addresses.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from crmetrics.plugin import ReadRequest, SourceStorage
+from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.email_log import TYPES, EmailLog
+from crmetrics_hubspot.folding import DAY_MS, Fold, Send, Span, as_json, from_json
+from crmetrics_hubspot.mailings import Mailing, own_mailing
+from crmetrics_hubspot.privacy import Asked
+from crmetrics_hubspot.recipients import Recipients
+from crmetrics_hubspot.streams import SPECIAL
+from crmetrics_hubspot.values import INSTANT, instant_of, nulls
+
+COLUMNS = SPECIAL["campaign_members"].columns
+_LAG_MS = 600_000
+"""How far a read that goes on with a killed one reaches back behind that one's end."""
+
+_LONGEST_LIFE = timedelta(days=3)
+_ROWS = 5_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SendRead:
+    """Reads the sends of an account: all of them, or those of the days before `since`."""
+
+    def __init__(self, account: Account, request: ReadRequest, storage: SourceStorage) -> None:
+        self._account, self._request = account, request
+        self._asked = Asked(request, "e-mail events", lambda _: False)
+        self._recipients = Recipients(account)
+        self._log = storage.pages(f"{request.dataset.name}-log")
+        self._before: Mapping[str, Any] = {} if request.is_full else request.state
+        self._mailings: dict[str, Mailing] = {}
+        self._began = request.started
+        self._strangers = self._system = self._unlinked = 0
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The rows of each span of the log, the newest first."""
+        mailings = self._account.mailings
+        self._mailings = {name: m for m in mailings for name in m.log_ids}
+        first, last = self._first(mailings), _ms(self._request.until or self._request.started)
+        last -= 1  # the end of the log's spans belongs to them
+        kept, fold = self._kept_note(), self._fold()
+        spans = self._logged(fold, first, last) if kept is None else self._more(fold, kept, last)
+        for span in spans:
+            yield from self._rows(span)
+        self._unlinked = fold.unlinked
+        self._tell()
+
+    def state(self) -> dict[str, Any]:
+        """To be saved once all is read."""
+        campaigns = {name: m.campaign for name, m in self._mailings.items()}
+        return {"began": self._began.isoformat(), "campaigns": campaigns}
+
+    def done(self) -> None:
+        """The dataset is loaded: what was kept of it is no longer needed."""
+        self._log.delete()
+
+    @property
+    def _window(self) -> int:
+        return self._account.config.email_event_days
+
+    def _fold(self) -> Fold:
+        fields = set(self._request.fields_of({c: c for c in COLUMNS}, self._asked.columns))
+        wanted = [name for name in TYPES if name in fields]
+        if "responded_at" in fields and "clicked_at" not in wanted:
+            wanted.append("clicked_at")
+        return Fold(EmailLog(self._account.api), self._recipients, wanted, self._window)
+
+    def _first(self, mailings: Sequence[Mailing]) -> int:
+        """How far back to read: to the first day of an e-mail that is of another campaign now."""
+        if self._request.since is None:
+            return 0
+        first = max(0, _ms(self._request.since) - self._window * DAY_MS)
+        former = self._before.get("campaigns") or {}
+        moved = [
+            mailing
+            for mailing in mailings
+            if any(former.get(name, mailing.campaign) != mailing.campaign
+                   for name in mailing.log_ids)
+        ]  # fmt: skip
+        if not moved:
+            return first
+        self._request.notice(
+            f"{len(moved)} marketing e-mails belong to another campaign than at the last read; "
+            "what was sent since the first of them was made is read again."
+        )
+        began = [instant_of(mailing.began) for mailing in moved]
+        return min(first, *(_ms(at) if at else 0 for at in began))
+
+    # --- what a killed run had read ------------------------------------------------------------
+
+    def _logged(self, fold: Fold, first: int, last: int) -> Iterator[Span]:
+        """A walk whose spans are kept, when there is more than one."""
+        is_kept = False
+        for span in fold.spans(first, last):
+            if span.after >= first and not is_kept:
+                began = self._request.started.isoformat()
+                self._log.begin({"of": self._of, "began": began, "first": first, "last": last})
+                is_kept = True
+            if is_kept:
+                self._keep(span)
+            yield span
+
+    def _more(self, fold: Fold, kept: Mapping[str, Any], last: int) -> Iterator[Span]:
+        """What happened since a walk that was killed, what is kept of it, and the rest of it."""
+        self._began = datetime.fromisoformat(kept["began"])
+        self._request.notice(
+            f"campaign_members: the read that was interrupted on {self._began:%Y-%m-%d at %H:%M} "
+            "UTC went on where it stopped."
+        )
+        since, after = kept["last"] - _LAG_MS, kept["last"]
+        yield from fold.spans(since, last, oldest=kept["first"])
+        bodies = (body for body, _ in self._log.kept())
+        for span in fold.again((from_json(json.loads(body)) for body in bodies), since):
+            after = span.after
+            yield span
+        for span in fold.spans(kept["first"], after):
+            self._keep(span)
+            yield span
+
+    def _keep(self, span: Span) -> None:
+        self._log.append(json.dumps(as_json(span)).encode(), str(span.after))
+
+    def _kept_note(self) -> Mapping[str, Any] | None:
+        """What is known of a walk that can be gone on with."""
+        note = self._log.note
+        if note.get("of") != self._of or note["began"] == self._before.get("began"):
+            return None
+        age = self._request.started - datetime.fromisoformat(note["began"])
+        return note if age <= _LONGEST_LIFE else None
+
+    @property
+    def _of(self) -> str:
+        """Changes when the rows of a span would be others."""
+        since = self._request.since
+        asked = [self._asked.columns, self._window, self._account.portal, str(since)]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+    # --- rows ----------------------------------------------------------------------------------
+
+    def _rows(self, span: Span) -> Iterator[pa.RecordBatch]:
+        sends = [send for send in span.sends if not self._mailing(send).is_system]
+        self._system += len(span.sends) - len(sends)
+        self._strangers += sum(send.contact is None for send in sends)
+        own = {name: name for name in COLUMNS}
+        for start in range(0, len(sends), _ROWS):  # thousands may be sent in one instant
+            batch = self._batch(sends[start : start + _ROWS])
+            yield self._request.derive(batch, own, self._asked.columns)
+
+    def _mailing(self, send: Send) -> Mailing:
+        return self._mailings.get(send.log_id) or own_mailing(send.log_id)
+
+    def _batch(self, sends: Sequence[Send]) -> pa.RecordBatch:
+        def instants(values: Sequence[int | None]) -> Any:
+            return pa.array(values, pa.timestamp("ms", tz="UTC")).cast(INSTANT)
+
+        columns: dict[str, Any] = {
+            "id": pa.array([send.id for send in sends], pa.string()),
+            "updated_at": instants([max([send.at, *send.firsts.values()]) for send in sends]),
+            "campaign_id": pa.array([self._mailing(s).campaign for s in sends], pa.string()),
+            "lead_id": nulls(len(sends), pa.string()),
+            "contact_id": pa.array([send.contact for send in sends], pa.string()),
+            "sent_at": instants([send.at for send in sends]),
+        }
+        for name in TYPES:
+            columns[name] = instants([send.firsts.get(name) for send in sends])
+        columns["responded_at"] = columns["clicked_at"]
+        columns["email_campaign_id"] = pa.array([send.log_id for send in sends], pa.string())
+        return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
+
+    def _tell(self) -> None:
+        self._asked.tell()
+        notices = (
+            (self._strangers, "sends went to addresses that no contact has: they are sends to "
+             "nobody known."),
+            (self._system, "sends answer what a person did (receipts, passwords, tickets): they "
+             "are no campaign's and left out."),
+            (self._unlinked, "events of the e-mail log name no send, and count for none."),
+        )  # fmt: skip
+        for count, text in notices:
+            if count:
+                self._request.notice(f"campaign_members: {count} {text}")
+
+
+def _ms(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(milliseconds=1)

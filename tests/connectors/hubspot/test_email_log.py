@@ -1,0 +1,305 @@
+"""Sync after sync of the log of e-mail events, as if all had been read at once; and no address."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from connectors.hubspot.connecting import connector_for
+from crmetrics.engine import Project
+from crmetrics.engine.loading import sync
+from crmetrics.http import recording
+from crmetrics.testing import CollectingRequest
+from simulators.hubspot import HubSpotSimulator, Limits
+from simulators.hubspot.email_log import Event
+
+NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+PEOPLE = 30
+WINDOW = 35 * DAY
+FILLED_BY = {"delivered_at": "DELIVERED", "bounced_at": "BOUNCE", "opened_at": "OPEN",
+             "clicked_at": "CLICK", "unsubscribed_at": "STATUSCHANGE",
+             "complained_at": "SPAMREPORT"}  # fmt: skip
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def account() -> Iterator[HubSpotSimulator]:
+    """Thirty people who get e-mails; pages of the log are short."""
+    limits = Limits(per_ten_s=1_000_000, searches_per_s=1_000_000, per_day=None)
+    with HubSpotSimulator(limits=limits) as service:
+        service.clock.now = NOW
+        service.account.log.page_cap = 7
+        for number in range(PEOPLE):
+            values = {"email": f"Reader{number}@Example.com"}
+            service.account.create("contacts", values, record_id=str(number), at=NOW - 500 * DAY)
+        for name in ("5001", "5002", "5003"):
+            service.account.emails.append({"id": f"7{name}", "allEmailCampaignIds": [name],
+                                           "createdAt": "2025-01-01T00:00:00Z"})  # fmt: skip
+        yield service
+
+
+def live(service: HubSpotSimulator, dice: random.Random, until: datetime, days: int) -> None:
+    """What people are sent in some days, and do; some answer a month later, or after the window."""
+    log = service.account.log
+
+    def soon(most: timedelta) -> timedelta:
+        return most * dice.random()
+
+    for _ in range(days * 3):
+        sent_at = until - soon(days * DAY)
+        person = dice.randrange(PEOPLE + 2)
+        who = f"reader{person}@example.com"
+        sent = log.add("SENT", who, dice.choice(["5001", "5002", "5003", "9"]), sent_at)
+        for kind, share, most in (
+            ("DELIVERED", 0.9, MINUTE), ("BOUNCE", 0.1, MINUTE), ("OPEN", 0.7, 3 * DAY),
+            ("OPEN", 0.4, 45 * DAY), ("CLICK", 0.3, 40 * DAY), ("SPAMREPORT", 0.1, 9 * DAY),
+        ):  # fmt: skip
+            if dice.random() < share:
+                bot = {"filteredEvent": True} if dice.random() < 0.1 else {}
+                log.add(kind, who, "5001", sent_at + soon(most), of=sent, **bot)
+        if dice.random() < 0.2:
+            told = {"portalSubscriptionStatus": "UNSUBSCRIBED", "source": "SOURCE_RECIPIENT"}
+            of = sent if dice.random() < 0.5 else None
+            log.add("STATUSCHANGE", who, "5001", sent_at + soon(50 * DAY), of=of, **told)
+
+
+def expected(service: HubSpotSimulator, until: datetime) -> list[tuple[Any, ...]]:
+    """The rows that the log gives by its own words, sought for one by one."""
+    log = service.account.log
+    found = []
+    for sent in log.of_kind("SENT"):
+        at = instant(sent)
+        if at >= until:
+            continue
+        row: Row = {"id": sent["id"], "sent_at": at}
+        number = sent["recipient"].partition("@")[0].removeprefix("reader")
+        row["contact_id"] = number if int(number) < PEOPLE else None
+        campaign = str(sent["emailCampaignId"])
+        row["campaign_id"] = "email-campaign-9" if campaign == "9" else f"email-7{campaign}"
+        for column, kind in FILLED_BY.items():
+            times = [
+                instant(event)
+                for event in log.of_kind(kind)
+                if is_of(service, event, sent)
+                and not event.get("filteredEvent")
+                and instant(event) - at <= WINDOW
+                and instant(event) < until
+            ]
+            row[column] = min(times, default=None)
+        row["responded_at"] = row["clicked_at"]
+        found.append(row)
+    return shown(found)
+
+
+def is_of(service: HubSpotSimulator, event: Event, sent: Event) -> bool:
+    """Whether an event belongs to a send: it says so, or it is the last one to the person."""
+    if "sentBy" in event:
+        return bool(event["sentBy"]["id"] == sent["id"])
+    if int(event["recipient"].partition("@")[0].removeprefix("reader")) >= PEOPLE:
+        return False
+    before = [
+        (other["created"], other["id"])
+        for other in service.account.log.of_kind("SENT")
+        if other["recipient"] == event["recipient"] and other["created"] <= event["created"]
+    ]
+    return bool(before) and max(before) == (sent["created"], sent["id"])
+
+
+def instant(event: Event) -> datetime:
+    return datetime.fromtimestamp(event["created"] / 1000, UTC)
+
+
+COLUMNS = ("id", "campaign_id", "contact_id", "sent_at", *FILLED_BY, "responded_at")
+
+
+def shown(rows: list[Row]) -> list[tuple[Any, ...]]:
+    return sorted((tuple(row[name] for name in COLUMNS) for row in rows), key=str)
+
+
+def load(folder: Path, service: HubSpotSimulator, **options: Any) -> Any:
+    """Sync a project at the time of the simulated world; its report."""
+    source = {"connector": "hubspot", "base_url": service.base_url, "hold_back": "0s",
+              "auth": {"token": service.token}, **options}  # fmt: skip
+    document = {"version": 1, "project": "log", "sources": {"hs": source}}
+    folder.mkdir(exist_ok=True)
+    (folder / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+    project = Project(folder, environ={}, now=service.clock)
+    return sync(project, (), needs={"campaign_members": COLUMNS})
+
+
+def held(folder: Path) -> list[tuple[Any, ...]]:
+    path = str(folder / ".crmetrics" / "warehouse.duckdb")
+    with duckdb.connect(path, read_only=True) as base:
+        base.execute("set timezone = 'UTC'")
+        table = base.execute(f"select {', '.join(COLUMNS)} from crm.campaign_members").fetchall()
+    return sorted(table, key=str)
+
+
+def test_reads_in_steps_end_where_a_new_project_begins(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    dice = random.Random(7)
+    live(account, dice, NOW, 60)
+    assert load(tmp_path / "often", account).error is None
+    assert held(tmp_path / "often") == expected(account, NOW)
+    for days in (1, 3, 20, 9):
+        account.clock.now += days * DAY
+        live(account, dice, account.clock.now, days)
+        assert load(tmp_path / "often", account).error is None
+        assert held(tmp_path / "often") == expected(account, account.clock.now)
+    assert load(tmp_path / "once", account).error is None
+    once = held(tmp_path / "once")
+    assert held(tmp_path / "often") == once and len(once) == 93 * 3
+    late = [row for row in once if row[7] and row[3] and row[7] - row[3] > 5 * DAY]
+    assert late and any(row[8] for row in once), "nothing happened late"
+
+
+def test_a_read_goes_back_by_the_window_and_not_further(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    live(account, random.Random(8), NOW, 300)
+    load(tmp_path, account)
+    whole = account.count("/email/public/v1/events")
+    account.clock.now += DAY
+    before = len(account.calls)
+    load(tmp_path, account)
+    later = [call for call in account.calls[before:] if "/email/public/v1/events" in call.path]
+    assert len(later) < whole / 4
+    overlap = 10 * MINUTE
+    first = int((NOW - overlap - WINDOW).timestamp() * 1000)
+    assert min(int(call.query["startTimestamp"]) for call in later) == first - 60_000
+
+
+def test_an_email_that_moves_to_another_campaign_takes_its_sends_with_it(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    log = account.account.log
+    account.account.emails[0]["createdAt"] = "2025-06-01T00:00:00Z"
+    for days in (100, 5):
+        log.add("SENT", "reader1@example.com", "5001", NOW - days * DAY)
+        log.add("SENT", "reader1@example.com", "5002", NOW - days * DAY)
+    load(tmp_path, account)
+    account.account.emails[0]["campaign"] = "0c1d"
+    account.clock.now += DAY
+    report = load(tmp_path, account)
+    assert [row[1] for row in held(tmp_path)].count("0c1d") == 2
+    (told,) = [n for r in report.reports for n in r.notices]
+    assert told.startswith("1 marketing e-mails belong to another campaign than at the last read")
+    account.clock.now += DAY
+    assert not [n for r in load(tmp_path, account).reports for n in r.notices]
+
+
+# --- runs that end early -------------------------------------------------------------------------
+
+
+def test_a_read_that_ends_early_is_gone_on_with(account: HubSpotSimulator, tmp_path: Path) -> None:
+    """At each of its calls; what happened meanwhile is there too."""
+    dice = random.Random(9)
+    live(account, dice, NOW, 60)
+    assert load(tmp_path / "whole", account).error is None
+    calls = len(account.calls)
+    assert calls > 100
+    for number in range(0, calls, 13):
+        folder = tmp_path / str(number)
+        account.clock.now = NOW
+        account.faults.answer(400, b"{}", on="(/email|/contacts)", skip=number)
+        if load(folder, account).error is None:
+            break  # fewer of its calls are of this kind
+        account.faults.clear()
+        kept = [file.read_bytes() for file in folder.rglob("*.pages")]
+        assert all(b"@" not in body for body in kept)
+        account.clock.now = NOW + DAY
+        before = len(account.calls)
+        assert load(folder, account).error is None
+        assert held(folder) == expected(account, NOW + DAY)
+        assert not list(folder.rglob("*.pages"))
+        if number == 78:
+            assert kept and len(account.calls) - before < calls * 2 / 3
+    assert number > 78
+
+
+def test_a_ceiling_of_calls_is_reached_and_the_next_runs_go_on(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    live(account, random.Random(10), NOW, 90)
+    runs = 1
+    while (report := load(tmp_path, account, max_calls_per_run=60)).error is not None:
+        assert "max_calls_per_run" in str(report.error)
+        runs += 1
+    assert 2 < runs < 19
+    assert held(tmp_path) == expected(account, NOW)
+
+
+def test_what_was_kept_for_too_long_is_read_anew(account: HubSpotSimulator, tmp_path: Path) -> None:
+    live(account, random.Random(11), NOW, 30)
+    account.faults.answer(400, b"{}", on="/events", skip=40)
+    assert load(tmp_path, account).error is not None
+    assert list(tmp_path.rglob("*.pages"))
+    account.clock.now = NOW + 4 * DAY
+    report = load(tmp_path, account)
+    assert not [n for r in report.reports for n in r.notices if "interrupted" in n]
+    assert held(tmp_path) == expected(account, NOW + 4 * DAY)
+
+
+# --- nobody's name -------------------------------------------------------------------------------
+
+
+def test_no_address_leaves_the_connector(
+    account: HubSpotSimulator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    live(account, random.Random(12), NOW, 60)
+    account.faults.answer(400, b"{}", on="/events", skip=60)
+    stopped = load(tmp_path, account)
+    written = {file: file.read_bytes() for file in tmp_path.rglob("*.*") if file.is_file()}
+    assert any(file.suffix == ".pages" for file in written)
+    report = load(tmp_path, account)
+    assert stopped.error is not None and report.error is None
+    written |= {file: file.read_bytes() for file in tmp_path.rglob("*.*") if file.is_file()}
+    assert not [file for file, body in written.items() if b"@example.com" in body.lower()]
+    path = str(tmp_path / ".crmetrics" / "warehouse.duckdb")
+    with duckdb.connect(path, read_only=True) as base:
+        tables = base.execute("select schema_name || '.' || table_name from duckdb_tables()")
+        for (table,) in tables.fetchall():
+            told = repr(base.execute(f"select * from {table}").fetchall())
+            assert "reader" not in told.lower(), table
+    told = f"{caplog.text} {stopped.error} {report!r}"
+    assert "reader" not in told.lower()
+
+
+def test_a_refusal_that_names_an_address_is_told_without_it(account: HubSpotSimulator) -> None:
+    account.account.log.add("SENT", "reader1@example.com", "5001", NOW - 9 * DAY)
+    words = b'{"status":"error","message":"Invalid address: reader1@example.com (x)"}'
+    account.faults.answer(400, words, on="batch/read")
+    connector = connector_for(account)
+    with CollectingRequest("campaign_members") as request:
+        with pytest.raises(Exception, match=r"Invalid address: \(address\) \(x\)") as caught:
+            list(connector.read(request))
+        assert "reader1" not in str(caught.value)
+    connector.close()
+
+
+def test_a_recording_holds_no_address_and_replays(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    live(account, random.Random(13), NOW, 20)
+    tape = tmp_path / "tape"
+    with recording.to(tape):
+        assert load(tmp_path / "first", account).error is None
+    bodies = [file.read_bytes() for file in tape.iterdir()]
+    assert any(b"@example.com" in body.lower() for body in bodies)
+    assert not [body for body in bodies if b"reader" in body.lower()]
+    calls = len(account.calls)
+    with recording.replay(tape):
+        assert load(tmp_path / "second", account).error is None
+    assert len(account.calls) == calls
+    assert held(tmp_path / "second") == held(tmp_path / "first") == expected(account, NOW)
