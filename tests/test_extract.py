@@ -297,6 +297,79 @@ def test_the_account_is_no_part_of_the_connectors_state(session: LoadSession) ->
     assert [asked.state for asked in source.asked] == [{}, {"size": 7}]
 
 
+# --- what earlier reads left -----------------------------------------------------------------
+
+
+def recalling(found: list[tuple[Any, ...]], *, ids: Sequence[str] | None = None) -> Reading:
+    """Gives one lead, after it wrote down what is stored of all."""
+
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        for batch in request.stored(("id", "status", "mql_at"), ids=ids):
+            found.extend(tuple(row.values()) for row in batch.to_pylist())
+        yield pa.record_batch({"id": ["3"], "status": ["new"]})
+
+    return reading
+
+
+def first_read(session: LoadSession) -> None:
+    batch = {"id": ["1", "2"], "status": ["open", None]}
+    run(session, leads(giving(batch), "status", incremental=True), {"leads": ("status",)})
+
+
+STORED = [("1", "open", None), ("2", None, None)]
+
+
+def test_a_connector_may_look_at_what_earlier_reads_left(session: LoadSession) -> None:
+    first_read(session)
+    for ids, expected in ((None, STORED), (["2", "9"], STORED[1:]), ([], [])):
+        found: list[tuple[Any, ...]] = []
+        source = leads(recalling(found, ids=ids), "status", incremental=True)
+        run(session, source, {"leads": ("status",)})
+        assert sorted(row for row in found if row[0] != "3") == expected
+
+
+def test_stored_rows_are_there_when_all_is_read_anew_for_a_further_column(
+    session: LoadSession,
+) -> None:
+    first_read(session)
+    found: list[tuple[Any, ...]] = []
+    source = leads(recalling(found), "status", "lead_source", incremental=True)
+    (report,) = run(session, source, {"leads": ("status", "lead_source")})
+    assert (report.is_full, sorted(found)) == (True, STORED)
+    assert lead_rows(session, "id") == [("3",)]
+
+
+def test_nothing_is_stored_for_a_first_or_full_read_or_one_by_other_rules(
+    session: LoadSession,
+) -> None:
+    found: list[tuple[Any, ...]] = []
+    source = leads(recalling(found), "status", incremental=True)
+    run(session, source, {"leads": ("status",)})
+    run(session, source, {"leads": ("status",)}, full=True)
+    own = SourceOptions(datasets={"leads": DatasetOptions(columns={"status": "'x'"})})
+    run(
+        session,
+        leads(recalling(found), "status", incremental=True, options=own),
+        {"leads": ("status",)},
+    )
+    assert found == []
+
+
+def test_stored_rows_can_be_looked_at_while_the_rows_of_the_read_are_stored(
+    session: LoadSession,
+) -> None:
+    first_read(session)
+    found: list[list[str]] = []
+
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        for begin in range(10, 50_000, 10_000):
+            yield pa.record_batch({"id": [str(n) for n in range(begin, begin + 10_000)]})
+            found.append([i for b in request.stored(("id",)) for i in b.column(0).to_pylist()])
+
+    (report,) = run(session, leads(reading, "status", incremental=True), {"leads": ("status",)})
+    assert (report.landed, found) == (50_000, [["1", "2"]] * 5)
+
+
 # --- the mapping -----------------------------------------------------------------------------
 
 

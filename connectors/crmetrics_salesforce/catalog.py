@@ -115,7 +115,7 @@ class Catalog:
             for meaning, name in _LEAD_COLUMNS.items():
                 statuses = tuple(s for s, m in self.options.lead_statuses.items() if m == meaning)
                 if statuses:
-                    extras[name] = reached(statuses, f"{meaning}_entries")
+                    extras[name] = reached(statuses, meaning)
         return replace(stream, extras={**stream.extras, **extras}) if extras else stream
 
     def entries(self, stream: Stream) -> dict[str, Entry]:

@@ -175,17 +175,28 @@ LEAD_CAMPAIGN = Extra(
 )
 
 
-def reached(statuses: tuple[str, ...], table: str) -> Extra:
+def _earlier(at: str, column: str) -> str:
+    """The first of two instants: that of the records that are left, and that read before."""
+    return f"least({at}, {column}_former.{column})"
+
+
+def _join_former(column: str) -> str:
+    return f"left join former {column}_former on {column}_former.id = m.Id"
+
+
+def reached(statuses: tuple[str, ...], meaning: str) -> Extra:
     """When a lead first got one of these statuses."""
+    table, column = f"{meaning}_entries", f"{meaning}_at"
     listed = ", ".join("'" + status.replace("'", "''") + "'" for status in statuses)
     return Extra(
-        f"{table}.at",
+        _earlier(f"{table}.at", column),
         f"""left join (
             select LeadId, min(CreatedDate) as at
             from lead_changes
             where NewValue in ({listed})
             group by LeadId
-        ) {table} on {table}.LeadId = m.Id""",
+        ) {table} on {table}.LeadId = m.Id
+        {_join_former(column)}""",
         (),
         (
             Companion(
@@ -258,59 +269,129 @@ CASE_HISTORY_COMPANIONS = (_CASE_CHANGES, _CASE_STATUSES)
 CASE_HISTORY_BASE = ("Id", "Status", "CreatedDate", "IsDeleted")
 
 CASE_HISTORY = r"""(
-    with changes as (
-        select *, row_number() over (partition by CaseId order by CreatedDate, Id) as number
-        from status_changes
-    ),
-    rows_ as (
-        -- There is no record of the first status: it is what the first change left.
-        -- The first change of an old case may be gone: then what was read before is true.
-        select main.Id as CaseId, main.Id || ':0' as RowId, 0 as number,
-            coalesce(changes.OldValue, main.Status) as RowStatus, main.CreatedDate as EnteredAt,
-            coalesce(main.CreatedDate < (select max(instant::timestamptz) from told_before), false)
-                as IsTold
-        from main left join changes on changes.CaseId = main.Id and changes.number = 1
-        union all
-        select CaseId, Id, number, NewValue, CreatedDate, false from changes
-    ),
-    known as (
+    with known as (
         select coalesce(ApiName, MasterLabel) as label, bool_or(IsClosed) as is_closed,
             bool_or(IsDefault) as is_default
         from statuses
         group by all
+    ),
+    categories as (
+        select status,
+            coalesce(
+                configured.category,
+                case
+                    when known.is_closed
+                        or regexp_matches(status, '\b(closed|solved|resolved)', 'i')
+                        then 'solved'
+                    when regexp_matches(status, 'waiting|pending|customer', 'i') then 'pending'
+                    when regexp_matches(status, 'hold|third|vendor', 'i') then 'on_hold'
+                    when known.is_default or status ilike 'new%' then 'new'
+                    else 'open'
+                end
+            ) as category
+        from (
+            select Status as status from main
+            union select OldValue from status_changes
+            union select NewValue from status_changes
+            union select status from former
+        ) stated
+        left join known on known.label = stated.status
+        left join configured_statuses configured using (status)
+        where status is not null
+    ),
+    told as (
+        select CaseId, min(CreatedDate) as since from status_changes group by CaseId
+    ),
+    remembered as (
+        -- The first changes of an old case may be gone: then what was read of them is true.
+        select former.*
+        from former
+        left join told on told.CaseId = former.case_id
+        where former.entered_at is not null
+            and (told.since is null or former.entered_at < told.since)
+            and former.id not in (select Id from status_changes)
+    ),
+    begins as (
+        select * from remembered where id = case_id || ':0'
+    ),
+    moves as (
+        select *, row_number() over (partition by CaseId order by EnteredAt, RowId) as number
+        from (
+            select CaseId, Id as RowId, OldValue, NewValue as RowStatus,
+                null::varchar as RowCategory, CreatedDate as EnteredAt
+            from status_changes
+            union all
+            select case_id, id, null, status, status_category, entered_at
+            from remembered
+            where id <> case_id || ':0'
+        )
+    ),
+    seen as (
+        -- There is no record of the first status: it is what the first change left.
+        select main.Id as CaseId, main.Id || ':0' as RowId, 0 as number,
+            case
+                when moves.OldValue is not null then moves.OldValue
+                when begins.id is not null then begins.status
+                else main.Status
+            end as RowStatus,
+            case when moves.OldValue is null then begins.status_category end as RowCategory,
+            main.CreatedDate as EnteredAt
+        from main
+        left join moves on moves.CaseId = main.Id and moves.number = 1
+        left join begins on begins.case_id = main.Id
+        union all
+        select CaseId, RowId, number, RowStatus, RowCategory, EnteredAt from moves
+    ),
+    last_seen as (
+        select distinct on (CaseId) seen.*,
+            coalesce(categories.category, seen.RowCategory) as category
+        from seen left join categories on categories.status = seen.RowStatus
+        order by CaseId, number desc
+    ),
+    unseen as (
+        -- No change is left, or none was tracked, and yet the case is not as it was read.
+        select main.Id as CaseId,
+            greatest(
+                coalesce(main.ClosedDate::timestamptz, main.SystemModstamp::timestamptz),
+                last_seen.EnteredAt
+            ) as EnteredAt,
+            last_seen.number + 1 as number, main.Status as RowStatus
+        from main
+        join last_seen on last_seen.CaseId = main.Id
+        join categories on categories.status = main.Status
+        where main.Id not in (select CaseId from told)
+            and (
+                categories.category <> last_seen.category
+                or (last_seen.number = 0 and last_seen.RowStatus <> main.Status)
+            )
+    ),
+    rows_ as (
+        select * from seen
+        union all
+        select CaseId, CaseId || ':' || epoch_us(EnteredAt), number, RowStatus, null, EnteredAt
+        from unseen
+        where EnteredAt is not null
     )
     select
-        main.*, rows_.RowId, rows_.RowStatus, rows_.EnteredAt, rows_.IsTold,
+        main.*, rows_.RowId, rows_.RowStatus, rows_.EnteredAt,
         lead(rows_.EnteredAt) over (
             partition by rows_.CaseId order by rows_.number
         ) as ExitedAt,
-        coalesce(
-            configured.category,
-            case
-                when known.is_closed
-                    or regexp_matches(rows_.RowStatus, '\b(closed|solved|resolved)', 'i')
-                    then 'solved'
-                when regexp_matches(rows_.RowStatus, 'waiting|pending|customer', 'i')
-                    then 'pending'
-                when regexp_matches(rows_.RowStatus, 'hold|third|vendor', 'i') then 'on_hold'
-                when known.is_default or rows_.RowStatus ilike 'new%' then 'new'
-                else 'open'
-            end
-        ) as Category
+        coalesce(categories.category, rows_.RowCategory, 'open') as Category
     from rows_
     join main on main.Id = rows_.CaseId
-    left join known on known.label = rows_.RowStatus
-    left join configured_statuses configured on configured.status = rows_.RowStatus
+    left join categories on categories.status = rows_.RowStatus
 )"""
 
 CASE_ESCALATION = Extra(
-    "escalations.at",
-    """left join (
+    _earlier("escalations.at", "escalated_at"),
+    f"""left join (
         select CaseId, min(CreatedDate) as at
         from escalation_changes
         where lower(NewValue) = 'true'
         group by CaseId
-    ) escalations on escalations.CaseId = m.Id""",
+    ) escalations on escalations.CaseId = m.Id
+    {_join_former("escalated_at")}""",
     (),
     (
         Companion(
@@ -322,6 +403,9 @@ CASE_ESCALATION = Extra(
             touches=True,
         ),
     ),
+)
+WAS_ESCALATED = Extra(
+    "coalesce(is_escalated_former.is_escalated, false)", _join_former("is_escalated")
 )
 
 

@@ -17,7 +17,6 @@ from crmetrics_salesforce.currency import Amounts
 from crmetrics_salesforce.lengths import IDS_AT_MOST, IDS_AT_ONCE
 from crmetrics_salesforce.lookups import Lookups
 from crmetrics_salesforce.reach import Reach
-from crmetrics_salesforce.remembering import known_parts, told_apart, told_before
 from crmetrics_salesforce.removals import Removals
 from crmetrics_salesforce.rules import RULES
 from crmetrics_salesforce.soql import Query, Window
@@ -247,25 +246,8 @@ class DatasetRead:
             entries.setdefault("updated_at", reach.cursor)
         mapped = [c for c in self._request.mapping if c not in reach.missing]
         columns = [c for c in self._request.columns if c in entries or c in mapped]
-        if self._request.since is None or self._request.is_full or not reach.stream.remembered:
-            yield from (self._request.derive(batch, entries, columns) for batch in raw)
-            return
-        remembered = self._remembered(reach)
-        for whole in raw:
-            for batch, is_told in told_apart(whole):
-                kept = [c for c in columns if not (is_told and c in reach.stream.remembered)]
-                derived = self._request.derive(batch, entries, kept)
-                yield from known_parts(derived, remembered)
-
-    def _remembered(self, reach: Reach) -> list[str]:
-        """Columns that are put together from records that Salesforce forgets by age."""
-        entries = {**reach.entries, **self._request.mapping}
-        names = [name for name in reach.stream.remembered if name in entries]
-        return [
-            name
-            for name in names
-            if set(self._request.fields_of(reach.entries, [name])) & set(reach.extras)
-        ]
+        for batch in raw:
+            yield self._request.derive(batch, entries, columns)
 
     def _plain(self, reach: Reach) -> Iterator[pa.RecordBatch]:
         main, ripens = self._main(reach), reach.stream.ripens
@@ -293,6 +275,7 @@ class DatasetRead:
             if self.span.since is not None:
                 self._add_touched(bench, reach)
             self._give(bench)
+            self._recall(bench, reach)
             for companion, types in reach.companions.items():
                 self._load(bench, reach, companion, types)
             if "DeactivatedAt" in reach.extras:
@@ -300,6 +283,23 @@ class DatasetRead:
             for doubt in bench.column(reach.stream.doubts) if reach.stream.doubts else ():
                 self._request.notice(doubt)
             yield from bench.rows_of(reach.stream, reach.extras)
+
+    def _recall(self, bench: Workbench, reach: Reach) -> None:
+        """What was read before of records that Salesforce forgets by age."""
+        stream, model = reach.stream, self._request.dataset
+        if not stream.remembered:
+            return
+        columns = ("id", *stream.remembered)
+        schema = model.arrow_schema(columns)
+        bench.make("former", dict(zip(schema.names, schema.types, strict=True)))
+        own = [name for name in columns if name not in self._request.mapping]
+        of = "case_id" if "case_id" in columns else "id"
+        if of not in own or "id" not in own:
+            return
+        ids = None if self.span.since is None else bench.column("select Id from main")
+        if ids is not None and len(ids) > IDS_AT_MOST:
+            ids = None
+        bench.fill("former", self._request.stored(own, ids=ids, of=of))
 
     def _add_touched(self, bench: Workbench, reach: Reach) -> None:
         """Main rows that belong to what changed: the rest of their group, owners of companions."""
@@ -370,10 +370,6 @@ class DatasetRead:
             "configured_statuses", ("status", "category"), list(options.case_statuses.items())
         )
         bench.given("reporting", ("currency",), [(self._catalog.context.currency,)])
-        told = told_before(self._request.since, self._request.started)
-        bench.given(
-            "told_before", ("instant",), [(told,)] if told and not self._request.is_full else []
-        )
         left = self._request.state.get("left", {})
         bench.given("left_before", ("id", "at"), list(dict(left).items()))
 

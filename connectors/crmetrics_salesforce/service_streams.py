@@ -8,6 +8,7 @@ from crmetrics_salesforce.history import (
     CASE_HISTORY_BASE,
     CASE_HISTORY_COMPANIONS,
     LEFT_AT,
+    WAS_ESCALATED,
 )
 from crmetrics_salesforce.mapping import COMMON, MERGED, OWNED
 from crmetrics_salesforce.streams import Companion, Entry, Extra, Stream
@@ -136,10 +137,17 @@ SERVICE_STREAMS: tuple[Stream, ...] = (
             "status": "Status",
             "is_closed": "IsClosed",
             "closed_at": "ClosedDate",
-            "is_escalated": ("IsEscalated or EscalatedAt is not null", "IsEscalated"),
+            "is_escalated": (
+                "IsEscalated or EscalatedAt is not null or WasEscalated",
+                "IsEscalated",
+            ),
             "escalated_at": "EscalatedAt",
         },
-        extras={"EscalatedAt": CASE_ESCALATION, "QueueName": _QUEUE_NAME},
+        extras={
+            "EscalatedAt": CASE_ESCALATION,
+            "WasEscalated": WAS_ESCALATED,
+            "QueueName": _QUEUE_NAME,
+        },
         remembered=("is_escalated", "escalated_at"),
     ),
     Stream(
@@ -156,13 +164,14 @@ SERVICE_STREAMS: tuple[Stream, ...] = (
         },
         relation=CASE_HISTORY,
         base=CASE_HISTORY_BASE,
+        if_shown=("ClosedDate", "SystemModstamp"),
         companions=CASE_HISTORY_COMPANIONS,
         extras={
             name: Extra("") for name in ("RowId", "RowStatus", "Category", "EnteredAt", "ExitedAt")
         },
         removals="none",
         belongs_to=("Case", "case_id"),
-        remembered=("status", "status_category", "entered_at", "exited_at"),
+        remembered=("case_id", "status", "status_category", "entered_at"),
     ),
     Stream(
         "case_messages",

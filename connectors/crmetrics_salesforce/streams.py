@@ -66,7 +66,8 @@ class Stream:
     changes the row when it passes, without a change of the record. belongs_to: an object and the
     column with its ids: rows leave with the record that they are the history of. doubts: SQL over
     the tables that gives sentences about what in them makes numbers doubtful. remembered: columns
-    from records that Salesforce forgets by age: what was read of them once stays. if_shown: fields
+    from records that Salesforce forgets by age: what was read of them before is the table `former`,
+    with the id, and stays. if_shown: fields
     for `relation` that are null where the org has none of them, or hides them.
     """
 

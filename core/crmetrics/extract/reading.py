@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.datasets import Dataset
@@ -128,7 +129,7 @@ class _Reader:
             watermark=watermark,
         )
         mapper = FieldMapper(dataset, self.timezone)
-        state = former.state
+        goes_on = former.exists and not begins_anew
         request = Request(
             dataset,
             intake,
@@ -136,9 +137,10 @@ class _Reader:
             mapping=mapping,
             since=since,
             until=until,
-            state=state,
+            state=former.state,
             account=former.account if former.exists else self.session.account(self.source),
             begins_anew=begins_anew,
+            stored=partial(self.session.stored, self.source, name) if goes_on else None,
         )
         return _PlannedRead(request, mapper)
 

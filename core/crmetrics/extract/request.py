@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
@@ -22,7 +22,8 @@ class Request:
 
     mapping: entries of the project file for columns of this read. account: whose records are
     loaded, None = it was never named. begins_anew: what is loaded may be replaced by the records of
-    another account. What the connector reports goes into the intake, which is committed with the
+    another account. stored: gives the rows of earlier reads by the same rules; None = there are
+    none to go by. What the connector reports goes into the intake, which is committed with the
     rows.
     """
 
@@ -38,6 +39,7 @@ class Request:
         state: Mapping[str, Any] | None = None,
         account: str | None = None,
         begins_anew: bool = False,
+        stored: Callable[..., Iterator[pa.RecordBatch]] | None = None,
     ) -> None:
         self.dataset = dataset
         self.mapping: Mapping[str, str] = dict(mapping or {})
@@ -48,6 +50,7 @@ class Request:
         self._mapper = mapper
         self._account = account
         self._begins_anew = begins_anew
+        self._stored = stored
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -136,6 +139,12 @@ class Request:
         if name != "id" and name not in self.dataset:
             raise ValueError(f"{self.dataset.name} has no column {name!r} to find records by.")
         return name
+
+    def stored(
+        self, columns: Sequence[str], *, ids: Sequence[str] | None = None, of: str = "id"
+    ) -> Iterator[pa.RecordBatch]:
+        if self._stored is not None:
+            yield from self._stored(columns, ids=ids, of=self._column(of))
 
     def keep_unseen(self) -> None:
         self.intake.keep_unseen()

@@ -164,6 +164,24 @@ class Connection:
 
         return pa.RecordBatchReader.from_batches(source.schema, batches())
 
+    def committed(
+        self, sql: str, given: Mapping[str, Any], *, batch_rows: int = 50_000
+    ) -> pa.RecordBatchReader:
+        """The result over what is committed, as a stream, also while a statement runs here.
+
+        given: Arrow tables by the name under which `sql` reads them.
+        """
+        import duckdb
+
+        try:
+            aside = self._duck.cursor()
+            for name, table in given.items():
+                aside.register(name, table)
+            stream: pa.RecordBatchReader = aside.sql(sql).to_arrow_reader(batch_rows)
+        except duckdb.Error as exc:
+            raise statement_error(exc, sql) from None
+        return stream
+
     def register(self, name: str, relation: Any) -> None:
         """Make an Arrow table, batch or reader readable as `name`; a reader only once."""
         self.wait_for(self.submit(lambda: self._duck.register(name, relation)), f"register {name}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets as randomness
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,6 +31,7 @@ from crmetrics.warehouse.schema import (
     require_no_clash,
     stored_tables,
 )
+from crmetrics.warehouse.statements import literal, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,6 +74,43 @@ class LoadSession:
     def account(self, source: str) -> str | None:
         """Whose records were loaded last from this source; None where no connector named it."""
         return registry.last_account(self._connection, source)
+
+    def stored(
+        self,
+        source: str,
+        dataset: str,
+        columns: Sequence[str],
+        *,
+        ids: Sequence[str] | None = None,
+        of: str = "id",
+    ) -> Iterator[pa.RecordBatch]:
+        """These columns of the rows that the last committed reads left, deleted ones included.
+
+        ids: only rows whose column `of` holds one of them. A column that was never read is null.
+        """
+        import pyarrow as pa
+
+        model = self.datasets[dataset]
+        # Not by the connection itself: it may be storing the rows of the read that asks.
+        found = self._connection.committed(
+            "select column_name from duckdb_columns() "
+            f"where schema_name = 'crm' and table_name = {literal(dataset)}",
+            {},
+        )
+        held = {name for batch in found for name in batch.column(0).to_pylist()}
+        if of not in held:
+            return
+        shown = ", ".join(
+            f"{quoted(name) if name in held else 'null'}::{model.column(name).sql_type} "
+            f"as {quoted(name)}"
+            for name in columns
+        )
+        sql = f"select {shown} from crm.{quoted(dataset)} where source = {literal(source)}"
+        given = {}
+        if ids is not None:
+            sql += f" and {quoted(of)} in (select id from asked)"
+            given["asked"] = pa.table({"id": pa.array(ids, pa.string())})
+        yield from self._connection.committed(sql, given)
 
     def load(
         self,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from connectors.salesforce.sites import Site, on
+from crmetrics.engine.loading import sync
 from simulators.salesforce import SalesforceSimulator
 
 MADE, MOVED, LATER = on(2023, 1, 5), on(2023, 2, 1), on(2025, 8, 1)
@@ -174,3 +177,137 @@ def test_the_first_stay_of_a_young_case_is_read_anew(
     service.later(hours=3)
     service.synced()
     assert stays(service) == [("New", made, moved), ("Open", moved, None)]
+
+
+def as_read_afresh(site: Site, dataset: str, *columns: str) -> list[tuple[Any, ...]]:
+    """The rows in a new project over the same org."""
+    fresh = replace(site, directory=site.directory.with_name("fresh"))
+    fresh.synced()
+    return fresh.rows(dataset, *columns)
+
+
+def test_an_old_case_that_comes_late_has_its_first_stay(
+    service: Site, salesforce: SalesforceSimulator
+) -> None:
+    org = salesforce.org
+    case_with(salesforce)
+    service.synced()
+    imported = org.create("Case", Status="Open", stamp=MADE)
+    org.update(imported, Priority="High")
+    solved = org.create("Case", Status="Closed", IsClosed=True, stamp=MADE)
+    org.update(solved, ClosedDate=LATER)
+    org.create("CaseHistory", CaseId=solved, Field="Status", OldValue="New", NewValue="Closed")
+    service.later(hours=3)
+    service.synced()
+    assert backlog(service, "2025-06") == 3
+    columns = ("id", "status", "status_category", "entered_at", "exited_at")
+    rows = service.rows("case_status_history", *columns)
+    assert rows == as_read_afresh(service, "case_status_history", *columns)
+    assert (f"{solved}:0", "New", "new", MADE) in {row[:4] for row in rows}
+
+
+def test_an_old_case_that_comes_to_meet_a_condition_has_its_first_stay(
+    service: Site, salesforce: SalesforceSimulator
+) -> None:
+    service.datasets = {
+        name: {"where": "Priority = 'High'"} for name in ("cases", "case_status_history")
+    }
+    [case] = case_with(salesforce)
+    service.synced()
+    salesforce.org.update(case, Priority="High")
+    service.later(hours=3)
+    service.synced()
+    assert stays(service) == [("Open", MADE, None)]
+    assert backlog(service, "2025-06") == 1
+
+
+def test_a_case_without_any_change_left_is_closed_when_it_closed(
+    service: Site, salesforce: SalesforceSimulator
+) -> None:
+    org = salesforce.org
+    [case] = case_with(salesforce)
+    service.synced()
+    closed = salesforce.clock()
+    org.update(case, Status="Closed", IsClosed=True, ClosedDate=closed)
+    service.later(days=40)
+    for _ in range(2):  # the second finds nothing new
+        service.synced()
+        assert stays(service) == [("Closed", closed, None), ("Open", MADE, closed)]
+        org.update(case, Priority="High")
+        service.later(hours=3)
+    assert (backlog(service, "2025-12"), backlog(service, "2026-01")) == (1, 0)
+    org.update(case, Status="Open", IsClosed=False, ClosedDate=None)
+    reopened = salesforce.clock()
+    service.later(days=30)
+    service.synced()
+    assert stays(service)[0] == ("Closed", closed, reopened)
+    assert ("Open", reopened, None) in stays(service)
+    assert (backlog(service, "2026-01"), backlog(service, "2026-02")) == (0, 1)
+
+
+def test_what_was_reached_first_is_not_forgotten_for_a_second_time(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    org = salesforce.org
+    site.only, site.source = ("leads", "cases"), {"lead_statuses": {"MQL": "mql"}}
+    lead = org.create("Lead", Status="MQL", stamp=MADE)
+    case = org.create("Case", Status="Open", stamp=MADE)
+    lead_log = {"LeadId": lead, "Field": "Status", "NewValue": "MQL"}
+    case_log = {"CaseId": case, "Field": "IsEscalated", "NewValue": "true"}
+    first = [
+        org.create("LeadHistory", stamp=MOVED, **lead_log),
+        org.create("CaseHistory", stamp=MOVED, **case_log),
+    ]
+    org.create("LeadHistory", stamp=LATER, **lead_log)
+    org.create("CaseHistory", stamp=LATER, **case_log)
+    salesforce.clock.advance(7200)
+    site.synced()
+    for name in first:
+        org.purge(name)
+    org.update(lead, LeadSource="x")
+    org.update(case, Priority="High")
+    site.later(hours=3)
+    site.synced()
+    assert site.rows("leads", "lead_source", "mql_at") == [("x", MOVED)]
+    assert site.rows("cases", "priority", "escalated_at") == [("high", MOVED)]
+
+
+def test_what_was_read_stays_when_a_further_column_is_read(
+    service: Site, salesforce: SalesforceSimulator
+) -> None:
+    org = salesforce.org
+    service.source = {"lead_statuses": {"MQL": "mql"}}
+    case, first, second = case_with(
+        salesforce, (MOVED, "New", "Waiting"), (LATER, "Waiting", "Closed")
+    )
+    lead = org.create("Lead", Status="MQL", stamp=MADE)
+    gone = [
+        first,
+        org.create("LeadHistory", LeadId=lead, Field="Status", NewValue="MQL", stamp=MOVED),
+        org.create("CaseHistory", CaseId=case, Field="IsEscalated", NewValue="true", stamp=MOVED),
+    ]
+    needs: dict[str, tuple[str, ...]] = {
+        "leads": ("mql_at",),
+        "cases": ("is_escalated",),
+        "case_status_history": ("case_id", "status_category", "entered_at"),
+    }
+    further = {"leads": "lead_source", "cases": "priority", "case_status_history": "exited_at"}
+    sync(service.project, (), needs=needs)
+    for name in gone:
+        org.purge(name)
+    service.later(hours=3)
+    needs = {name: (*columns, further[name]) for name, columns in needs.items()}
+    report = sync(service.project, (), needs=needs)
+    assert (report.error, [load.is_full for load in report.reports]) == (None, [True] * 3)
+    assert service.rows("leads", "mql_at") == [(MOVED,)]
+    assert service.rows("cases", "is_escalated") == [(True,)]
+    columns = ("id", "status_category", "entered_at", "exited_at")
+    assert service.rows("case_status_history", *columns) == [
+        (first, "pending", MOVED, LATER),
+        (second, "solved", LATER, None),
+        (f"{case}:0", "new", MADE, MOVED),
+    ]
+    service.later(hours=3)
+    sync(service.project, (), needs=needs, full=True)
+    assert service.rows("leads", "mql_at") == [(None,)]
+    assert [row[0] for row in service.rows("case_status_history", "id")] == [second, f"{case}:0"]
