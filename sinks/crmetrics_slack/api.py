@@ -6,7 +6,7 @@ Slack answers a refusal with 200 and `ok: false`: the status alone says nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from crmetrics.plugin import SinkError, http, redact
 from crmetrics_slack.answers import meaning_of_error
@@ -46,6 +46,20 @@ class Refused(Exception):
             f"Slack refused {self.method} with {redact(self.error)!r}{where}: "
             f"{meaning_of_error(self.error, self.needed)}"
         )
+
+
+class Api(Protocol):
+    """What a delivery is carried out with: Slack, or a rehearsal of it."""
+
+    def call(
+        self,
+        method: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        form: Mapping[str, str] | None = None,
+        is_idempotent: bool = True,
+        budget: str = "",
+    ) -> Json: ...
 
 
 class SlackApi:

@@ -17,12 +17,11 @@ from crmetrics.plugin import (
     SinkError,
     UnknownOutcomeError,
     chat,
-    http,
 )
-from crmetrics_slack.api import POST_BUDGET, Json, Refused, SlackApi
+from crmetrics_slack.api import POST_BUDGET, Api, Json, Refused
 from crmetrics_slack.blocks import Look, laid_out, payload
 from crmetrics_slack.threads import Reply, replies, restatement
-from crmetrics_slack.upload import WAITS_S, Picture, upload
+from crmetrics_slack.upload import WAITS_S, Picture
 
 log = logging.getLogger(__name__)
 
@@ -113,23 +112,24 @@ class Thread:
 class Bot:
     """Carries out one delivery.
 
-    files: a session without the token. repeats: what may have been posted is posted again.
+    upload: gives the id of a picture with a title, empty when that fails. repeats: what may have
+    been posted is posted again.
     """
 
     def __init__(
         self,
-        api: SlackApi,
-        files: http.Session,
+        api: Api,
         delivery: Delivery,
         report: Report,
         *,
+        upload: Callable[[Picture, str], str],
         channel: str,
         destination: str,
         repeats: bool,
         failed: Callable[[str], SinkError],
         sleep: Callable[[float], None],
     ) -> None:
-        self._api, self._files, self._sleep = api, files, sleep
+        self._api, self._store, self._sleep = api, upload, sleep
         self._delivery, self._report = delivery, report
         self._channel, self._destination = channel, destination
         self._failed = failed
@@ -195,13 +195,8 @@ class Bot:
     def _upload(self) -> None:
         self._thread.file_id = ""
         if self._report.picture is not None:
-            self._thread.file_id = upload(
-                self._api,
-                self._files,
-                self._report.picture,
-                title=self._report.message.title,
-                sleep=self._sleep,
-            )
+            title = self._report.message.title
+            self._thread.file_id = self._store(self._report.picture, title)
 
     def _send_parent(self, method: str, body: Json) -> Json:
         """Send; a message whose blocks Slack does not take goes as its text alone."""
@@ -320,20 +315,16 @@ class Bot:
         )
 
     def _metadata(self, part: str) -> Json:
-        return metadata(self._delivery, self._report, part)
+        """Finds a message again when the ledger does not know what became of it. part: `0` is the
+        message itself, others its replies."""
+        said = {"key": self._delivery.key, "part": part, "fingerprint": self._report.fingerprint}
+        return {"event_type": EVENT, "event_payload": said}
 
     def _receipt(self) -> Receipt:
         return self._thread.receipt(self._destination, len(self._report.message.kpis))
 
     def _keep(self) -> None:
         self._delivery.keep(self._receipt())
-
-
-def metadata(delivery: Delivery, report: Report, part: str) -> Json:
-    """Finds a message again when the ledger does not know what became of it. part: `0` is the
-    message itself, others its replies."""
-    payload = {"key": delivery.key, "part": part, "fingerprint": report.fingerprint}
-    return {"event_type": EVENT, "event_payload": payload}
 
 
 def _has_table(reply: Reply) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -24,17 +26,17 @@ from crmetrics.plugin import (
     pause,
 )
 from crmetrics_slack.answers import meaning_of
-from crmetrics_slack.api import POST_BUDGET, Json, Refused, SlackApi, judged
+from crmetrics_slack.api import POST_BUDGET, Api, Json, Refused, SlackApi, judged
 from crmetrics_slack.blocks import Look, payload
-from crmetrics_slack.bot import Bot, Report, Thread, metadata
+from crmetrics_slack.bot import Bot, Report
 from crmetrics_slack.history import UnreadableError, find, id_of
-from crmetrics_slack.threads import restatement
+from crmetrics_slack.rehearsal import Rehearsal
+from crmetrics_slack.upload import Picture, upload
 
 log = logging.getLogger(__name__)
 
 _API = "https://slack.com/api/"
 _PER_CHANNEL_S = 1.0
-_BY_SLACK = "(given by Slack)"
 
 
 class SlackOptions(chat.ChatOptions):
@@ -154,23 +156,16 @@ class SlackSink(chat.ChatSink):
     def preview(self, delivery: Delivery) -> str:
         if self._webhook is not None:
             return _shown(self._webhook_payload(delivery))
-        return _shown(self._calls(delivery))
+        # With nothing to call, it is shown what stands there.
+        anew = replace(delivery, previous={}, restated=())
+        return _shown(self._rehearsed(delivery) or self._rehearsed(anew))
 
     def write(self, delivery: Delivery) -> Receipt:
         if self._webhook is not None:
             return self._post(self._webhook, delivery)
         with self._opened() as (api, files):
-            bot = Bot(
-                api,
-                files,
-                delivery,
-                self._report(delivery),
-                channel=self.config.channel or "",
-                destination=self.destination(delivery),
-                repeats=self.repeats_unknown,
-                failed=self.failed,
-                sleep=self.sleep,
-            )
+            store = partial(upload, api, files, sleep=self.sleep)
+            bot = self._bot(api, delivery, store)
             return bot.deliver(self.config.on_rerun)
 
     # --- by webhook --------------------------------------------------------------------------
@@ -237,37 +232,26 @@ class SlackSink(chat.ChatSink):
         if not pause(seconds):
             raise self.failed("the run was asked to end before Slack had finished with the chart.")
 
-    def _report(self, delivery: Delivery) -> Report:
-        return Report.of(
-            self.shown(delivery.message), self.config.mentions, has_chart=self.config.charts
+    def _bot(self, api: Api, delivery: Delivery, store: Callable[[Picture, str], str]) -> Bot:
+        message = self.shown(delivery.message)
+        return Bot(
+            api,
+            delivery,
+            Report.of(message, self.config.mentions, has_chart=self.config.charts),
+            upload=store,
+            channel=self.config.channel or "",
+            destination=self.destination(delivery),
+            repeats=self.repeats_unknown,
+            failed=self.failed,
+            sleep=self.sleep,
         )
 
-    def _calls(self, delivery: Delivery) -> list[Json]:
-        """What the bot would call; ids that only Slack can give are left out."""
-        report, before = self._report(delivery), Thread.kept(delivery.previous)
-        is_update = bool(before.ts) and self.config.on_rerun == "update"
-        method = "chat.update" if is_update else "chat.postMessage"
-        channel = before.channel or self.config.channel
-        head: Json = {"metadata": metadata(delivery, report, "0")}
-        if is_update:
-            head["ts"] = before.ts
-        calls: list[Json] = []
-        if report.picture is not None:
-            calls.append({"method": "files.getUploadURLExternal", "body": report.picture.request})
-        file_id = _BY_SLACK if report.picture is not None else ""
-        calls.append({"method": method, "body": {**head, **report.parent(file_id)}})
-        for number, reply in enumerate(report.replies, start=1):
-            known = before.parts.get(str(number)) if is_update else None
-            calls.append(_reply_call(delivery, report, before, known, (str(number), reply)))
-        if is_update and delivery.restated:
-            part = f"restated-{chat.change_of(delivery)}", restatement(delivery.restated)
-            calls.append(_reply_call(delivery, report, before, None, part))
-        return [
-            call
-            if call["method"].startswith("files.")
-            else {**call, "body": {"channel": channel, **call["body"]}}
-            for call in calls
-        ]
+    def _rehearsed(self, delivery: Delivery) -> list[Json]:
+        """What the bot would call; nothing of it is done or noted."""
+        slack = Rehearsal()
+        given = replace(delivery, keep=lambda receipt: None)
+        self._bot(slack, given, slack.upload).deliver(self.config.on_rerun)
+        return slack.calls
 
     def _is_found(self, api: SlackApi) -> bool:
         """Whether the id of the channel is known, without which Slack shows nothing of it."""
@@ -301,18 +285,6 @@ class SlackSink(chat.ChatSink):
             yield CheckResult(
                 subject, "warning", "charts are drawn as text: resvg is not installed", fix
             )
-
-
-def _reply_call(
-    delivery: Delivery, report: Report, before: Thread, known: str | None, part: tuple[str, Json]
-) -> Json:
-    """A reply as it is posted, or brought up to date where it is known."""
-    name, reply = part
-    if known:
-        return {"method": "chat.update", "body": {"ts": known, **reply}}
-    place = {"thread_ts": before.ts or _BY_SLACK, "metadata": metadata(delivery, report, name)}
-    quiet = {"unfurl_links": False, "unfurl_media": False}
-    return {"method": "chat.postMessage", "body": {**place, **quiet, **reply}}
 
 
 def _shown(value: Any) -> str:

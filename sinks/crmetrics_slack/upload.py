@@ -53,8 +53,8 @@ def upload(
     api: SlackApi,
     files: http.Session,
     picture: Picture,
-    *,
     title: str,
+    *,
     sleep: Callable[[float], None],
 ) -> str:
     """The id of the uploaded file, once Slack can show it; empty when that does not succeed.

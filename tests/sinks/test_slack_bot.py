@@ -426,6 +426,49 @@ def test_where_editing_is_forbidden_the_thread_tells(
     assert "is now 43.0 %" in texts(slack.general.replies(receipt.reference)[-1:])
 
 
+CASES: dict[str, tuple[str, Delivery, tuple[Restated, ...]]] = {
+    "first": ("update", report(grouped("East", **COURSE)), ()),
+    "words": ("update", report(grouped("West", **COURSE)), ()),
+    "fewer groups": ("update", report(line(**COURSE)), ()),
+    "figures": ("update", report(grouped("East", "West", **COURSE)), (CHANGE,)),
+    "thread": ("thread", report(grouped("West", **COURSE)), (CHANGE,)),
+    "new": ("new", report(grouped("West", **COURSE)), (CHANGE,)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_preview_of_a_rerun_is_what_is_called(slack: SlackWorkspace, case: str) -> None:
+    on_rerun, given, changes = CASES[case]
+    sink = make_sink(slack, on_rerun=on_rerun)
+    if case != "first":
+        first = sink.write(CASES["first"][1])
+        given = replace(again(first, given, *changes), told_by="run-1")
+    known = {*slack.files, *(one["ts"] for one in slack.general.messages)}
+    before = len(slack.calls)
+    kept = list[Receipt]()
+    shown = json.loads(sink.preview(replace(given, keep=kept.append)))
+    assert (len(slack.calls), kept) == (before, [])
+    sink.write(given)
+    by_slack = {*slack.files, *(one["ts"] for one in slack.general.messages)} - known
+    called = []
+    for call in slack.calls[before:]:
+        method = call.path.rpartition("/")[2]
+        if method.startswith("chat.") or method == "files.getUploadURLExternal":
+            body = call.form if method.startswith("files.") else call.json()
+            text = json.dumps({"method": method, "body": body})
+            for identity in by_slack:
+                text = text.replace(identity, "(given by Slack)")
+            called.append(json.loads(text))
+    assert shown == called
+
+
+def test_the_preview_of_what_stands_there_shows_it(
+    sink: PatientSlackSink, slack: SlackWorkspace
+) -> None:
+    first = sink.write(BEFORE)
+    assert sink.preview(again(first, BEFORE)) == sink.preview(BEFORE)
+
+
 # --- cut short --------------------------------------------------------------------------------
 
 
