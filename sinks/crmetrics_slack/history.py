@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +14,7 @@ from crmetrics_slack.api import Json, Refused, SlackApi
 from crmetrics_slack.bot import EVENT, Thread
 
 _ON_A_PAGE = "200"  # more than Slack recommends at once is answered with fewer
-_PAGES_OF = {"conversations.history": 5, "conversations.replies": 100, "users.conversations": 50}
+_PAGES_OF = {"conversations.history": 50, "conversations.replies": 100, "users.conversations": 50}
 _KINDS = ("public_channel", "private_channel")
 _ID = re.compile(r"[CDG][A-Z0-9]{5,}")
 
@@ -26,8 +27,9 @@ def find(api: SlackApi, delivery: Delivery, channel: str, destination: str) -> S
     """Whether the report of this delivery is in the channel; needs the scope channels:history.
 
     What the attempt kept is known without asking. `absent` only after the history was read to its
-    end, or to the report that arrived before the attempt. `unknown` when Slack does not let us
-    look; raises SinkError when it cannot answer now, so that a later run asks again.
+    end, to the report that arrived before the attempt, or to the beginning of the period. `unknown`
+    when Slack does not let us look; raises SinkError when it cannot answer now, so that a later run
+    asks again.
     """
     kept = Thread.kept(delivery.previous)
     if kept.ts and not kept.is_unsure:
@@ -67,13 +69,22 @@ def _message(api: SlackApi, delivery: Delivery, channel: str) -> Thread | None:
     former = Thread.kept(delivery.arrived)
     place = former.channel or id_of(api, channel)
     form = {"channel": place, "include_all_metadata": "true"}
+    earliest = _no_report_before(delivery)
     for message in _entries(api, "conversations.history", "messages", form):  # the newest first
         if former.ts and Decimal(message["ts"]) <= Decimal(former.ts):
             return None
         payload = _payload(message, delivery.key)
         if payload is not None and payload.get("part") == "0":
             return Thread(place, str(message["ts"]), str(payload.get("fingerprint")))
+        if Decimal(message["ts"]) < earliest:
+            return None
     return None
+
+
+def _no_report_before(delivery: Delivery) -> int:
+    """The second, as in a `ts`, at which the period had not begun anywhere on earth."""
+    begun = datetime.combine(delivery.period_start, time(), UTC) - timedelta(days=1)
+    return int(begun.timestamp())
 
 
 def _add_parts(api: SlackApi, key: str, thread: Thread) -> None:

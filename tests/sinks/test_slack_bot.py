@@ -7,6 +7,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from crmetrics.plugin import (
 )
 from crmetrics_slack.api import POST_BUDGET, judged
 from crmetrics_slack.sink import SlackOptions, SlackSink
-from result_rows import breakdown, delivery, line, message
+from result_rows import AS_OF, WEEK, breakdown, delivery, line, message
 from simulators.service import Clock
 from simulators.slack import block_faults, everything_seen, tokens
 from simulators.slack_workspace import SlackWorkspace
@@ -65,7 +66,7 @@ class PatientSlackSink(SlackSink):
 
 @pytest.fixture
 def slack() -> Iterator[SlackWorkspace]:
-    with SlackWorkspace() as workspace:
+    with SlackWorkspace(clock=Clock(AS_OF)) as workspace:
         yield workspace
 
 
@@ -825,6 +826,29 @@ def test_while_slack_cannot_list_its_channels_the_attempt_stays_open(slack: Slac
     slack.faults.answer(503, on="users.conversations", times=None)
     with pytest.raises(SinkError, match="again"):
         sink.settle(BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        (WEEK.start - timedelta(days=30), "absent"),  # nobody reports on a week to come
+        (WEEK.start + timedelta(days=1), "unknown"),  # there is more than is read
+    ],
+)
+def test_a_busy_channel_is_read_back_to_the_beginning_of_the_period(
+    sink: PatientSlackSink, slack: SlackWorkspace, said: date, state: str
+) -> None:
+    second = int(datetime.combine(said, time(), UTC).timestamp())
+    slack.general.messages += [
+        {"ts": f"{second}.{number:06d}", "text": "well done", "type": "message"}
+        for number in range(51)
+    ]
+    slack.page_limit = 1
+    assert sink.settle(BEFORE).state == state
+    slack.faults.hang_up(on="postMessage", acts=True)
+    with pytest.raises(UnknownOutcomeError):
+        sink.write(BEFORE)
+    assert sink.settle(BEFORE).state == "arrived"
 
 
 def test_another_report_in_the_channel_is_not_taken_for_this_one(
