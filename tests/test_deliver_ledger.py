@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from crmetrics.deliver import DeliveryRecord, DeliveryStatus, Ledger, create_deliveries, deliveries
-from crmetrics.deliver.ledger import Place, channel_of, last_recordings, past_of
+from crmetrics.deliver.ledger import LastTold, Place, channel_of, last_recordings, past_of
 from crmetrics.warehouse.connection import Connection, EngineSettings, connect
 from result_rows import AS_OF
 
@@ -144,7 +144,7 @@ def test_each_sink_is_known_to_rest_on_the_recording_that_it_took_last(
     told = last_recordings(
         session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=["a"]
     )
-    assert (told.by_sink, told.by_channel) == ({"a": 5, "b": 3}, {})
+    assert (told.by_sink, told.by_channel) == ({"a": LastTold(5), "b": LastTold(3)}, {})
 
 
 def test_what_a_sink_that_the_job_has_no_more_took_is_known_by_its_channel(
@@ -156,8 +156,21 @@ def test_what_a_sink_that_the_job_has_no_more_took_is_known_by_its_channel(
     told = last_recordings(
         session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=["a", "b", "new"]
     )
-    assert [told.has("new", channel) for channel in ("c1", "c2", "")] == [False, True, False]
-    assert (told.of("a", "c1"), told.of("b", "c2"), told.of("new", "c2")) == (3, 4, 5)
+    last = [told.of("new", channel) for channel in ("c1", "c2", "")]
+    assert last == [None, LastTold(5), None]
+    assert (told.of("a", "c1"), told.of("b", "c2")) == (LastTold(3), LastTold(4))
+
+
+def test_whether_the_last_report_was_marked_as_partial_is_known(session: Connection) -> None:
+    ledger = Ledger(session)
+    for sink, marks in (("a", (True, False)), ("b", (False, True)), ("c", (None,))):
+        for mark in marks:
+            said = {} if mark is None else {"is_partial": mark}
+            ledger.record(attempt("k", "delivered", sink=sink, told=said))
+    told = last_recordings(session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=[])
+    assert {name: last.is_partial for name, last in told.by_sink.items()} == {
+        "a": False, "b": True, "c": False
+    }  # fmt: skip
 
 
 def test_a_place_is_the_same_whatever_the_sink_is_called(session: Connection) -> None:

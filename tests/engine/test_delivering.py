@@ -602,6 +602,39 @@ def test_a_restatement_on_data_that_were_half_read_is_marked_too(directory: Path
     assert board(directory)[1][2] == ["1,000 USD -> 1,250 USD"]
 
 
+def test_the_mark_of_a_restatement_goes_once_its_data_are_whole(directory: Path) -> None:
+    with SlackWorkspace() as slack:
+        text = CONFIG.replace("SETTINGS", "").replace("BLOCK", "").replace("[json]", "[markdown]")
+        address = f"base_url: '{slack.base_url}'"
+        bot = f"{{sink: slack, token: {slack.bot()}, channel: C0GENERAL, {address}}}"
+        text = text.replace("sinks: [board", "sinks: [bot, board")
+        (directory / "crmetrics.yaml").write_text(
+            text.replace("  board:", f"  bot: {bot}\n  board:")
+        )
+        run(directory, JANUARY)
+        [december] = slack.general.parents
+        report = directory / "reports" / "monthly_2025-12.md"
+        users = (directory / "data" / "users.csv").read_text()
+        won(directory, november=900, december=1250, january=500)
+        (directory / "data" / "users.csv").write_text("id,team,created_at\nu1,EMEA,yesterday\n")
+        assert run(directory, FEBRUARY).exit_code == ExitCode.SOURCE
+        assert "partial data" in everything_seen(december)
+        assert "partial data" in report.read_text()
+        (directory / "data" / "users.csv").write_text(users)
+        whole = run(directory, FEBRUARY)
+        assert whole.restated == (date(2025, 12, 1),)
+        assert [name for label, name, _ in statuses(whole) if label == "2025-12"] == [
+            "bot", "history", "reports"
+        ]  # fmt: skip
+        assert "partial data" not in everything_seen(december)
+        assert "1,250 USD" in everything_seen(december)
+        assert "partial data" not in report.read_text()
+        # No figure has changed, so that nobody is told anything.
+        assert len(slack.general.replies(december["ts"])) == 1
+        assert len(board(directory)) == 3
+        assert run(directory, FEBRUARY).restated == ()
+
+
 def test_the_gate_keeps_back_what_rests_on_a_source_that_failed(directory: Path) -> None:
     run(directory, JANUARY)
     configure(directory, block_on="partial")

@@ -135,7 +135,8 @@ def deliver(sinks: Mapping[str, Sink], delivery: Delivery, terms: Terms) -> list
 def restates(sink: Sink, name: str, delivery: Delivery, terms: Terms) -> bool:
     """Whether a report on an earlier period may be given to a sink again: to one that cannot
     replace it, when figures that were told there differ by the threshold or more, or, where it is
-    brought up to date in place, when it shows other groups; to any other, unless its place is taken
+    brought up to date in place, when it shows other groups or rested on partial data and does no
+    more; to any other, unless its place is taken
     by a later period.
     """
     attempt = _Attempt(name, sink, delivery, replace(terms, resend=False, is_restatement=True))
@@ -163,7 +164,9 @@ class _Attempt:
             return not self._why_not_back()
         is_news = bool(self._delivery.restated)
         if past.arrived is not None and self._sink.updates_in_place:
-            is_news = is_news or is_regrouped(self._shown, past.arrived.told)
+            before = past.arrived.told
+            is_whole_now = bool(before.get("is_partial")) and not self._shown.is_partial
+            is_news = is_news or is_whole_now or is_regrouped(self._shown, before)
         return is_news and not self._sink.why_not_again(self._delivery)
 
     def preview(self) -> Outcome:

@@ -280,19 +280,24 @@ def deliveries(
 
 
 @dataclass(frozen=True, slots=True)
+class LastTold:
+    """The last report on a period that a sink took. recording: that of the results on which it
+    rests; None where an older version sent it. is_partial: it was marked as partial."""
+
+    recording: int | None = None
+    is_partial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Recordings:
-    """The recording of results that the last report on a period rests on which a sink took; None
-    where an older version sent it. by_sink: by the sink's name; by_channel: by where it went."""
+    """What was told of a period. by_sink: by the sink's name; by_channel: by where it went."""
 
-    by_sink: Mapping[str, int | None]
-    by_channel: Mapping[str, int | None]
+    by_sink: Mapping[str, LastTold]
+    by_channel: Mapping[str, LastTold]
 
-    def has(self, sink: str, channel: str) -> bool:
-        """Whether the sink took a report, or one whose place it has taken over."""
-        return sink in self.by_sink or channel in self.by_channel
-
-    def of(self, sink: str, channel: str) -> int | None:
-        return self.by_sink[sink] if sink in self.by_sink else self.by_channel[channel]
+    def of(self, sink: str, channel: str) -> LastTold | None:
+        """What the sink took, or another whose place it has taken over; None for nothing."""
+        return self.by_sink.get(sink) or self.by_channel.get(channel)
 
 
 def last_recordings(
@@ -303,14 +308,17 @@ def last_recordings(
     relation = _relation(session)
     if not relation:
         return Recordings({}, {})
-    found: Any = session.rows(
-        f"select sink, channel, recording from {relation} as one where status = 'delivered' "
+    rows = session.rows(
+        "select sink, channel, recording, "
+        "coalesce(json_extract_string(told, '$.is_partial') = 'true', false) "
+        f"from {relation} as one where status = 'delivered' "
         "and job = ? and period_start = ? and grain = ? order by attempt",
         [job, start, grain],
     )
+    found = [(sink, channel, LastTold(*what)) for sink, channel, *what in rows]
     return Recordings(
-        {sink: recording for sink, _, recording in found},
-        {channel: recording for sink, channel, recording in found if channel and sink not in sinks},
+        {sink: last for sink, _, last in found},
+        {channel: last for sink, channel, last in found if channel and sink not in sinks},
     )
 
 

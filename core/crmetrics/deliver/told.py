@@ -56,8 +56,9 @@ def _row_text(value: Any) -> str | None:
 def told(message: Message) -> dict[str, Any]:
     """The figures and goal states of a message, JSON-like, for the next report to compare with;
     `whole`: KPI -> its sets of dimensions, sorted, of which every group was shown. `lacking`: KPIs
-    of which there was no group."""
+    of which there was no group. `is_partial`: it was marked as resting on partial data."""
     return {
+        "is_partial": message.is_partial,
         "figures": {
             name: {"value": value, "text": text, "unit": unit, "title": title}
             for line in message.kpis

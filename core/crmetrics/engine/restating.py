@@ -29,7 +29,8 @@ def sinks_to_tell(
     """Those that were told of the period when a figure was another, by the threshold or more.
 
     A change is measured from what the sink was told, not from what was computed last: ten small
-    ones are told when they come to a large one. To be asked before the results are recorded.
+    ones are told when they come to a large one. What was marked as partial and is whole now is
+    delivered again where it can be replaced. To be asked before the results are recorded.
     """
     told = last_recordings(
         session,
@@ -40,13 +41,14 @@ def sinks_to_tell(
     )
     found = {}
     for name, sink in sinks.items():
-        channel = _channel(sink, letter)
-        if not told.has(name, channel):
+        last = told.of(name, _channel(sink, letter))
+        if last is None:
             continue
         has_news = restates(sink, name, letter, terms)
         by_rows = sink.is_idempotent if has_news else _sends_rows(sink)
-        if by_rows:
-            known = _known(session, letter, told.of(name, channel))
+        loses_mark = has_news and by_rows and last.is_partial and not letter.is_partial
+        if by_rows and not loses_mark:
+            known = _known(session, letter, last.recording)
             has_news = is_restated(letter.results, known, terms.threshold)
         if has_news:
             found[name] = sink
