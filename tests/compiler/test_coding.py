@@ -167,7 +167,7 @@ def test_enumerations_are_made_once_for_the_questions_of_a_session(project: Proj
         first = answerer.answer(question)
         made = answerer.session.rows(_MADE)
         again = answerer.answer(question)
-        assert len(made) == 3
+        assert len(made) == 4
         assert made == answerer.session.rows(_MADE)
     dropped = ["run_id", "computed_at"]
     assert again.drop_columns(dropped).equals(first.drop_columns(dropped))

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 from crmetrics.warehouse.placeholders import identifier, literal
 
+_FEW = 1_000
+_LOOKED_AT = 20_000
 NONE = "(none)"
 """The name of the group of rows that have no value."""
 
@@ -41,12 +43,21 @@ class Coded:
         """The name of the column that holds the value of the enumeration."""
         return f"code of {self.column}"
 
+    @property
+    def few_sql(self) -> str:
+        """A query of whether it has few values, as far as the first rows tell."""
+        column = identifier(self.column)
+        return (
+            f"select count(distinct {column}) <= {_FEW}"
+            f" from (select {column} from {self.relation} limit {_LOOKED_AT})"
+        )
+
     def type_sql(self) -> str:
         column = identifier(self.column)
         return (
             f"create or replace temp type {self.type} as enum (\n"
             f"select {column} from {self.relation} where {column} is not null\n"
-            f"union select {literal(NONE)}\n)"
+            f"union select {literal(NONE)}\norder by all\n)"
         )
 
     def own_sql(self) -> str:
@@ -59,8 +70,9 @@ class Coded:
 
 
 def can_be_coded(column: str, kind: str) -> bool:
-    """True for texts that are worth grouping by; a key has as many values as there are records."""
-    return kind == "VARCHAR" and not column.endswith("id")
+    """True for texts that are worth grouping by; a key has as many values as there are records, and
+    a source is compared wherever keys are."""
+    return kind == "VARCHAR" and not column.endswith("id") and column != "source"
 
 
 def with_codes(join: str, coded: Collection[Coded]) -> str:

@@ -150,6 +150,17 @@ def check_model(sql: str, file: str) -> None:
         raise failure(exc.message, Place(file, exc.line, exc.column)) from exc
 
 
+def passes_on(sql: str, column: str) -> bool:
+    """Whether a query, known to be one, does nothing with the columns of a name but to select them
+    under this name and to group by them."""
+    return bool(_recall("passes_on", NOWHERE, sql, column))
+
+
+def is_made_of(sql: str, relations: Iterable[str]) -> bool:
+    """Whether a query, known to be one, takes all values from these relations."""
+    return bool(_recall("is_made_of", NOWHERE, sql, *relations))
+
+
 def check_condition(sql: str, column_type: Callable[[str], str], place: Place) -> None:
     """Refuse what DuckDB would read as a condition although it is none, such as a number.
 

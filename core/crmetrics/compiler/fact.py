@@ -115,7 +115,9 @@ class Fact:
             return self._behind_parent(path)
         alias = self._join(path.hops)
         if path.column in relation.columns:
-            return self._field(alias, path.column)
+            sql = self._field(alias, path.column)
+            is_coded = relation.columns[path.column].startswith("ENUM")
+            return f"{sql}::varchar" if is_coded else sql
         base = virtual_base(path.column) or path.column
         if not is_money:
             return self.around.day_of(self._field(alias, base))
@@ -294,18 +296,26 @@ class Fact:
 
     def _coded_sql(self, shown: str, path: Path) -> str | None:
         """A dimension by way of an enumeration; None where the text is as good."""
+        own = self.relation.columns.get(path.column, "") if not path.hops else ""
+        enumeration = self.around.enumeration(own)
+        if enumeration is not None:
+            self.coded[shown] = enumeration
+            return enumeration.named(self._field("f", path.column))
         near = self._at(() if self._is_kept else path.hops[:1])
         is_kept = not self.is_parent and near.name in self.around.kept
         target = self._at(path.hops)
         kind = target.columns.get(path.column, "")
         if not is_kept or FIRST_LEAD in path.hops or not can_be_coded(path.column, kind):
             return None
-        if target.dataset is None or not self.around.is_coded(near.name):
+        if target.dataset is None:
             return None
-        alias, parent, far = self._parent(path.hops)
-        behind = Path(far, path.column)
+        far = path.hops if self._is_kept else path.hops[1:]
         at = alias_of(far) if far else "f"
         coded = Coded(at, self.around.source_name(target.name), path.column)
+        if not self.around.is_coded(near.name, coded):
+            return None
+        alias, parent, _ = self._parent(path.hops)
+        behind = Path(far, path.column)
         column = f"code of {behind.name}"
         parent._columns.setdefault(column, parent.path_sql(behind))
         parent.coded[column] = self.coded[shown] = coded

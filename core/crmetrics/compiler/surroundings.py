@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from crmetrics.compiler.coding import Coded
 from crmetrics.compiler.relations import Relation, Schema
 
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ class Surroundings:
     convert: (amount, currency, rate) -> SQL in the reporting currency. has_rates: any rate loaded.
     render: fills `$setting`. day_of: SQL of the local day of an instant. reasons: why quality rules
     leave out rows of a relation; empty = they leave out none. is_large: whether a dataset is worth
-    a look beforehand. is_coded: whether kept rows of it are grouped by numbers in place of texts.
-    has_any: whether any row of a relation, by its SQL name, meets a condition. parent_of: the
-    dataset whose left-out records took rows of a relation with them (rule E7); empty when none did.
+    a look beforehand. is_coded: whether a text behind kept rows of it is grouped by as a number.
+    enumeration: the one that is the type of a column; None for other types, and where groups are
+    to be texts. has_any: whether any row of a relation, by its SQL name, meets a condition.
+    parent_of: the dataset whose left-out records took rows of a relation with them (rule E7); empty
+    when none did.
     """
 
     schema: Schema
@@ -34,7 +37,8 @@ class Surroundings:
     as_of_day: str
     reasons: Callable[[str], tuple[str, ...]]
     is_large: Callable[[str], bool]
-    is_coded: Callable[[str], bool]
+    is_coded: Callable[[str, Coded], bool]
+    enumeration: Callable[[str], Coded | None]
     has_any: Callable[[str, str], bool]
     parent_of: Callable[[str], str]
     parents: dict[str, Fact] = field(default_factory=dict)

@@ -197,6 +197,43 @@ def _count(condition: str, argument: str = "*") -> str:
     return f"count({argument})" + (f" filter (where {condition})" if condition else "")
 
 
+def passes_on(sql: str, column: str) -> bool:
+    """Whether a query does nothing with the columns of a name but to select them under this name
+    and to group by them."""
+    tree = parse_one(sql, read="duckdb")
+    rows = {one.alias_or_name for one in tree.find_all(exp.Table, exp.Subquery, exp.CTE)}
+    if tree.find(exp.Columns) or any(node.name in rows for node in tree.find_all(exp.Column)):
+        return False  # It may do anything with all columns, or with whole rows.
+    return all(
+        _is_passed_on(node, column)
+        for node in tree.find_all(exp.Column, exp.Identifier)
+        if isinstance(node, exp.Column) or isinstance(node.parent, exp.Alias | exp.TableAlias)
+        if node.name.lower() == column
+    )
+
+
+def is_made_of(sql: str, *relations: str) -> bool:
+    """Whether a query takes all values from these relations: it reads no other, and has no second
+    query whose columns come under the names of the first."""
+    tree = parse_one(sql, read="duckdb")
+    known = {*relations, *(one.alias for one in tree.find_all(exp.CTE))}
+    is_plain = not any(tree.find_all(exp.SetOperation, exp.Values, exp.Unnest, exp.Pivot))
+    return is_plain and all(one.name in known for one in tree.find_all(exp.Table))
+
+
+def _is_passed_on(node: exp.Expression, column: str) -> bool:
+    if isinstance(node, exp.Identifier):
+        # The name of something else; of the column itself where it stands for it.
+        named = node.parent.this if isinstance(node.parent, exp.Alias) else None
+        return isinstance(named, exp.Column) and named.name.lower() == column
+    above = node.parent
+    if isinstance(above, exp.Alias):
+        return above.alias.lower() == column and isinstance(above.parent, exp.Select)
+    if isinstance(above, exp.Select):
+        return node in above.expressions
+    return isinstance(above, exp.Group)
+
+
 def check_model(sql: str) -> bool:
     """Whether a model is one SELECT that neither writes, loads nor sets anything."""
     try:

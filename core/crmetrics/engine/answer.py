@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.catalog import Catalog, Place
+from crmetrics.compiler.coding import Coded
 from crmetrics.compiler.frames import EMPTY_PERIODS
 from crmetrics.compiler.needs import Supplied
 from crmetrics.compiler.plan import Planner
@@ -18,6 +19,7 @@ from crmetrics.compiler.rowset import Grouping
 from crmetrics.compiler.slices import Clock, SliceBook
 from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.datasets import Dataset
+from crmetrics.engine.coded_models import CodedModels
 from crmetrics.engine.effective import HOURS_OF, Settings
 from crmetrics.engine.given import GivenRelation, with_given_periods
 from crmetrics.engine.identities import checkable
@@ -76,6 +78,7 @@ class Answerer:
     relations: Relations = field(init=False)
     schema: Schema = field(init=False)
     standing: Standing = field(init=False)
+    _coding: CodedModels = field(init=False)
     additive: dict[tuple[str, str], bool] = field(default_factory=dict)
     _first_days: dict[tuple[str, str], date | None] = field(default_factory=dict)
     _any_rows: dict[tuple[str, str], bool] = field(default_factory=dict)
@@ -86,6 +89,8 @@ class Answerer:
         defaults = self.settings.of("")
         empty = {name: given.empty for name, given in self.given.items()}
         self.relations = Relations(self.catalog, self.session, self.datasets, defaults, empty)
+        self._coding = CodedModels(self.session, self.datasets, cache(self._is_coded))
+        self.relations.coding = self._coding
         self.schema = Schema(self.datasets, self.relations.describe, self.catalog.dimensions)
         self.standing = Standing(self.session, self.relations.behind, self._unsteady)
 
@@ -185,9 +190,6 @@ class Answerer:
             dataset = from_.name if from_.dataset is not None else None
             return self.session.reference_condition(child, parent, column, dataset)
 
-        def is_large(name: str) -> bool:
-            return name in inventory and inventory[name].rows >= self.large_rows
-
         has_rates = inventory["exchange_rates"].rows > 0
         return Surroundings(
             self.schema,
@@ -198,11 +200,23 @@ class Answerer:
             lambda instant: f"local_day({instant})",
             f"date '{self.clock.as_of_day}'",
             self._reasons,
-            is_large,
-            lambda name: is_large(name) and not self.relations.is_whole,
+            self._is_large,
+            lambda name, coded: not self.relations.is_whole and self._coding.has_few(name, coded),
+            lambda kind: None if self.relations.is_whole else self._coding.type_of(kind),
             self._has_any,
             self._mirrors().parent,
         )
+
+    def _is_large(self, dataset: str) -> bool:
+        inventory = self.session.inventory
+        return dataset in inventory and inventory[dataset].rows >= self.large_rows
+
+    def _is_coded(self, dataset: str, coded: Coded) -> bool:
+        """Whether so many rows are grouped by so few values that numbers pay."""
+        if not self._is_large(dataset):
+            return False
+        self.session.prepare(coded.few_sql)
+        return bool(self.session.scalar(coded.few_sql))
 
     def _reasons(self, relation: str) -> tuple[str, ...]:
         """Why quality rules leave out rows of a dataset, or what the rows of a model stand for."""

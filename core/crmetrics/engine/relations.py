@@ -18,6 +18,7 @@ from crmetrics.compiler.slices import Clock, Frame, Window
 from crmetrics.compiler.templates import expanded
 from crmetrics.compiler.vectors import VectorViews
 from crmetrics.datasets import Dataset
+from crmetrics.engine.coded_models import CodedModels
 from crmetrics.engine.effective import HOURS_OF
 from crmetrics.errors import ConfigError, CrmetricsError, Finding, did_you_mean
 from crmetrics.periods import Calendar
@@ -38,7 +39,8 @@ class Relations:
 
     given: relations that the engine fills itself, with what makes their empty table. made: model
     views with the text they were made of. prelude: their SQL, in order. is_whole: materialized
-    models get all their columns, not only those that the statements name.
+    models get all their columns, not only those that the statements name. coding: which texts
+    they keep as values of enumerations.
     """
 
     catalog: Catalog
@@ -49,6 +51,7 @@ class Relations:
     made: dict[str, str] = field(default_factory=dict)
     prelude: list[str] = field(default_factory=list)
     is_whole: bool = False
+    coding: CodedModels | None = None
     _fillings: dict[str, str] = field(default_factory=dict)
     _columns: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _described: set[str] = field(default_factory=set)
@@ -153,13 +156,11 @@ class Relations:
             self._empty_vector(word)
         for word in words(model.text) & self.given.keys():
             self._empty_given(word)
-        sql = f"create or replace temp view {view} as\n{text.strip()}"
+        body = self._coded(model, text).strip()
+        sql = f"create or replace temp view {view} as\n{body}"
         if model.is_materialized:
             self._fillings[view] = sql.replace(" temp view ", " temp table ", 1)
-            sql = (
-                f"create or replace temp table {view} as\n"
-                f"select * from (\n{text.strip()}\n) where false"
-            )
+            sql = f"create or replace temp table {view} as\nselect * from (\n{body}\n) where false"
         try:
             self.session.execute(sql)
             self._columns[view] = self.session.describe(view)
@@ -169,6 +170,18 @@ class Relations:
             ) from exc
         self.made[view] = text
         self.prelude.append(sql)
+
+    def _coded(self, model: Model, text: str) -> str:
+        """The text of a model over coded texts, where it only passes them on."""
+        if self.coding is None:
+            return text
+        text = self.coding.plain(text, self._columns)
+        is_read_by_vector = any(one.relation == model.name for one in self.catalog.vectors.values())
+        if not model.is_materialized or is_read_by_vector:
+            return text
+        text, types = self.coding.coded(text)
+        self.prelude += types
+        return text
 
     def _reads_periods(self, view: str) -> bool:
         return not {*PERIOD_RELATIONS, *self.catalog.vectors}.isdisjoint(self.model_words(view))

@@ -1,0 +1,95 @@
+"""Texts of kept models as values of enumerations (see `compiler.coding`).
+
+A materialized model that does nothing with a text of a large dataset but to pass it on, and to
+group by it, is kept with the value of an enumeration in its place. Models that pass it on from
+there have it as well; any other model reads the text, as enumerations are ordered otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from crmetrics.compiler.coding import Coded, can_be_coded
+from crmetrics.compiler.expressions import is_made_of, passes_on
+from crmetrics.datasets import Dataset
+from crmetrics.warehouse.compute import ComputeSession
+from crmetrics.warehouse.placeholders import identifier, words
+
+_WITHOUT_TEXTS = ("looked_at", "period_days", "periods")
+"""What models may read beside a dataset."""
+
+
+@dataclass
+class CodedModels:
+    """Which texts of models are coded. has_few: whether a text is worth it."""
+
+    session: ComputeSession
+    datasets: Mapping[str, Dataset]
+    has_few: Callable[[str, Coded], bool]
+    _types: dict[str, Coded] = field(default_factory=dict)
+    _made: set[Coded] = field(default_factory=set)
+
+    def type_of(self, kind: str) -> Coded | None:
+        """The enumeration that is the type of a column; None for any other type."""
+        return self._types.get(kind)
+
+    def coded(self, text: str) -> tuple[str, Sequence[str]]:
+        """The text of a kept model with coded texts, and what was made for it."""
+        found = list(self._worth(text))
+        if not found:
+            return text, ()
+        shown = self.session.describe(text)
+        found = [one for one in found if shown.get(one.column) == "VARCHAR"]
+        new = [one for one in found if one not in self._made]
+        for one in new:
+            self._make(one)
+        types = {one.column: one.type for one in found}
+        # Of the rows that are kept: a dataset that they are made of has more.
+        coded = _replaced(f"(\n{text.strip()}\n)", types) if types else text
+        return coded, [one.type_sql() for one in new]
+
+    def _make(self, one: Coded) -> None:
+        self.session.prepare(one.type_sql())
+        self.session.execute(one.type_sql())
+        self._made.add(one)
+        self._types[self.session.describe(f"select null::{one.type} as value")["value"]] = one
+
+    def _worth(self, text: str) -> Iterator[Coded]:
+        named = words(text)
+        read = [one for name, one in self.datasets.items() if f"live_{name}" in named]
+        if len(read) != 1:
+            return
+        name = f"live_{read[0].name}"
+        for column in read[0].columns:
+            is_text = can_be_coded(column.name, column.sql_type) and not column.expression
+            one = Coded("f", name, column.name)
+            if is_text and column.name in named and self.has_few(read[0].name, one):
+                only = is_made_of(text, (name, *_WITHOUT_TEXTS))
+                if only and passes_on(text, column.name):
+                    yield one
+
+    def plain(self, text: str, columns: Mapping[str, Mapping[str, str]]) -> str:
+        """The text of a model with the texts of those that it reads, but for what it passes on.
+
+        columns: of the models so far, with their types.
+        """
+        for name in sorted(words(text) & columns.keys()):
+            coded = [c for c, kind in columns[name].items() if kind in self._types]
+            texts = [c for c in coded if not passes_on(text, c.lower())]
+            if texts:
+                text = _shadowed(text, {name: _replaced(name, dict.fromkeys(texts, "varchar"))})
+        return text
+
+
+def _replaced(relation: str, types: Mapping[str, str]) -> str:
+    columns = [f"{identifier(c)}::{kind} as {identifier(c)}" for c, kind in types.items()]
+    return f"select * replace ({', '.join(columns)}) from {relation}"
+
+
+def _shadowed(text: str, queries: Mapping[str, str]) -> str:
+    """The query where other queries stand for relations that it names."""
+    if not queries:
+        return text
+    steps = ",\n".join(f"{name} as (\n{query}\n)" for name, query in queries.items())
+    return f"with {steps}\nselect * from (\n{text.strip()}\n)"
