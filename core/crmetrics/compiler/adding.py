@@ -27,7 +27,7 @@ from crmetrics.compiler.slices import Window
 
 _WORTH = 1.5
 """Windows per day from which pieces pay."""
-_MOST_DIMENSIONS = 3
+_MOST_DIMENSIONS = 4
 _PARTS = ("value", "numerator", "denominator", "n", "standard_error")
 
 

@@ -1,6 +1,7 @@
 -- One row per period and account (level account), and per period, account and family (level
 -- family): MRR at the opening and at the closing, the closing also at the rate of the opening day.
--- Accounts that pay in the reporting currency alone are the rule, and need no rates.
+-- Accounts that pay in the reporting currency alone are the rule, and need no rates. may_have_moved:
+-- false only where nothing has; nearly all rows stand still, and are so dropped before they are made.
 -- excluded: subscriptions
 with parts as (
   select
@@ -46,7 +47,8 @@ select
   coalesce(opening_mrr, 0)::decimal(38, 10) as opening,
   coalesce(closing_mrr, 0)::decimal(38, 10) as closing_at_opening,
   coalesce(closing_mrr, 0)::decimal(38, 10) as closing,
-  0 as missing_rate
+  0 as missing_rate,
+  opening_mrr is distinct from closing_mrr as may_have_moved
 from plain_mrr
 union all
 select
@@ -58,7 +60,8 @@ select
   coalesce(opening_mrr, 0)::decimal(38, 10),
   coalesce(closing_mrr, 0)::decimal(38, 10),
   coalesce(closing_mrr, 0)::decimal(38, 10),
-  0
+  0,
+  opening_mrr is distinct from closing_mrr
 from plain_family_mrr
 union all
 select
@@ -70,6 +73,7 @@ select
   coalesce(sum(opening), 0) as opening,
   coalesce(sum(closing_at_opening), 0) as closing_at_opening,
   coalesce(sum(closing), 0) as closing,
-  sum(missing_rate) as missing_rate
+  sum(missing_rate) as missing_rate,
+  true as may_have_moved
 from levels
 group by period_start, level, source, account_id, family

@@ -8,6 +8,7 @@ with balances as (
   left join paid_starts f
     on f.level = b.level and f.source = b.source and f.account_id = b.account_id
     and f.family is not distinct from b.family
+  where b.may_have_moved
 )
 select
   period_start,
