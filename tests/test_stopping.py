@@ -71,3 +71,18 @@ def test_a_block_inside_a_block_waits_for_the_outer_end() -> None:
         print("whole", flush=True)
     """
     assert told(body, signal.SIGTERM, line="go\n") == ["whole", "terminated"]
+
+
+def test_an_attempt_that_waits_for_an_answer_is_cut_short_soon_after() -> None:
+    body = """
+    import socket
+    from crmetrics.deadline import Deadline
+    one, other = socket.socketpair()
+    with stopping.held(), Deadline(600, grace_s=0.2) as deadline:
+        deadline.watch(one)
+        print("ready", flush=True)
+        one.recv(1)
+        print(deadline.why, flush=True)
+    """
+    why = "no whole answer when the program was asked to end"
+    assert told(body, signal.SIGTERM) == [why, "terminated"]

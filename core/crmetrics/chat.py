@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 from pydantic import Field, field_validator
 
 from crmetrics import http
+from crmetrics.deadline import Deadline
 from crmetrics.errors import ConfigError, SinkError, UnknownOutcomeError
 from crmetrics.message import Message, as_restatement, for_chat
 from crmetrics.options import Options
@@ -40,7 +41,12 @@ class ChatOptions(Options):
         description="what to do about an attempt that ended without an answer and may have "
         "arrived: leave it, or send it again",
     )
-    timeout: float = Field(default=30.0, gt=0, le=300, description="seconds to wait for an answer")
+    timeout: float = Field(
+        default=30.0,
+        gt=0,
+        le=300,
+        description="seconds that an attempt to send may take, answer included",
+    )
 
 
 class WebhookOptions(ChatOptions):
@@ -102,9 +108,13 @@ class ChatSink(Sink):
         """Time limits and patience of the session."""
         timeout = self.config.timeout
         return {
-            "timeouts": http.Timeouts(min(_CONNECT_S, timeout), timeout),
+            "timeouts": http.Timeouts(min(_CONNECT_S, timeout), timeout, timeout),
             "retries": http.Retries(longest_wait_s=_LONGEST_WAIT_S),
         }
+
+    def deadline(self) -> Deadline:
+        """The time limit of an attempt that goes another way than `open_session`."""
+        return Deadline(self.config.timeout)
 
     def failed(self, reason: str) -> SinkError:
         return SinkError(f"sink {self.context.name}: {reason}")
@@ -317,6 +327,7 @@ __all__ = [
     "Answer",
     "ChatOptions",
     "ChatSink",
+    "Deadline",
     "Webhook",
     "WebhookOptions",
     "WebhookSink",

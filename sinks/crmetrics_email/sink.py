@@ -18,6 +18,7 @@ from pydantic import Field, field_validator, model_validator
 
 from crmetrics.plugin import CheckResult, Delivery, Receipt, Restated, Secret, chat, redact
 from crmetrics_email.letter import compose
+from crmetrics_email.line import EncryptedLine, Line
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
@@ -89,7 +90,7 @@ class EmailSink(chat.ChatSink):
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
         try:
-            with self._connected() as server:
+            with self.deadline() as deadline, self._connected(deadline) as server:
                 server.noop()
         except Exception as exc:  # noqa: BLE001 - a check reports everything
             fix = "Check host, port, security, username and password."
@@ -162,20 +163,22 @@ class EmailSink(chat.ChatSink):
         whether the mail goes out.
         """
         body = mail.as_bytes()
-        with self._connected() as server:
-            refused = self._announce(server, len(body), to)
+        with self.deadline() as deadline, self._connected(deadline) as server:
+            refused = self._announce(server, len(body), to, deadline)
             try:
                 code, said = server.data(body)
             except smtplib.SMTPDataError as exc:
                 raise self.failed(_refusal("the mail", exc.smtp_code, exc.smtp_error)) from None
             except (smtplib.SMTPException, OSError) as exc:
-                cut = f"the line to {self.config.host} was cut ({type(exc).__name__})."
-                raise self.unknown(cut) from None
+                cut = deadline.why or f"the line was cut ({type(exc).__name__})"
+                raise self.unknown(f"{self.config.host}: {cut}.") from None
         if code != 250:
             raise self.failed(_refusal("the mail", code, said))
         return refused
 
-    def _announce(self, server: smtplib.SMTP, size: int, to: Sequence[str]) -> dict[str, str]:
+    def _announce(
+        self, server: smtplib.SMTP, size: int, to: Sequence[str], deadline: chat.Deadline
+    ) -> dict[str, str]:
         refused: dict[str, str] = {}
         try:
             options = [f"size={size}"] if server.has_extn("size") else []
@@ -187,7 +190,7 @@ class EmailSink(chat.ChatSink):
                 if code not in (250, 251):
                     refused[recipient] = f"{code} {_words(said)}"
         except (smtplib.SMTPException, OSError) as exc:
-            raise self.failed(self._reason(exc)) from None
+            raise self.failed(self._reason(exc, deadline)) from None
         if len(refused) == len(to):
             first, why = next(iter(refused.items()))
             which = "every recipient" if len(to) == len(self.config.to) else "every one left"
@@ -195,12 +198,12 @@ class EmailSink(chat.ChatSink):
         return refused
 
     @contextmanager
-    def _connected(self) -> Iterator[smtplib.SMTP]:
+    def _connected(self, deadline: chat.Deadline) -> Iterator[smtplib.SMTP]:
         """A connection that may send; it is ended in order where that is possible."""
         try:
-            server = self._connect()
+            server = self._connect(deadline)
         except (smtplib.SMTPException, OSError) as exc:
-            raise self.failed(self._reason(exc)) from None
+            raise self.failed(self._reason(exc, deadline)) from None
         try:
             yield server
         finally:
@@ -208,18 +211,19 @@ class EmailSink(chat.ChatSink):
                 server.quit()
             server.close()
 
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self, deadline: chat.Deadline) -> smtplib.SMTP:
         config = self.config
         port = config.port or _PORTS[config.security]
         context = ssl.create_default_context()
         if config.ca_file is not None:
             context.load_verify_locations(self.context.project_dir / config.ca_file)
-        server: smtplib.SMTP
+        server: Line
         if config.security == "tls":
-            server = smtplib.SMTP_SSL(config.host, port, timeout=config.timeout, context=context)
+            server = EncryptedLine(timeout=config.timeout, context=context)
         else:
-            server = smtplib.SMTP(config.host, port, timeout=config.timeout)
+            server = Line(timeout=config.timeout)
         try:
+            server.dial(config.host, port, deadline)
             if config.security == "starttls":
                 server.starttls(context=context)
             server.ehlo_or_helo_if_needed()
@@ -230,8 +234,10 @@ class EmailSink(chat.ChatSink):
             raise
         return server
 
-    def _reason(self, exc: Exception) -> str:
+    def _reason(self, exc: Exception, deadline: chat.Deadline) -> str:
         host = self.config.host
+        if deadline.is_over:
+            return f"{host}: {deadline.why}. Nothing was sent; run again later."
         if isinstance(exc, smtplib.SMTPAuthenticationError):
             return f"{host} refuses username or password. Nothing was sent."
         if isinstance(exc, smtplib.SMTPNotSupportedError):

@@ -37,7 +37,8 @@ class MailServer:
     tls: the context of the server's certificate; with `is_implicit` from the first byte. users:
     name -> password; empty = nobody has to log in. replies: start of a command -> the reply in
     place of the usual one (`DATA.` is the end of a mail, `connect` the greeting). cuts: starts of
-    commands at which the line is cut; `DATA.` after the mail was accepted. on_accepted: called
+    commands at which the line is cut; `DATA.` after the mail was accepted. drips: starts of
+    commands whose reply comes a byte at a time and without an end, likewise. on_accepted: called
     when a mail was accepted, before the client is told.
     """
 
@@ -47,6 +48,7 @@ class MailServer:
     size_limit: int = 10_000_000
     replies: dict[str, str] = field(default_factory=dict)
     cuts: set[str] = field(default_factory=set)
+    drips: set[str] = field(default_factory=set)
     mails: list[Mail] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     on_accepted: Callable[[], None] = lambda: None
@@ -118,6 +120,8 @@ class _Conversation:
         self.server.commands.append(line)
         if self._is_cut(line):
             return False
+        if any(line.upper().startswith(start) for start in self.server.drips):
+            self._drip()
         for start, reply in self.server.replies.items():
             if line.upper().startswith(start.upper()):
                 self._say(reply)
@@ -134,6 +138,12 @@ class _Conversation:
 
     def _say(self, text: str) -> None:
         self.connection.sendall(text.encode() + b"\r\n")
+
+    def _drip(self) -> None:
+        """Until the client hangs up, which is an OSError."""
+        while True:
+            self.connection.sendall(b"2")
+            threading.Event().wait(0.02)
 
     def _encrypt(self) -> None:
         assert self.server.tls is not None
@@ -200,6 +210,8 @@ class _Conversation:
                      self.user)
             )  # fmt: skip
             self.server.on_accepted()
+        if "DATA." in self.server.drips:
+            self._drip()
         if "DATA." in self.server.cuts:
             return False
         self._say(reply)

@@ -32,6 +32,7 @@ from crmetrics_teams.card import payload as teams_payload
 from crmetrics_teams.sink import TeamsSink
 from crmetrics_webhook.sink import WebhookOptions, WebhookSink
 from result_rows import breakdown, delivery, kpi, line, message, table
+from simulators.dripping import Drip
 from simulators.service import Service
 from simulators.webhooks import GoogleChatSpace, Receiver, TeamsWorkflow
 
@@ -199,6 +200,14 @@ def test_a_lost_answer_is_an_unknown_outcome_for_the_policy(channel: Channel, po
         sink.write(report())
     assert sink.repeats_unknown is (policy == "at_least_once")
     assert len(channel.service.calls) == 1
+
+
+def test_a_receiver_that_answers_for_ever_is_left_when_the_time_is_up() -> None:
+    with Drip(b"HTTP/1.1 200 OK\r\nX-Slow: ") as drip:
+        options = WebhookOptions(url=Secret(f"http://127.0.0.1:{drip.port}/hook"), timeout=0.3)
+        sink = WebhookSink(options, SinkContext("team", Path()))
+        with pytest.raises(UnknownOutcomeError, match=r"no whole answer within 0\.3 s"):
+            sink.write(report())
 
 
 def test_a_page_of_a_proxy_is_not_taken_for_a_message() -> None:

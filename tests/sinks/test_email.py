@@ -370,6 +370,19 @@ def test_only_a_line_cut_after_the_text_leaves_the_end_unknown(
     assert len(server.mails) == is_unknown
 
 
+@pytest.mark.parametrize(
+    ("drip", "is_unknown"), [("EHLO", False), ("MAIL", False), ("RCPT", False), ("DATA.", True)]
+)
+def test_a_server_that_answers_for_ever_is_left_when_the_time_is_up(
+    server: MailServer, drip: str, is_unknown: bool
+) -> None:
+    server.drips = {drip}
+    with pytest.raises(SinkError, match=r"no whole answer within 0\.3 s") as caught:
+        make_sink(server, timeout=0.3, charts=False).write(report())
+    assert isinstance(caught.value, UnknownOutcomeError) is is_unknown
+    assert len(server.mails) == is_unknown
+
+
 def test_check_looks_at_the_server_and_sends_nothing(server: MailServer) -> None:
     [result] = make_sink(server).check()
     assert (result.state, server.mails) == ("ok", [])

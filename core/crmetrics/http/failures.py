@@ -55,6 +55,11 @@ def broke_off(address_origin: str, exc: Exception) -> HttpError:
     )
 
 
+def late(address_origin: str, why: str, *, may_have_arrived: bool) -> HttpError:
+    """The error for an attempt that took longer than it may."""
+    return HttpError(f"{address_origin}: {why}.", is_outcome_unknown=may_have_arrived)
+
+
 def ended(url: str, status: int | None = None) -> HttpError:
     """The error for a request that waited when the program was asked to end. status: the last
     answer, which asked to come back later; None = it was never sent."""

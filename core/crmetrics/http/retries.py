@@ -29,10 +29,12 @@ _LOOKED_AT = 64  # bytes in which a document has begun or ended, white space inc
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds to wait for a connection, and for the next bytes of an answer."""
+    """Seconds to wait for a connection, and for the next bytes of an answer. total_s: for an
+    attempt as a whole, from its begin to the last byte of its answer; None = no limit."""
 
     connect_s: float = 10.0
     read_s: float = 60.0
+    total_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlencode, urlsplit
 
+from crmetrics.deadline import Deadline
 from crmetrics.http import compression
 from crmetrics.http.addresses import is_loopback, origin
-from crmetrics.http.failures import HttpError, broke_off, lost
+from crmetrics.http.failures import HttpError, broke_off, late, lost
 from crmetrics.http.retries import Timeouts
 
 if TYPE_CHECKING:
@@ -77,10 +78,30 @@ class Wire:
         self._session.headers["Accept-Encoding"] = "gzip, deflate"
         # Cookies would tie threads together, and answers to what came before.
         self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        from crmetrics.http.watched import Adapter
+
         for scheme in ("https://", "http://"):
-            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=connections))
+            self._session.mount(scheme, Adapter(pool_maxsize=connections))
 
     def send(self, outgoing: Outgoing) -> Incoming | HttpError:
+        if outgoing.timeouts.total_s is None:
+            return self._send(outgoing)
+        from crmetrics.http.watched import Attempt, attempting
+
+        deadline = Deadline(outgoing.timeouts.total_s)
+        attempt = Attempt(deadline)
+        deadline.begin()
+        with attempting(attempt):
+            found = self._send(outgoing, deadline)
+        if deadline.is_over:  # a head that was cut looks whole
+            if isinstance(found, _Arriving):
+                found.close()
+            return late(origin(outgoing.url), deadline.why, may_have_arrived=attempt.is_sent)
+        if isinstance(found, HttpError):
+            deadline.end()
+        return found
+
+    def _send(self, outgoing: Outgoing, deadline: Deadline | None = None) -> _Arriving | HttpError:
         import requests
 
         try:
@@ -94,7 +115,8 @@ class Wire:
                     allow_redirects=False,
                     stream=True,
                     proxies=self._proxies(outgoing.url),
-                )
+                ),
+                deadline,
             )
         except requests.RequestException as exc:
             # Returned, not raised from here: the exception below would stay attached to ours and
@@ -128,8 +150,8 @@ def _address(url: str, params: Mapping[str, str] | None) -> str:
 
 
 class _Arriving:
-    def __init__(self, response: requests.Response) -> None:
-        self._response = response
+    def __init__(self, response: requests.Response, deadline: Deadline | None = None) -> None:
+        self._response, self._deadline = response, deadline
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
         self.origin = origin(response.url)
@@ -141,10 +163,14 @@ class _Arriving:
         try:
             # Straight from the connection: pieces of 64 kB would cost a third more.
             body = bytes(self._response.raw.read(decode_content=not self._is_ours))
-            return b"".join(self._inflated([body])) if self._is_ours else body
+            whole = b"".join(self._inflated([body])) if self._is_ours else body
         except (urllib3.exceptions.HTTPError, OSError, EOFError, zlib.error) as exc:
             failure = broke_off(self.origin, exc)
-        raise failure
+        failure = self._late() or failure
+        self._end()
+        if failure is not None:
+            raise failure
+        return whole
 
     def chunks(self, size: int) -> Iterator[bytes]:
         import urllib3
@@ -152,11 +178,26 @@ class _Arriving:
         failure: HttpError | None = None
         try:
             pieces = self._response.raw.stream(size, decode_content=not self._is_ours)
-            yield from self._inflated(pieces, size) if self._is_ours else pieces
+            for piece in self._inflated(pieces, size) if self._is_ours else pieces:
+                if self._late():
+                    break
+                yield piece
         except (urllib3.exceptions.HTTPError, OSError, EOFError, zlib.error) as exc:
             failure = broke_off(self.origin, exc)
+        failure = self._late() or failure
+        self._end()
         if failure is not None:
             raise failure
+
+    def _late(self) -> HttpError | None:
+        """The error when the time was up before the end; what was read may look whole."""
+        if self._deadline is None or not self._deadline.is_over:
+            return None
+        return late(self.origin, self._deadline.why, may_have_arrived=True)
+
+    def _end(self) -> None:
+        if self._deadline is not None:
+            self._deadline.end()
 
     @property
     def _encoding(self) -> str:
@@ -175,3 +216,4 @@ class _Arriving:
 
     def close(self) -> None:
         self._response.close()
+        self._end()
