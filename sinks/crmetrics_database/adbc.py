@@ -41,6 +41,12 @@ class AdbcDatabase(Database):
             row: tuple[Any, ...] | None = self._cursor.fetchone()
         return row
 
+    def cancel(self) -> None:
+        import adbc_driver_manager
+
+        with suppress(adbc_driver_manager.Error, RuntimeError, ValueError):  # it may be closed
+            self._cursor.adbc_cancel()
+
     def roll_back(self) -> None:
         import adbc_driver_manager
 

@@ -135,6 +135,10 @@ class Database(ABC):
     def first(self, sql: str) -> tuple[Any, ...] | None:
         """The first row of a query."""
 
+    def cancel(self) -> None:
+        """End the statement that is running, where the driver can; called by another thread."""
+        return
+
     @abstractmethod
     def close(self) -> None: ...
 

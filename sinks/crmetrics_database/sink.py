@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,7 +17,9 @@ from crmetrics.plugin import (
     Receipt,
     Secret,
     Sink,
+    SinkContext,
     SinkError,
+    UnknownOutcomeError,
     export,
     pause,
     redact,
@@ -25,6 +27,7 @@ from crmetrics.plugin import (
 from crmetrics_database import statements
 from crmetrics_database.address import EXTRAS, Address, TableName, parse_table, parse_url
 from crmetrics_database.engines import Database, DatabaseError, open_file
+from crmetrics_database.limits import Limit, LimitError, T
 from crmetrics_database.statements import DEFAULTS, REQUIRED, UPKEEP, Kind, Mode
 
 if TYPE_CHECKING:
@@ -49,6 +52,13 @@ class DatabaseOptions(Options):
         default="upsert",
         description="upsert: one row per job, KPI, variant, period and segment, restated in place. "
         "append: one more for every run. replace: only the last delivery of the job",
+    )
+
+    timeout: float = Field(
+        default=600.0,
+        gt=0,
+        le=86_400,
+        description="on a server: seconds that a write may take before it is given up",
     )
 
     @field_validator("url")
@@ -97,6 +107,11 @@ class DatabaseSink(Sink):
     is_idempotent = True
     config: DatabaseOptions
 
+    def __init__(self, config: DatabaseOptions, context: SinkContext) -> None:
+        super().__init__(config, context)
+        self._limit = Limit(config.timeout)
+        self._at_work: Database | None = None
+
     def destination(self, delivery: Delivery) -> str:
         return self._shown
 
@@ -106,7 +121,7 @@ class DatabaseSink(Sink):
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
         if not self.config.address.is_file:
-            return [self._check_server(subject)]
+            return [self._limited(lambda: self._check_server(subject))]
         path = self._path
         if path.is_file():
             try:
@@ -143,7 +158,7 @@ class DatabaseSink(Sink):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as exc:
                 raise self._error(f"{exc.strerror}: {exc.filename}") from exc
-        counts = self._keep(rows)
+        counts = self._limited(lambda: self._keep(rows))
         return Receipt(
             destination=self._shown, rows=rows.num_rows, reference=delivery.key, details=counts
         )
@@ -152,15 +167,36 @@ class DatabaseSink(Sink):
         """Wait for a server to come back; False when the program is to end meanwhile."""
         return pause(seconds)
 
+    def _limited(self, work: Callable[[], T]) -> T:
+        """The work, within the time limit where it waits for a server."""
+        if self.config.address.is_file:
+            return work()
+        self._limit, self._at_work = Limit(self.config.timeout), None
+        try:
+            return self._limit.run(work, self._cancel)
+        except LimitError as exc:
+            is_atomic = self._at_work is None or not self._at_work.commits_before_read_back
+            if exc.has_ended and is_atomic:
+                raise self._error(str(exc)) from None
+            left = "It may be done all the same; the next run writes the same rows."
+            raise UnknownOutcomeError(str(self._error(str(exc), left))) from None
+
+    def _cancel(self) -> None:
+        if self._at_work is not None:
+            self._at_work.cancel()
+
     def _keep(self, rows: pa.Table) -> dict[str, int]:
         """Write; a connection that was lost is made anew, since a repeat does no harm."""
         for pause_s in (*_PAUSES_S, None):
             try:
                 with self._open_database() as database:
+                    self._at_work = database
                     return self._maintain(database, rows)
             except DatabaseError as exc:
                 if "unique" in str(exc).lower():
                     self._refuse_duplicates(rows)
+                if self._limit.is_given_up:
+                    raise
                 if not exc.is_lost or pause_s is None or not self.pause(pause_s):
                     raise self._error(str(exc)) from exc
         raise AssertionError("the last try returns or raises")
@@ -177,6 +213,8 @@ class DatabaseSink(Sink):
             database.stage(rows, upkeep)
             counts = database.maintain(name)
             self._read_back(database, rows)
+            if self._limit.is_given_up:
+                raise DatabaseError("nobody waits for it any more")
         return counts
 
     def _read_back(self, database: Database, rows: pa.Table) -> None:

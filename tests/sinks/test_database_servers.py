@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import signal
 import threading
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy.dialects import mssql, mysql
 
-from crmetrics.plugin import Secret, SinkContext, SinkError
+from crmetrics.plugin import Secret, SinkContext, SinkError, UnknownOutcomeError
 from crmetrics_database.address import TableName, parse_url
 from crmetrics_database.dialects import column_type
 from crmetrics_database.postgres import PostgresDatabase
@@ -26,6 +28,7 @@ from simulators.postgres import PostgresServer
 from sinks.writing_at_once import failures_at_once
 
 schemas = itertools.count(1)
+WAITING = "select pid from pg_stat_activity where wait_event_type = 'Lock'"
 
 
 class Place:
@@ -139,6 +142,45 @@ def test_a_lock_of_somebody_else_is_not_waited_for_for_ever(place: Place) -> Non
             write(place, kpi(value=1.0), url=Secret(hurried))
     database.close()
     assert place.values() == [("win_rate", 0.0)]
+
+
+@pytest.fixture
+def blocked(place: Place) -> Iterator[Place]:
+    """A table that somebody else keeps locked."""
+    write(place, kpi(value=0.0))
+    database = PostgresDatabase(place.url)
+    with database.transaction():
+        database.lock(TableName("kpis"))
+        yield place
+    database.close()
+
+
+def test_a_write_that_takes_too_long_is_cancelled_and_changes_nothing(blocked: Place) -> None:
+    with pytest.raises(SinkError) as caught:
+        write(blocked, kpi(value=1.0), timeout=0.5)
+    assert not isinstance(caught.value, UnknownOutcomeError)
+    assert "not done within 0.5 s (`timeout`). Nothing was changed." in str(caught.value)
+    assert blocked.run(WAITING) == []
+    assert blocked.values() == [("win_rate", 0.0)]
+
+
+def test_a_server_that_hangs_does_not_hold_the_run(blocked: Place) -> None:
+    stopped = list[int]()
+
+    def stop() -> None:
+        while not stopped:
+            stopped.extend(pid for (pid,) in blocked.run(WAITING))
+        os.kill(stopped[0], signal.SIGSTOP)
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    try:
+        with pytest.raises(UnknownOutcomeError, match="the next run writes the same rows"):
+            write(blocked, kpi(value=1.0), timeout=1.5)
+    finally:
+        stopping.join()
+        os.kill(stopped[0], signal.SIGCONT)
+    assert blocked.values() == [("win_rate", 0.0)]
 
 
 # --- what befalls a server --------------------------------------------------------------------
