@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -90,6 +91,7 @@ def die_when_called(name: str) -> None:
             die()
 
     sys.setprofile(watch)
+    threading.setprofile(watch)
 
 
 def main() -> None:
