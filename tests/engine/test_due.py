@@ -93,6 +93,28 @@ def test_a_period_that_failed_is_owed_again(directory: Path) -> None:
     assert run_on(directory, 8) == days(6, 7)
 
 
+def test_a_job_is_due_until_the_period_of_the_firing_is_delivered(directory: Path) -> None:
+    file = directory / "crmetrics.yaml"
+    file.write_text(file.read_text().replace("{grain: day", "{schedule: 0 8 * * *, grain: day"))
+    run_on(directory, 6)
+    refused = directory / "reports" / "daily_2026-01-07.json"
+    refused.mkdir()
+    assert run_on(directory, 8) == [(date(2026, 1, 6), ExitCode.OK), (date(2026, 1, 7), 5)]
+    project = Project(directory, environ={}, now=lambda: morning(8) + timedelta(hours=1))
+    assert project.next_due("daily") is None
+    refused.rmdir()
+    assert [found.period.start for found in project.run_due("daily")] == [date(2026, 1, 7)]
+    assert project.next_due("daily") == morning(9)
+
+
+def test_a_period_that_ends_after_the_firing_is_not_yet_due(directory: Path) -> None:
+    file = directory / "crmetrics.yaml"
+    file.write_text(file.read_text().replace("{grain: day", "{schedule: 0 8 6 * *, grain: day"))
+    run_on(directory, 6)
+    project = Project(directory, environ={}, now=lambda: morning(8))
+    assert project.next_due("daily") == datetime(2026, 2, 6, 13, tzinfo=UTC)
+
+
 def test_a_period_somebody_asked_for_is_not_where_the_schedule_begins(directory: Path) -> None:
     project = Project(directory, environ={}, now=lambda: morning(6))
     project.run("daily", date="2026-01-02")

@@ -117,8 +117,9 @@ def due_periods(project: Project, job: JobConfig, now: datetime) -> list[Period]
 
 
 def next_due(project: Project, name: str) -> datetime | None:
-    """When the job's schedule fires next; None when it has fired since the job last delivered
-    without being asked for a day: it is due now.
+    """When the job's schedule fires next; None when it has fired and the period that was complete
+    then (or a later one) has not been delivered since, without being asked for a day: it is due
+    now.
 
     Raises UsageError for a job without a schedule.
     """
@@ -129,14 +130,17 @@ def next_due(project: Project, name: str) -> datetime | None:
         )
     cron, zone, now = parse_cron(job.schedule), project.calendar.zone, project.now()
     fired = last_firing(cron, zone, now)
-    delivered = [
-        found.run_at
+    if fired is None:
+        return next_firing(cron, zone, now)
+    asked = reported_period(project.calendar, job, None, fired).start
+    is_answered = any(
+        found.exit_code in DELIVERED
+        and not found.is_dated
+        and found.run_at >= fired
+        and found.start >= asked  # an owed one before it does not answer this firing
         for found in _reported(project, job)
-        if not found.is_dated and found.exit_code in DELIVERED
-    ]
-    if fired is not None and (not delivered or max(delivered) < fired):
-        return None
-    return next_firing(cron, zone, now)
+    )
+    return next_firing(cron, zone, now) if is_answered else None
 
 
 def _reported(project: Project, job: JobConfig) -> list[state.ReportedPeriod]:
