@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from crmetrics_salesforce.history import (
-    FIELD_CHANGES,
-    FIELD_HISTORY,
-    FIELD_HISTORY_BASE,
-    STAGES,
-)
+from crmetrics_salesforce.field_history import FIELD_HISTORY_STREAM
 from crmetrics_salesforce.streams import Companion, Extra, Stream
 from crmetrics_salesforce.targets import TARGET_STREAMS
 
@@ -78,42 +73,7 @@ _ANSWERS = """(
 )"""
 
 MORE_STREAMS: tuple[Stream, ...] = (
-    Stream(
-        "opportunity_stage_history",
-        "Opportunity",
-        {
-            "id": "RowId",
-            "is_deleted": "IsDeleted",
-            "opportunity_id": "OpportunityId",
-            "stay_id": "StayId",
-            "stage": "StageName",
-            "entered_at": "EnteredAt",
-            "exited_at": "ExitedAt",
-            "is_closed": "StageIsClosed",
-            "is_won": "StageIsWon",
-            "amount": "Amount",
-            "probability": "Probability / 100",
-            "close_date": "CloseDate",
-        },
-        relation=FIELD_HISTORY,
-        base=FIELD_HISTORY_BASE,
-        companions=(FIELD_CHANGES, STAGES),
-        extras={
-            name: Extra("")
-            for name in (
-                "RowId",
-                "OpportunityId",
-                "EnteredAt",
-                "ExitedAt",
-                "StayId",
-                "StageIsClosed",
-                "StageIsWon",
-            )
-        },
-        instead_of="OpportunityHistory",
-        removals="none",
-        belongs_to=("Opportunity", "opportunity_id"),
-    ),
+    FIELD_HISTORY_STREAM,
     *TARGET_STREAMS,
     Stream(
         "exchange_rates",

@@ -26,6 +26,8 @@ from crmetrics_salesforce.transport import Transport
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_AGED = timedelta(days=17 * 30)
+"""Field tracking forgets after 18 months, less some time that the service may take."""
 _YOUNG = timedelta(hours=6)
 """Values that change without a stamp may be so old when a job of an earlier run gives them."""
 
@@ -290,10 +292,14 @@ class DatasetRead:
         if not stream.remembered:
             return
         columns = ("id", *stream.remembered)
+        held = set(self._given_before.get(stream.object, ())) - set(self._request.mapping)
+        bench.given("held_before", ("name",), [(name,) for name in held])
+        aged = self._request.started - _AGED
+        bench.given("aged", ("instant",), [(aged.isoformat(),)])
         schema = model.arrow_schema(columns)
         bench.make("former", dict(zip(schema.names, schema.types, strict=True)))
         own = [name for name in columns if name not in self._request.mapping]
-        of = "case_id" if "case_id" in columns else "id"
+        of = stream.belongs_to[1] if stream.belongs_to else "id"
         if of not in own or "id" not in own:
             return
         ids = None if self.span.since is None else bench.column("select Id from main")

@@ -3,65 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
+from connectors.salesforce.deals import CHOICES, Deal, stages
 from connectors.salesforce.orgs import Connect, rows_of
+from connectors.salesforce.sites import Site, on
 from simulators.salesforce import Org, SalesforceSimulator
 
-NINE = datetime(2025, 12, 1, 9, tzinfo=UTC)
 VALUES = ("stage", "amount", "probability", "close_date", "is_closed", "is_won")
-CHOICES: Mapping[str, tuple[Any, ...]] = {
-    "StageName": ("Open", "Talk", "Won", "Lost"),
-    "Amount": (None, 10, 10.5, 2_000_000),
-    "Probability": (0, 20, 50, 100),
-    "CloseDate": (date(2026, 1, 31), date(2026, 2, 28)),
-}
-
-
-@dataclass
-class Deal:
-    """A deal whose changes are written to both logs, as the org does."""
-
-    org: Org
-    first: dict[str, Any]
-    at: datetime = NINE
-    now: dict[str, Any] = field(default_factory=dict)
-    id: str = ""
-
-    def __post_init__(self) -> None:
-        self.now = dict(self.first)
-        self.id = self.org.create("Opportunity", stamp=self.at, **self.now)
-        self.org.create("OpportunityFieldHistory", OpportunityId=self.id, Field="created",
-                        CreatedDate=self.at)  # fmt: skip
-        self._log()
-
-    def change(self, after: timedelta, **values: Any) -> None:
-        changed = {name: value for name, value in values.items() if value != self.now[name]}
-        if not changed:
-            return
-        self.at += after
-        for name, value in changed.items():
-            self.org.create(
-                "OpportunityFieldHistory", OpportunityId=self.id, Field=name,
-                OldValue=self.now[name], NewValue=value, CreatedDate=self.at,
-            )  # fmt: skip
-        self.now.update(changed)
-        self.org.update(self.id, stamp=self.at, **changed)
-        self._log()
-
-    def _log(self) -> None:
-        self.org.create("OpportunityHistory", OpportunityId=self.id, stamp=self.at, **self.now)
-
-
-def stages(org: Org) -> None:
-    for label in CHOICES["StageName"]:
-        org.create("OpportunityStage", ApiName=label, MasterLabel=label,
-                   IsClosed=label in ("Won", "Lost"), IsWon=label == "Won")  # fmt: skip
 
 
 def story(connect: Connect, **options: Any) -> list[tuple[Any, ...]]:
@@ -115,3 +68,134 @@ def test_the_field_history_of_deals_gives_the_same_stays_as_their_log(
     assert len(logged) > 2 * len(made)
     salesforce.org.hide("OpportunityHistory")
     assert story(connect, transport=transport) == logged
+
+
+# --- years later ---------------------------------------------------------------------------------
+
+KEPT = timedelta(days=548)
+
+
+def forget(salesforce: SalesforceSimulator) -> int:
+    """Field history of more than 18 months is gone; how many records that were."""
+    changes = salesforce.org.objects["OpportunityFieldHistory"].records
+    old = [n for n, r in changes.items() if r["CreatedDate"] < salesforce.clock() - KEPT]
+    for name in old:
+        salesforce.org.purge(name)
+    return len(old)
+
+
+def expected(made: list[Deal]) -> list[tuple[Any, ...]]:
+    """What the warehouse has to hold of these stories."""
+    rows = []
+    for deal in made:
+        ends = [*(at for at, _ in deal.story[1:]), None]
+        stay, former = -1, None
+        for (at, values), end in zip(deal.story, ends, strict=True):
+            stay, former = stay + (values["StageName"] != former), values["StageName"]
+            closed = former in ("Won", "Lost")
+            rows.append((deal.id, at, end, former, values["Amount"], values["Probability"] / 100,
+                         values["CloseDate"], closed, former == "Won", stay))  # fmt: skip
+    return sorted(rows, key=lambda row: row[:2])
+
+
+def stored(site: Site) -> list[tuple[Any, ...]]:
+    columns = ("opportunity_id", "entered_at", "exited_at", *VALUES, "stay_id")
+    stays: dict[str, dict[str, int]] = {}
+    rows = sorted(site.rows("opportunity_stage_history", *columns), key=lambda row: row[:2])
+    return [
+        (*row[:-1], stays.setdefault(row[0], {}).setdefault(row[-1], len(stays[row[0]])))
+        for row in rows
+    ]
+
+
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_stays_of_deals_stay_when_their_history_is_gone(
+    site: Site, salesforce: SalesforceSimulator, seed: int
+) -> None:
+    site.only = ("opportunity_stage_history",)
+    salesforce.org.hide("OpportunityHistory")
+    stages(salesforce.org)
+    salesforce.clock.now = on(2022, 1, 3)
+    dice, made, gone = random.Random(seed), list[Deal](), 0
+
+    def happen() -> None:
+        """Months in which deals are made, change, or are only looked at."""
+        for _ in range(4):
+            salesforce.clock.advance(dice.randint(20, 40) * 86_400)
+            for deal in made:
+                deed = dice.random()
+                if deed < 0.12:
+                    names = dice.sample(list(CHOICES), dice.randint(1, 3))
+                    after = salesforce.clock() - deal.at
+                    deal.change(after, **{name: dice.choice(CHOICES[name]) for name in names})
+                elif deed < 0.3:
+                    salesforce.org.update(deal.id, NextStep="call")
+            if len(made) < 30:
+                first = {name: dice.choice(values) for name, values in CHOICES.items()}
+                made.append(Deal(salesforce.org, first, at=salesforce.clock()))
+
+    for step in range(11):
+        happen()
+        if step in (6, 9):  # all is read anew, and more history is gone than was at first
+            label = f"Parked {step}"
+            salesforce.org.create("OpportunityStage", ApiName=label, MasterLabel=label)
+        gone += forget(salesforce)
+        site.later(hours=1)
+        site.synced()
+        assert stored(site) == expected(made)
+    assert gone > 20
+
+
+def test_what_is_not_tracked_changes_when_that_is_seen(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    org = salesforce.org
+    site.only = ("opportunity_stage_history",)
+    org.hide("OpportunityHistory")
+    stages(org)
+    made = salesforce.clock()
+    deal = org.create("Opportunity", StageName="Open", Amount=10, Probability=20)
+    salesforce.clock.advance(7200)
+    site.synced()
+    seen = []
+    for change in ({"Amount": 25.123456}, {"NextStep": "call"}, {"StageName": "Won"}):
+        site.later(days=1)
+        if "NextStep" not in change:
+            seen.append(salesforce.clock())
+        org.update(deal, **change)
+        site.later(hours=1)
+        site.synced()
+    rows = site.rows("opportunity_stage_history", "entered_at", "exited_at", "stage", "amount",
+                     "is_closed", "stay_id")  # fmt: skip
+    assert [row[:3] for row in rows] == [
+        (made, seen[0], "Open"), (seen[0], seen[1], "Open"), (seen[1], None, "Won"),
+    ]  # fmt: skip
+    assert [float(row[3]) for row in rows] == [10, 25.1235, 25.1235]
+    assert [row[4] for row in rows] == [False, False, True]
+    assert rows[0][5] == rows[1][5] != rows[2][5]
+
+
+def test_old_rows_follow_their_deal_into_the_bin_and_back(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    org = salesforce.org
+    site.only = ("opportunity_stage_history",)
+    org.hide("OpportunityHistory")
+    stages(org)
+    salesforce.clock.now = on(2022, 1, 3)
+    deal = Deal(org, {name: values[0] for name, values in CHOICES.items()}, at=salesforce.clock())
+    for stage in ("Talk", "Won"):
+        site.later(days=2)
+        deal.change(timedelta(days=2), StageName=stage)
+    site.later(days=2)
+    site.synced()
+    site.later(days=900)
+    site.synced()
+    assert forget(salesforce) == 3
+    for deed, is_deleted in ((org.delete, True), (org.undelete, False)):
+        deed(deal.id)
+        site.later(hours=3)
+        site.synced()
+        rows = site.rows("opportunity_stage_history", "stage", "is_deleted")
+        assert rows == [("Open", is_deleted), ("Talk", is_deleted), ("Won", is_deleted)]
+    assert stored(site) == expected([deal])
