@@ -86,3 +86,63 @@ def test_an_attempt_that_waits_for_an_answer_is_cut_short_soon_after() -> None:
     """
     why = "no whole answer when the program was asked to end"
     assert told(body, signal.SIGTERM) == [why, "terminated"]
+
+
+IGNORED = {
+    "the callback of a weak reference": """
+        import weakref
+
+        class Thing: ...
+
+        thing = Thing()
+        watched = weakref.ref(thing, lambda _: wait())
+        del thing
+    """,
+    "a finalizer": """
+        class Thing:
+            def __del__(self):
+                wait()
+
+        thing = Thing()
+        del thing
+    """,
+}
+
+
+@pytest.mark.parametrize("place", IGNORED)
+@pytest.mark.parametrize(
+    ("number", "word"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")]
+)
+def test_a_signal_that_comes_where_exceptions_are_ignored_still_ends_it(
+    place: str, number: signal.Signals, word: str
+) -> None:
+    body = """
+    def wait():
+        print("ready", flush=True)
+        signal.pause()
+    """
+    after = """
+    print("going on", flush=True)
+    signal.pause()
+    """
+    parts = (dedent(part).strip() for part in (body, IGNORED[place], after))
+    assert told("\n".join(parts), number) == ["going on", word]
+
+
+def test_what_else_is_ignored_is_told_as_before() -> None:
+    program = """
+    import sys
+    from crmetrics import stopping
+
+    class Thing:
+        def __del__(self):
+            raise ValueError("a bug")
+
+    sys.unraisablehook = lambda ignored: print("told", ignored.exc_value)
+    stopping.install()
+    Thing()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(program)], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("told a bug\n", "")

@@ -6,12 +6,19 @@ Only a program installs this (`install`); embedded in another one, signals stay 
 
 from __future__ import annotations
 
+import _thread
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 
 class Terminated(KeyboardInterrupt):
@@ -19,6 +26,7 @@ class Terminated(KeyboardInterrupt):
 
 
 _STEP_S = 0.1
+_AGAIN_S = 0.05
 
 _ENDS: dict[int, type[KeyboardInterrupt]] = {
     signal.SIGTERM: Terminated,
@@ -46,6 +54,7 @@ def install() -> None:
     for number in _ENDS:
         signal.signal(number, _on_signal)
     _State.is_installed = True
+    _hear_what_is_ignored()
 
 
 def listen() -> None:
@@ -69,6 +78,28 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         return
     _State.pending = None
     raise end
+
+
+def _hear_what_is_ignored() -> None:
+    """Python drops what is raised while it calls a finalizer or the callback of a weak reference,
+    of which every import has some: a request to end that comes just then is made again."""
+    former = sys.unraisablehook
+
+    def heard(ignored: UnraisableHookArgs) -> None:
+        number = next((n for n, end in _ENDS.items() if ignored.exc_type is end), None)
+        if number is None or not _State.is_installed:
+            former(ignored)
+            return
+        # Not here, where it would be dropped again. A bare thread: to start one of `threading`
+        # takes locks that the interrupted code may hold.
+        _thread.start_new_thread(_ask_again, (number,))
+
+    sys.unraisablehook = heard
+
+
+def _ask_again(number: int) -> None:
+    time.sleep(_AGAIN_S)
+    os.kill(os.getpid(), number)
 
 
 def is_asked() -> bool:
