@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -50,6 +50,12 @@ class Options(BaseModel):
         """What a sink replaces with this delivery: addresses, or paths as the project file has
         them. Two sinks or two jobs that replace the same are refused; default: nothing is."""
         return ()
+
+    def keeps(self, job: str) -> Mapping[str, str]:
+        """What a sink keeps up for this job beside other sinks and jobs, such as rows of a table:
+        an address, or a path as the project file has it -> in which way. Two that keep one place
+        in different ways are refused; default: nothing is shared."""
+        return {}
 
 
 class DatasetOptions(Options):

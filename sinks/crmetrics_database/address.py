@@ -25,6 +25,12 @@ SERVERS: Mapping[str, str] = {
 EXTRAS: Mapping[str, str] = {"postgresql": "postgres"}
 """Kind of database -> the extra that brings its driver, where it has another name."""
 
+_PORTS: Mapping[str, int] = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+_DEFAULT_SCHEMAS: Mapping[str, str] = {"duckdb": "main", "postgresql": "public", "mssql": "dbo"}
+_EXACT = ("postgresql", "mysql", "bigquery")
+"""Where `Kpis` and `kpis` can be two tables."""
+_SEARCH_PATH = re.compile(r"search_path\s*=\s*(\w+)")
+
 _SECRET_OPTIONS = ("password", "passcode", "token", "privateKey")
 
 _KNOWN = (*FILES, *SERVERS)
@@ -117,6 +123,27 @@ def _server(scheme: str, url: str) -> Address:
         )
     needs_schema = engine == "snowflake" and path.count("/") < 2
     return Address(engine, shown=f"{engine} {shown}{path}", needs_schema=needs_schema)
+
+
+def place_of(url: str, name: TableName) -> str:
+    """The table as one text, the same however it is written; without credentials.
+
+    What a server is also known by (another host name, a synonym of the table) is not seen.
+    """
+    address = parse_url(url)
+    if address.is_file:
+        base = address.path.as_posix()
+    else:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port not in (None, _PORTS.get(address.engine)) else ""
+        host = parts.hostname or address.shown.partition(" ")[2].partition("/")[0]
+        base = f"{address.engine}://{host}{port}{parts.path.rstrip('/')}"
+    schema = name.schema or _DEFAULT_SCHEMAS.get(address.engine, "")
+    searched = _SEARCH_PATH.search(unquote(url))
+    if not name.schema and searched:
+        schema = searched[1]
+    table = f"{schema}.{name.table}" if schema else name.table
+    return f"{base}:{table if address.engine in _EXACT else table.lower()}"
 
 
 def parse_table(text: str, engine: str) -> TableName:

@@ -25,7 +25,14 @@ from crmetrics.plugin import (
     redact,
 )
 from crmetrics_database import statements
-from crmetrics_database.address import EXTRAS, Address, TableName, parse_table, parse_url
+from crmetrics_database.address import (
+    EXTRAS,
+    Address,
+    TableName,
+    parse_table,
+    parse_url,
+    place_of,
+)
 from crmetrics_database.engines import Database, DatabaseError, open_file
 from crmetrics_database.limits import Limit, LimitError, T
 from crmetrics_database.statements import DEFAULTS, REQUIRED, UPKEEP, Kind, Mode
@@ -88,6 +95,11 @@ class DatabaseOptions(Options):
 
     def local_paths(self) -> Iterable[str]:
         return (self.address.path.as_posix(),) if self.address.is_file else ()
+
+    def keeps(self, job: str) -> Mapping[str, str]:
+        place = place_of(self.url.reveal(), self.table_name)
+        rows = "a row per run (append)" if self.mode == "append" else "a row per period"
+        return {f"{place} of the job {job}": f"mode {self.mode}", place: rows}
 
     @property
     def table_name(self) -> TableName:

@@ -107,6 +107,82 @@ def test_checksums_of_two_formats_are_one_file(tmp_path: Path) -> None:
     assert ".sha256" in told
 
 
+DUCKDB = "duckdb:///r.duckdb"
+POSTGRES = "postgresql://u:hidden@db.acme.com/kpis"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_told"),
+    [
+        ("mode: upsert", "mode: replace", True),
+        ("mode: upsert", "mode: append", True),
+        ("mode: upsert", "mode: upsert", False),
+        ("mode: upsert, table: kpis", "mode: replace, table: latest", False),
+        ("mode: upsert, table: kpis", "mode: replace, table: main.KPIS", True),
+    ],
+)
+def test_one_table_is_kept_in_one_way(
+    tmp_path: Path, first: str, second: str, is_told: bool
+) -> None:
+    found = findings(
+        tmp_path,
+        f"sinks:\n  a: {{sink: database, url: '{DUCKDB}', {first}}}\n"
+        f"  b: {{sink: database, url: 'duckdb:///./sub/../r.duckdb', {second}}}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [a, b]}"),
+    )
+    assert ["r.duckdb:main.kpis" in told for told in found] == [True] * is_told
+
+
+def test_the_two_ways_of_a_table_are_told_with_both_places(tmp_path: Path) -> None:
+    (told,) = findings(
+        tmp_path,
+        f"sinks:\n  a: {{sink: database, url: '{DUCKDB}'}}\n"
+        f"  b: {{sink: database, url: '{DUCKDB}', mode: replace}}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [a, b]}"),
+    )
+    assert told.startswith("crmetrics.yaml:9:38: jobs.x.sinks: 'b' keeps r.duckdb:main.kpis of")
+    assert "with mode replace, and 'a' of the job 'x' (crmetrics.yaml:9:35) with mode ups" in told
+    assert "(`table`)" in told
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_told"),
+    [
+        ("replace", False),  # of its own job only
+        ("append", True),  # the table's key has the run in it, or has not
+    ],
+)
+def test_two_jobs_may_share_a_table_with_one_key(tmp_path: Path, mode: str, is_told: bool) -> None:
+    found = findings(
+        tmp_path,
+        f"sinks:\n  a: {{sink: database, url: '{DUCKDB}'}}\n"
+        f"  b: {{sink: database, url: '{DUCKDB}', mode: {mode}}}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [a]}", "y: {kpis: [won_amount], sinks: [b]}"),
+    )
+    assert bool(found) == is_told
+
+
+@pytest.mark.parametrize(
+    ("second", "is_told"),
+    [
+        ("postgresql://v@DB.acme.com:5432/kpis", True),
+        ("postgresql://u@db.acme.com:5433/kpis", False),
+        ("postgresql://u@db.acme.com/kpis?options=-csearch_path%3Dsales", False),
+    ],
+)
+def test_a_table_of_a_server_is_known_however_it_is_written(
+    tmp_path: Path, second: str, is_told: bool
+) -> None:
+    found = findings(
+        tmp_path,
+        f"sinks:\n  a: {{sink: database, url: '{POSTGRES}', table: public.kpis}}\n"
+        f"  b: {{sink: database, url: '{second}', mode: append}}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [a, b]}"),
+    )
+    assert bool(found) == is_told
+    assert "hidden" not in "".join(found)
+
+
 def test_a_sink_that_no_job_uses_is_in_nobodys_way(tmp_path: Path) -> None:
     assert not findings(
         tmp_path,

@@ -1,22 +1,29 @@
-"""Deliveries that would replace each other: two sinks, or two jobs of one, with the same file."""
+"""Deliveries that would undo each other: two sinks, or two jobs of one, with the same file, or with
+one table that each keeps in a way of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from os.path import normpath
 from pathlib import Path
 
 from crmetrics.config.project import JobConfig, ProjectConfig
+from crmetrics.config.tree import Place
 from crmetrics.errors import Finding
 from crmetrics.options import Slot
 from crmetrics.periods import Grain
 
 _HINT = "Let their names or folders differ, for instance by {job} in the name."
+_TABLE_HINT = "Give one of them a place of its own (`table`), or both the same way."
+
+_User = tuple[JobConfig, int]
+"""A job and the number of one of its sinks."""
 
 
 def overlaps(config: ProjectConfig) -> list[Finding]:
-    """A finding for each sink of a job that writes what another one, or another job, writes."""
+    """A finding for each sink of a job that writes what another one, or another job, writes, or
+    keeps it in another way."""
     users = [(job, number) for job in config.jobs.values() for number in range(len(job.sinks))]
     if len(users) < 2:
         return []
@@ -29,6 +36,27 @@ def overlaps(config: ProjectConfig) -> list[Finding]:
             if owner != (job, number):
                 findings.append(_finding(config, (job, number), owner, name))
                 break
+    return findings + _differing(config, users)
+
+
+def _differing(config: ProjectConfig, users: Iterable[_User]) -> list[Finding]:
+    """A finding for each sink of a job that keeps a place in another way than one before it."""
+    keepers: dict[str, tuple[_User, str]] = {}
+    findings: list[Finding] = []
+    for job, number in users:
+        sink = config.sinks.get(job.sinks[number])
+        kept = sink.options.keeps(job.name) if sink is not None else {}
+        for name, way in kept.items():
+            owner, other_way = keepers.setdefault(_absolute(config, name), ((job, number), way))
+            if way == other_way:
+                continue
+            message = (
+                f"jobs.{job.name}.sinks: {job.sinks[number]!r} keeps {name} with {way}, and "
+                f"{_named(config, owner)} with {other_way}: one would undo or refuse what the "
+                "other wrote."
+            )
+            findings.append(_place(config, (job, number)).finding(message, _TABLE_HINT))
+            break
     return findings
 
 
@@ -52,19 +80,28 @@ def _written(
         return
     for slot in slots[job.grain]:
         for name in sink.options.overwrites(slot.of(job.name)):
-            yield name if "://" in name else normpath(Path(config.directory, name))
+            yield _absolute(config, name)
 
 
-def _finding(
-    config: ProjectConfig, user: tuple[JobConfig, int], owner: tuple[JobConfig, int], name: str
-) -> Finding:
-    (job, number), (other, other_number) = user, owner
-    place = config.place("jobs", job.name, "sinks", number)
-    there = config.place("jobs", other.name, "sinks", other_number)
+def _absolute(config: ProjectConfig, name: str) -> str:
+    return name if "://" in name else normpath(Path(config.directory, name))
+
+
+def _finding(config: ProjectConfig, user: _User, owner: _User, name: str) -> Finding:
+    job, number = user
     shown = name.removeprefix(f"{config.directory}/")
-    return place.finding(
+    return _place(config, user).finding(
         f"jobs.{job.name}.sinks: {job.sinks[number]!r} writes {shown}, and so does "
-        f"{other.sinks[other_number]!r} of the job {other.name!r} ({there}): one would replace the "
-        "other.",
+        f"{_named(config, owner)}: one would replace the other.",
         _HINT,
     )
+
+
+def _named(config: ProjectConfig, user: _User) -> str:
+    job, number = user
+    return f"{job.sinks[number]!r} of the job {job.name!r} ({_place(config, user)})"
+
+
+def _place(config: ProjectConfig, user: _User) -> Place:
+    job, number = user
+    return config.place("jobs", job.name, "sinks", number)
