@@ -36,7 +36,7 @@ class PostgresDatabase(AdbcDatabase):
     label, extra, module = "PostgreSQL", "postgres", "adbc_driver_postgresql"
     lost = re.compile(
         r"connection|server closed|terminat|starting up|shutting down|could not (?:send|receive)"
-        r"|no COPY in progress|SSL|timeout",
+        r"|no COPY in progress|SSL|(?<!lock )(?<!statement )timeout",  # those would come again
         re.IGNORECASE,
     )
     types: ClassVar[Mapping[Kind, str]] = {
@@ -93,11 +93,6 @@ class PostgresDatabase(AdbcDatabase):
         self._is_new = True
 
     def lock(self, name: TableName) -> None:
-        # A forgotten transaction of somebody else would keep the run, and its warehouse, for ever.
-        self.first(
-            f"select set_config('lock_timeout', '{_LOCK_S}s', true) "
-            "where current_setting('lock_timeout') = '0'"
-        )
         self.execute(f"lock table {self.qualified(name)} in share row exclusive mode")
 
     # --- the key -----------------------------------------------------------------------------
@@ -193,6 +188,12 @@ class PostgresDatabase(AdbcDatabase):
     def transaction(self) -> Iterator[None]:
         """The driver has begun one with the connection; it ends here."""
         try:
+            # A forgotten transaction of somebody else would keep the run, and its warehouse, for
+            # ever: from the table itself, and from a new column of it.
+            self.first(
+                f"select set_config('lock_timeout', '{_LOCK_S}s', true) "
+                "where current_setting('lock_timeout') = '0'"
+            )
             yield
             with self.errors():
                 self._connection.commit()

@@ -135,12 +135,29 @@ def test_a_lock_of_somebody_else_is_not_waited_for_for_ever(place: Place) -> Non
     write(place, kpi(value=0.0))
     database = PostgresDatabase(place.url)
     with database.transaction():
-        database.lock(TableName("kpis"))
         assert database.first("select current_setting('lock_timeout')") == ("1min",)
-        hurried = f"{place.url}%20-clock_timeout%3D200ms"
+        database.lock(TableName("kpis"))
+        sink = place.sink(url=Secret(f"{place.url}%20-clock_timeout%3D200ms"))
+        sink.pauses = []
         with pytest.raises(SinkError, match="lock timeout"):
-            write(place, kpi(value=1.0), url=Secret(hurried))
+            sink.write(delivery(table(kpi(value=1.0))))
+        assert sink.pauses == []  # not a second and a third time
     database.close()
+    assert place.values() == [("win_rate", 0.0)]
+
+
+def test_a_column_is_not_added_for_as_long_as_somebody_reads(place: Place) -> None:
+    write(place, kpi(value=0.0))
+    place.run("alter table kpis drop column computed_at")
+    reader = PostgresDatabase(place.url)
+    with reader.transaction():
+        reader.first("select count(*) from kpis")
+        sink = place.sink(url=Secret(f"{place.url}%20-clock_timeout%3D200ms"))
+        sink.pauses = []
+        with pytest.raises(SinkError, match="lock timeout"):
+            sink.write(delivery(table(kpi(value=1.0))))
+        assert sink.pauses == []
+    reader.close()
     assert place.values() == [("win_rate", 0.0)]
 
 
