@@ -59,10 +59,19 @@ class Applying:
         return f"{told} Correct the condition, or give the user read access to the field."
 
     def unused(self) -> Iterator[str]:
-        """Sentences about conditions of objects whose place another one takes."""
-        read = [reach.stream.object for reach in self._survey.reaches]
+        """Sentences about conditions that nothing is asked for by: of objects whose place another
+        one takes, and marks of rows that are no records."""
+        reaches = self._survey.reaches
+        read = [reach.stream.object for reach in reaches]
         known = {*read, *(absence.stream.object for absence in self._survey.absent)}
         for key, rule in self._own.rules().items() if self._own is not None else ():
+            if key != "where" and reaches and all(reach.stream.relation for reach in reaches):
+                yield (
+                    f"`{key}:` of {self._survey.dataset} is not asked for: its rows are put "
+                    "together from several records, and none is marked by itself. Leave records "
+                    "out by `where:`."
+                )
+                continue
             for name in rule if isinstance(rule, dict) else ():
                 if name not in known:
                     yield (

@@ -151,6 +151,23 @@ def test_a_rule_of_an_object_whose_place_another_one_takes_is_told(
     assert lines["subscriptions (rules)"].state == "warning"
 
 
+def test_a_mark_of_rows_that_are_no_records_is_told_as_not_asked_for(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    deal = salesforce.org.create("Opportunity", StageName="Open")
+    salesforce.org.create("OpportunityHistory", OpportunityId=deal, StageName="Open")
+    rule = {"is_test": "StageName = 'Test'", "where": "StageName != 'Junk'"}
+    connector = connect(datasets={"opportunity_stage_history": rule})
+    with CollectingRequest("opportunity_stage_history") as request:
+        assert request.collect(connector.read(request)).num_rows == 1
+        [told] = [notice for notice in request.notices if "is_test" in notice]
+    assert "`is_test:` of opportunity_stage_history is not asked for" in told
+    assert "Leave records out by `where:`." in told
+    lines = {line.subject: line for line in connector.check()}
+    assert lines["opportunity_stage_history (rules)"].message == told
+    assert lines["opportunity_stage_history (where)"].state == "ok"
+
+
 # --- the project file ----------------------------------------------------------------------------
 
 
