@@ -23,19 +23,21 @@ pytestmark = pytest.mark.slow
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
-DEALS, THREADS = 44, 12
+DEALS, THREADS, SENDS = 44, 12, 11
 PAGE = 4
-READ = ("accounts", "opportunities", "opportunity_stage_history", "case_messages")
+READ = ("accounts", "opportunities", "opportunity_stage_history", "case_messages",
+        "campaign_members")  # fmt: skip
 Tables = dict[str, list[tuple[Any, ...]]]
 
 
 @pytest.fixture
 def account() -> Iterator[HubSpotSimulator]:
-    """Deals of companies, and conversations about a ticket, on short pages."""
+    """Deals of companies, conversations about a ticket, and e-mails, on short pages."""
     limits = Limits(per_ten_s=None, searches_per_s=None, per_day=None)
     with HubSpotSimulator(limits=limits) as service:
         service.clock.now = NOW
         service.crm.page_cap = PAGE
+        service.account.log.page_cap = 2
         service.account.owners["7"] = Owner("7", 70)
         stages = [
             Stage("1", "Open", {"isClosed": "false", "probability": "0.2"}),
@@ -62,6 +64,18 @@ def fill(service: HubSpotSimulator) -> None:
             "messages": [message(number, made)],
         }
 
+    account.create("contacts", {"email": "reader@example.com"}, at=made)
+    account.emails.append({"id": "9", "allEmailCampaignIds": ["90"], "createdAt": iso(made)})
+    for number in range(SENDS):
+        mail(service, made + timedelta(hours=number))
+
+
+def mail(service: HubSpotSimulator, at: datetime) -> None:
+    """An e-mail that is opened an hour later."""
+    log = service.account.log
+    sent = log.add("SENT", "reader@example.com", "90", at)
+    log.add("OPEN", "reader@example.com", "90", at + timedelta(hours=1), of=sent)
+
 
 def message(number: int, at: datetime) -> dict[str, Any]:
     return {"id": f"m{number}", "type": "MESSAGE", "createdAt": iso(at), "createdBy": "V-1",
@@ -77,6 +91,9 @@ def change(service: HubSpotSimulator) -> None:
     account.archive("deals", deals[1], at)
     account.restore("deals", deals[2])
     account.create("deals", {"amount": "5", "dealstage": "1", "pipeline": "p"}, at=at)
+    for sent in account.log.of_kind("SENT")[::5]:
+        account.log.add("CLICK", "reader@example.com", "90", at, of=sent)
+    mail(service, at)
     first, second, _ = account.objects["companies"].records
     account.merge("companies", first, second, at=at)
     for number in range(THREADS):
@@ -99,6 +116,7 @@ def synced(asked):
     now = datetime.fromisoformat(asked["now"])
     project = Project(asked["folder"], environ={}, now=lambda: now)
     needs = {name: project.registry.datasets[name].column_names for name in asked["read"]}
+    needs["campaign_members"] = ("sent_at", "opened_at", "clicked_at")  # three kinds of events
     report = crmetrics.engine.loading.sync(project, (), needs=needs)
     return 0 if report.error is None and not report.failures else 1
 
