@@ -29,6 +29,10 @@ class MissingScopeError(SourceError):
         self.scopes = scopes
 
 
+class InvalidError(SourceError):
+    """HubSpot does not take the request as it is: 400."""
+
+
 class UnavailableError(SourceError):
     """The account has no such object or API: its plan or its API version lacks it."""
 
@@ -157,6 +161,8 @@ def refusal(answer: http.Response, call: str) -> SourceError:
     number = told.get("correlationId") or answer.headers.get("x-hubspot-correlation-id")
     trace = f" (correlation id {number})" if number else ""
     text = redact(f"{where}: {_ADDRESS.sub('(address)', message)[:300]}{trace}.")
+    if answer.status == 400:
+        return InvalidError(text)
     if answer.status == 401:
         return SourceError(
             f"{text} The token is wrong, expired or revoked. Give the source a service key or an "

@@ -23,6 +23,7 @@ _CAMPAIGNS = 50  # of an account
 _SET_UP = 2  # properties and pipelines, owners or the account
 _MESSAGES_OF_A_THREAD = 5
 _THREADS_PAGE = 500
+_LISTS_OF_EMAILS = 3  # those that are there, archived ones, and what the log knows
 _LOG_PAGE = 1_000
 _DAYS_HELD = 365  # of the log, in the warehouse
 _EVENTS_PER_SEND = {"delivered_at": 1.0, "bounced_at": 0.02, "opened_at": 0.6, "clicked_at": 0.1,
@@ -65,8 +66,10 @@ def estimate(
         return Estimate(_of_threads(rows, count), _basis(rows, False, False, 0))
     if dataset == "campaign_members":
         return _of_sends(rows, columns, is_incremental, config.email_event_days)
-    per_record = count if dataset == "marketing_spend" else 0
-    return Estimate(ceil(count / PAGE) + per_record + 1, _basis(rows, False, False, 0))
+    beside = count if dataset == "marketing_spend" else 0
+    if dataset == "campaigns" and config.email_events:
+        beside = _LISTS_OF_EMAILS
+    return Estimate(ceil(count / PAGE) + beside + 1, _basis(rows, False, False, 0))
 
 
 def _of_threads(rows: int | None, messages: int) -> int:
@@ -84,9 +87,11 @@ def _of_sends(
     if is_incremental:
         count = min(count, ceil(count * days / _DAYS_HELD))
     wanted = {"clicked_at" if name == "responded_at" else name for name in columns}
+    if "delivered_at" in wanted:
+        wanted.add("bounced_at")
     shares = [_EVENTS_PER_SEND[name] for name in _EVENTS_PER_SEND if name in wanted]
     pages = sum(ceil(count * share / _LOG_PAGE) for share in (1.0, *shares))
-    calls = pages + ceil(count / PAGE) + _SET_UP
+    calls = pages + ceil(count / PAGE) + _LISTS_OF_EMAILS
     if rows is None:
         return Estimate(calls, f"never read; a guess of {_UNKNOWN:,} sends by the log")
     if is_incremental:

@@ -56,6 +56,16 @@ class Send:
         at = max(at, self.at)
         self.firsts[column] = min(at, self.firsts.get(column, at))
 
+    def first(self, column: str) -> int | None:
+        """The first occurrence; what was taken in and sent back after all was not delivered."""
+        if column == "delivered_at" and "bounced_at" in self.firsts:
+            return None
+        return self.firsts.get(column)
+
+    @property
+    def changed(self) -> int:
+        return max([self.at, *self.firsts.values()])
+
 
 @dataclass(slots=True)
 class Span:

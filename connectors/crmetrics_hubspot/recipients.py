@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from crmetrics_hubspot.account import Account
+from crmetrics_hubspot.api import InvalidError
 from crmetrics_hubspot.objects import PAGE
 
 _FURTHER = "hs_additional_emails"
@@ -22,11 +23,19 @@ _MOST_KNOWN = 50_000
 
 class Recipients:
     """Looks up contacts by their addresses: a batch by the first address, a search by further ones,
-    which are also those of the contacts that were merged into one, a batch in the recycle bin."""
+    which are also those of the contacts that were merged into one, a batch in the recycle bin.
+
+    refused: those of the further ways that HubSpot does not take.
+    """
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self._known: OrderedDict[str, str | None] = OrderedDict()
+        self._further_ways = {
+            "by further addresses": self._search,
+            "in the recycle bin": self._archived,
+        }
+        self.refused: set[str] = set()
 
     def of(self, addresses: Sequence[Any]) -> list[str | None]:
         """The contact of each address; None where no contact has it."""
@@ -44,13 +53,17 @@ class Recipients:
 
     def _looked_up(self, addresses: Sequence[str]) -> dict[str, str | None]:
         found: dict[str, str | None] = dict.fromkeys(addresses)
-        has_further = _FURTHER in self._account.properties.of("contacts")
-        ways = [self._batch, *([self._search] if has_further else []), self._archived]
-        for look in ways:
+        for record in self._batch(addresses):
+            _enter(found, record)
+        for number, look in self._further_ways.items():
             missing = [text for text, contact in found.items() if contact is None]
-            if missing:
+            if not missing or number in self.refused:
+                continue
+            try:
                 for record in look(missing):
                     _enter(found, record)
+            except InvalidError:
+                self.refused.add(number)
         return found
 
     def _archived(self, addresses: Sequence[str]) -> Iterable[Mapping[str, Any]]:
@@ -75,6 +88,8 @@ class Recipients:
         return records
 
     def _search(self, addresses: Sequence[str]) -> Iterable[Mapping[str, Any]]:
+        if _FURTHER not in self._account.properties.of("contacts"):
+            return ()
         wanted = {"propertyName": _FURTHER, "operator": "IN", "values": list(addresses)}
         body = {
             "filterGroups": [{"filters": [wanted]}],

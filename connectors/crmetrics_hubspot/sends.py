@@ -76,8 +76,9 @@ class SendRead:
     def _fold(self) -> Fold:
         fields = set(self._request.fields_of({c: c for c in COLUMNS}, self._asked.columns))
         wanted = [name for name in TYPES if name in fields]
-        if "responded_at" in fields and "clicked_at" not in wanted:
-            wanted.append("clicked_at")
+        for column, other in (("responded_at", "clicked_at"), ("delivered_at", "bounced_at")):
+            if column in fields and other not in wanted:
+                wanted.append(other)
         return Fold(EmailLog(self._account.api), self._recipients, wanted, self._window)
 
     def _first(self, mailings: Sequence[Mailing]) -> int:
@@ -170,14 +171,14 @@ class SendRead:
 
         columns: dict[str, Any] = {
             "id": pa.array([send.id for send in sends], pa.string()),
-            "updated_at": instants([max([send.at, *send.firsts.values()]) for send in sends]),
+            "updated_at": instants([send.changed for send in sends]),
             "campaign_id": pa.array([self._mailing(s).campaign for s in sends], pa.string()),
             "lead_id": nulls(len(sends), pa.string()),
             "contact_id": pa.array([send.contact for send in sends], pa.string()),
             "sent_at": instants([send.at for send in sends]),
         }
         for name in TYPES:
-            columns[name] = instants([send.firsts.get(name) for send in sends])
+            columns[name] = instants([send.first(name) for send in sends])
         columns["responded_at"] = columns["clicked_at"]
         columns["email_campaign_id"] = pa.array([send.log_id for send in sends], pa.string())
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
@@ -194,6 +195,11 @@ class SendRead:
         for count, text in notices:
             if count:
                 self._request.notice(f"campaign_members: {count} {text}")
+        for way in sorted(self._recipients.refused):
+            self._request.notice(
+                f"campaign_members: HubSpot does not let contacts be looked for {way}; sends to "
+                "those are taken for sends to nobody known."
+            )
 
 
 def _ms(instant: datetime) -> int:

@@ -96,6 +96,8 @@ def expected(service: HubSpotSimulator, until: datetime) -> list[tuple[Any, ...]
             ]
             row[column] = min(times, default=None)
         row["responded_at"] = row["clicked_at"]
+        if row["bounced_at"]:
+            row["delivered_at"] = None
         found.append(row)
     return shown(found)
 

@@ -139,6 +139,18 @@ def test_a_bounce_for_now_is_neither_delivered_nor_bounced(
     assert row["bounced_at"] == (NOW - DAY + SECOND if is_bounced else None)
 
 
+def test_what_is_sent_back_after_all_was_not_delivered(
+    mailing: HubSpotSimulator, connect: Connect
+) -> None:
+    sent = send(mailing, NOW - DAY)
+    happens(mailing, "DELIVERED", NOW - DAY + SECOND, sent)
+    happens(mailing, "BOUNCE", NOW - DAY + HOUR, sent, status="5.1.1")
+    row = the_row(mailing, connect)
+    assert (row["delivered_at"], row["bounced_at"]) == (None, NOW - DAY + HOUR)
+    (alone,) = rows(connect(mailing), "campaign_members", columns=("id", "delivered_at"))
+    assert alone["delivered_at"] is None
+
+
 def test_an_opt_out_belongs_to_the_send_that_it_names(
     mailing: HubSpotSimulator, connect: Connect
 ) -> None:
@@ -246,6 +258,28 @@ def test_a_send_to_nobody_known_is_a_send_and_told(
         (row,) = collect(request, connect(mailing)).to_pylist()
     assert row["contact_id"] is None and row["delivered_at"] == NOW - DAY + SECOND
     assert "campaign_members: 1 sends went to addresses that no contact has" in request.notices[0]
+
+
+def test_a_way_to_look_for_contacts_that_hubspot_refuses_is_told(
+    mailing: HubSpotSimulator, connect: Connect
+) -> None:
+    for person in ("stranger@example.com", 1):
+        send(mailing, NOW - DAY, person)
+    words = b'{"status":"error","message":"There was a problem with stranger@example.com"}'
+    mailing.faults.answer(400, words, on="contacts/search", times=99)
+    with CollectingRequest("campaign_members") as request:
+        found = collect(request, connect(mailing)).to_pylist()
+    assert sorted(str(row["contact_id"]) for row in found) == ["1", "None"]
+    assert "does not let contacts be looked for by further addresses" in request.notices[-1]
+    assert "stranger" not in " ".join(request.notices)
+
+
+def test_a_deleted_contact_was_sent_to_all_the_same(
+    mailing: HubSpotSimulator, connect: Connect
+) -> None:
+    send(mailing, NOW - DAY, 2)
+    mailing.account.archive("contacts", "2")
+    assert the_row(mailing, connect)["contact_id"] == "2"
 
 
 # --- campaigns -----------------------------------------------------------------------------------
@@ -437,7 +471,8 @@ def test_a_plan_says_what_the_log_costs(mailing: HubSpotSimulator, connect: Conn
         assert found is not None and found.basis
         return found.calls
 
-    assert calls(("sent_at",), 5_000) == 5 + 50 + 2
-    assert calls(("sent_at", "responded_at"), 5_000) == 5 + 1 + 50 + 2
-    assert calls(("sent_at",), 36_500, True) == 4 + 35 + 2
-    assert calls(("sent_at",), None) == 10 + 100 + 2
+    assert calls(("sent_at",), 5_000) == 5 + 50 + 3
+    assert calls(("sent_at", "responded_at"), 5_000) == 5 + 1 + 50 + 3
+    assert calls(("sent_at", "delivered_at"), 5_000) == 5 + 5 + 1 + 50 + 3
+    assert calls(("sent_at",), 36_500, True) == 4 + 35 + 3
+    assert calls(("sent_at",), None) == 10 + 100 + 3
