@@ -209,6 +209,12 @@ class Catalog:
                     has_rule and not stream.relation
                 )
                 found += bool(stream.ripens) + sum(c.touches for c in companions)
+                kept = [c for c in columns if c in entries and c not in stream.remembered]
+                names = fields_in(" ".join(_first(entries[column]) for column in kept))
+                shown = {
+                    c for n in names if n in stream.extras for c in stream.extras[n].companions
+                }
+                found += len({c.object for c in shown if c.touches} - {stream.object})
         return found
 
     def cursor_of(self, name: str) -> str:

@@ -14,6 +14,7 @@ from crmetrics_salesforce.applying import Applying
 from crmetrics_salesforce.assembling import Workbench
 from crmetrics_salesforce.catalog import WHOLE, Catalog
 from crmetrics_salesforce.currency import Amounts
+from crmetrics_salesforce.former import recall, showing, shown_by
 from crmetrics_salesforce.lengths import IDS_AT_MOST, IDS_AT_ONCE
 from crmetrics_salesforce.lookups import Lookups
 from crmetrics_salesforce.reach import Reach
@@ -26,8 +27,6 @@ from crmetrics_salesforce.transport import Transport
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_AGED = timedelta(days=17 * 30)
-"""Field tracking forgets after 18 months, less some time that the service may take."""
 _YOUNG = timedelta(hours=6)
 """Values that change without a stamp may be so old when a job of an earlier run gives them."""
 
@@ -204,7 +203,7 @@ class DatasetRead:
         self._require_former()
         for misfit in self._misfits():
             raise SourceError(misfit)
-        removals = Removals(self._catalog.api, self._transport, self._request)
+        removals = self._removals
         self._tell()
         if is_same_org and any(reach.stream.forgets for reach in self.reaches):
             self._request.keep_unseen()
@@ -218,6 +217,10 @@ class DatasetRead:
             removals.tell(list(self.reaches))
             self._tell_leavers()
         self._save(removals)
+
+    @cached_property
+    def _removals(self) -> Removals:
+        return Removals(self._catalog.api, self._transport, self._request)
 
     def _tell_leavers(self) -> None:
         """Records that changed so that they no longer meet the conditions of their dataset: no
@@ -276,8 +279,13 @@ class DatasetRead:
             bench.settle("main", reach.cursor)
             if self.span.since is not None:
                 self._add_touched(bench, reach)
+            else:
+                for companion in reach.companions:
+                    if shown_by(reach, companion):
+                        self._removals.begin(companion.object)
             self._give(bench)
-            self._recall(bench, reach)
+            held = self._given_before.get(reach.stream.object, ())
+            recall(bench, reach, self._request, held, is_whole=self.span.since is None)
             for companion, types in reach.companions.items():
                 self._load(bench, reach, companion, types)
             if "DeactivatedAt" in reach.extras:
@@ -285,27 +293,6 @@ class DatasetRead:
             for doubt in bench.column(reach.stream.doubts) if reach.stream.doubts else ():
                 self._request.notice(doubt)
             yield from bench.rows_of(reach.stream, reach.extras)
-
-    def _recall(self, bench: Workbench, reach: Reach) -> None:
-        """What was read before of records that Salesforce forgets by age."""
-        stream, model = reach.stream, self._request.dataset
-        if not stream.remembered:
-            return
-        columns = ("id", *stream.remembered)
-        held = set(self._given_before.get(stream.object, ())) - set(self._request.mapping)
-        bench.given("held_before", ("name",), [(name,) for name in held])
-        aged = self._request.started - _AGED
-        bench.given("aged", ("instant",), [(aged.isoformat(),)])
-        schema = model.arrow_schema(columns)
-        bench.make("former", dict(zip(schema.names, schema.types, strict=True)))
-        own = [name for name in columns if name not in self._request.mapping]
-        of = stream.belongs_to[1] if stream.belongs_to else "id"
-        if of not in own or "id" not in own:
-            return
-        ids = None if self.span.since is None else bench.column("select Id from main")
-        if ids is not None and len(ids) > IDS_AT_MOST:
-            ids = None
-        bench.fill("former", self._request.stored(own, ids=ids, of=of))
 
     def _add_touched(self, bench: Workbench, reach: Reach) -> None:
         """Main rows that belong to what changed: the rest of their group, owners of companions."""
@@ -319,6 +306,9 @@ class DatasetRead:
         for companion, types in reach.companions.items():
             if companion.touches:
                 touched.update(self._touched(companion, types))
+                columns = shown_by(reach, companion)
+                if columns and self._removals.has_lost(companion.object):
+                    touched.update(showing(self._request, columns))
         if touched:
             touched -= set(bench.column("select Id from main"))
             self._fill_by_ids(bench, "main", self._unbounded(reach), "Id", sorted(touched))

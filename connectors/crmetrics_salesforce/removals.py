@@ -36,6 +36,7 @@ class Removals:
         state = request.state.get("logged")
         self._before: Mapping[str, Any] = state if isinstance(state, dict) else {}
         self.logged: dict[str, str] = {}
+        self._answers: dict[str, Sequence[Removal] | None] = {}
 
     def skip(self, reaches: list[Reach]) -> None:
         """A read of everything replaces what is stored; the log begins from here.
@@ -56,6 +57,23 @@ class Removals:
             }
             self._before = {**self.logged, **told}
             self.tell(reaches)
+
+    def begin(self, name: str) -> None:
+        """All of an object is read: its log begins from here."""
+        at = self._transport.resumed.get(name) or self._request.started
+        self.logged[name] = at.isoformat()
+
+    def has_lost(self, name: str) -> bool:
+        """True when records of an object may be gone for good since the last read."""
+        sobject = self._api.describe(name)
+        if sobject is None or not sobject.replicateable:
+            return False
+        found = self._log_of(sobject)
+        if found is None:
+            self.begin(name)
+            return True
+        ids = sorted({record.id for record in found})
+        return len(ids) > IDS_AT_MOST or bool({*ids} - self._still_there(name, ids))
 
     def tell(self, reaches: list[Reach]) -> None:
         """After an incremental read of these streams, which fill one dataset."""
@@ -87,6 +105,11 @@ class Removals:
 
     def _log_of(self, sobject: SObject) -> Sequence[Removal] | None:
         """What left the org since the last read; None when the log does not cover that time."""
+        if sobject.name not in self._answers:
+            self._answers[sobject.name] = self._read_log(sobject)
+        return self._answers[sobject.name]
+
+    def _read_log(self, sobject: SObject) -> Sequence[Removal] | None:
         name = sobject.name
         if not sobject.replicateable:
             return None

@@ -357,6 +357,70 @@ def test_a_membership_in_the_bin_is_not_the_first_campaign(
     assert site.rows("leads", "campaign_id") == [(second,)]
 
 
+@pytest.mark.parametrize("way", ["the log", "20 days", "the bin", "read whole before"])
+def test_a_membership_that_was_purged_is_not_the_first_campaign(
+    site: Site, salesforce: SalesforceSimulator, way: str
+) -> None:
+    site.only = ("leads",)
+    org = salesforce.org
+    first, second = org.create("Campaign", Name="A"), org.create("Campaign", Name="B")
+    both, one, none = (org.create("Lead", Status="New") for _ in range(3))
+    gone = [org.create("CampaignMember", LeadId=lead, CampaignId=first) for lead in (both, one)]
+    site.later(hours=1)
+    org.create("CampaignMember", LeadId=both, CampaignId=second)
+    site.later(hours=1)
+    site.synced()
+    if way == "the bin":
+        org.delete(gone[0])
+        site.later(hours=1)
+        site.synced()
+    if way == "read whole before":
+        site.synced(full=True)
+    for member in gone:
+        org.purge(member)
+    site.later(days=20 if way == "20 days" else 0, hours=1)
+    report = site.synced()
+    assert site.rows("leads", "id", "campaign_id") == [(both, second), (one, None), (none, None)]
+    assert load_of(report, "leads").fetched == 2
+
+
+def test_looking_for_purged_members_costs_a_call_when_nothing_was_deleted(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("leads",)
+    org = salesforce.org
+    lead = org.create("Lead", Status="New")
+    org.create("CampaignMember", LeadId=lead, CampaignId=org.create("Campaign", Name="A"))
+    site.later(hours=1)
+    site.synced()
+    site.later(hours=1)
+    seen = len(salesforce.calls)
+    assert load_of(site.synced(), "leads").fetched == 0
+    calls = [call.line for call in salesforce.calls[seen:]]
+    assert len([line for line in calls if "/CampaignMember/deleted" in line]) == 1
+
+
+@pytest.mark.parametrize("left", [0, 15])
+def test_a_refund_that_was_purged_is_none(
+    site: Site, salesforce: SalesforceSimulator, left: int
+) -> None:
+    site.only = ("orders",)
+    org = salesforce.org
+    placed = {"EffectiveDate": date(2026, 1, 5), "Status": "Activated", "StatusCode": "A"}
+    order = org.create("Order", TotalAmount=100, IsReductionOrder=False, **placed)
+    taken = {"IsReductionOrder": True, "OriginalOrderId": order, **placed}
+    reduction = org.create("Order", TotalAmount=-40, **taken)
+    if left:
+        org.create("Order", TotalAmount=-left, **taken)
+    site.later(hours=1)
+    site.synced()
+    assert site.rows("orders", "refunded_amount") == [(40 + left,)]
+    org.purge(reduction)
+    site.later(hours=1)
+    site.synced()
+    assert site.rows("orders", "id", "refunded_amount") == [(order, left or None)]
+
+
 def test_a_record_that_no_longer_meets_the_condition_of_its_dataset_leaves_it(
     site: Site, salesforce: SalesforceSimulator
 ) -> None:
