@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from crmetrics_salesforce.field_history import FIELD_HISTORY_STREAM
 from crmetrics_salesforce.streams import Companion, Extra, Stream
-from crmetrics_salesforce.targets import TARGET_STREAMS
-
-_CORPORATE = Companion(
-    "currencies", "CurrencyType", ("Id", "IsoCode", "ConversionRate", "IsCorporate")
-)
+from crmetrics_salesforce.targets import CURRENCIES, TARGET_STREAMS
 
 _CROSS_RATES = """(
     -- Units of a currency for one unit of the corporate one; asked is the reporting currency.
@@ -81,7 +77,7 @@ MORE_STREAMS: tuple[Stream, ...] = (
         _RATES | {"valid_from": "StartDate"},
         relation=_CROSS_RATES.format(day="StartDate"),
         base=("Id", "IsoCode", "StartDate", "ConversionRate"),
-        companions=(_CORPORATE,),
+        companions=(CURRENCIES,),
         extras={"Rate": Extra("")},
         removals="none",
     ),
@@ -91,7 +87,7 @@ MORE_STREAMS: tuple[Stream, ...] = (
         _RATES | {"valid_from": "StartDate"},
         relation=_CROSS_RATES.format(day="date '1900-01-01'"),
         base=("Id", "IsoCode", "ConversionRate"),
-        companions=(_CORPORATE,),
+        companions=(CURRENCIES,),
         extras={"Rate": Extra(""), "StartDate": Extra("")},
         instead_of="DatedConversionRate",
         where="IsCorporate = false",

@@ -458,7 +458,7 @@ class DatasetRead:
 def _guessed(companion: Companion, pa: Any) -> dict[str, Any]:
     """Types by name for a companion without rows."""
     return {
-        name: pa.bool_() if name.startswith("Is") else pa.timestamp("us", tz="UTC")
+        name: pa.bool_() if name[:2] == "Is" and name[2].isupper() else pa.timestamp("us", tz="UTC")
         if name.endswith("Date") else pa.string()
         for name in companion.fields
     }  # fmt: skip

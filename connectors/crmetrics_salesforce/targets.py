@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
-from crmetrics_salesforce.streams import ORG_CURRENCY, Stream
+from crmetrics_salesforce.streams import ORG_CURRENCY, Companion, Stream
 
 _FORECAST_CATEGORY = (
     "case when {0} ilike 'commit%' then 'commit' when {0} ilike 'best%' then 'best_case' "
     "when {0} ilike 'most%' then 'most_likely' when {0} ilike '%pipeline%' then 'pipeline' end"
 )
 
-_QUOTAS = """(
+CURRENCIES = Companion(
+    "currencies", "CurrencyType", ("Id", "IsoCode", "ConversionRate", "IsCorporate")
+)
+
+_STATED = """(
+    -- Where parts of a target are stated in several currencies, all are turned into the corporate
+    -- one, by the rates without dates: forecasts of Salesforce go by them too.
+    with mixed as (
+        select QuotaOwnerId, StartDate, PeriodId, ForecastingTypeId, true as is_mixed
+        from main
+        group by all
+        having count(distinct CurrencyIsoCode) > 1
+    ),
+    rates as (
+        select IsoCode, ConversionRate::double as Rate, corporate.code
+        from currencies
+        join (select IsoCode as code from currencies where IsCorporate) corporate on true
+        where ConversionRate::double > 0
+    )
+    select main.* replace (
+        case when is_mixed and Rate <> 1 then QuotaAmount / Rate else QuotaAmount end
+            as QuotaAmount,
+        case when is_mixed and Rate is not null then rates.code else CurrencyIsoCode end
+            as CurrencyIsoCode
+    )
+    from main
+    left join mixed on mixed.QuotaOwnerId = main.QuotaOwnerId
+        and mixed.StartDate is not distinct from main.StartDate
+        and mixed.PeriodId is not distinct from main.PeriodId
+        and mixed.ForecastingTypeId is not distinct from main.ForecastingTypeId
+    left join rates on rates.IsoCode = main.CurrencyIsoCode
+)"""
+
+_QUOTAS = f"""(
     -- An owner has a quota for each product family or territory: together they are the target.
     -- Rows that differ in any field that is read besides stay apart.
     select min(Id) as Id, sum(QuotaAmount) as QuotaAmount,
         max(SystemModstamp) as SystemModstamp, * exclude (Id, QuotaAmount, SystemModstamp)
-    from main
+    from {_STATED}
     group by all
 )"""
 
@@ -63,7 +96,16 @@ _SUBMITTED = f"""(
 )"""
 
 
-def _doubts(what: str, kpi: str, owner: str, time: str, kind: str, where: str = "true") -> str:
+def _doubts(
+    what: str,
+    kpi: str,
+    owner: str,
+    time: str,
+    kind: str,
+    *,
+    where: str = "true",
+    rows: str = "main",
+) -> str:
     """SQL that tells of rows for the same owner and time that are never added.
 
     what, kpi: words for the sentences. time: what tells periods apart. kind: the forecast type.
@@ -71,14 +113,14 @@ def _doubts(what: str, kpi: str, owner: str, time: str, kind: str, where: str = 
     return f"""
     with several as (
         select "{owner}" as owner, min("{kind}") as one, max("{kind}") as other
-        from main
+        from {rows}
         where {where}
         group by "{owner}", {time}
         having count(distinct "{kind}") > 1
     ),
     currencies as (
         select "{owner}" as owner, min(CurrencyIsoCode) as one, max(CurrencyIsoCode) as other
-        from main
+        from {rows}
         where {where}
         group by "{owner}", {time}, "{kind}"
         having count(distinct CurrencyIsoCode) > 1
@@ -126,6 +168,7 @@ TARGET_STREAMS: tuple[Stream, ...] = (
             "ForecastingTypeId",
             "SystemModstamp",
         ),
+        companions=(CURRENCIES,),
         if_shown=("CurrencyIsoCode",),
         doubts=_doubts(
             "quotas",
@@ -133,6 +176,7 @@ TARGET_STREAMS: tuple[Stream, ...] = (
             "QuotaOwnerId",
             "StartDate, case when StartDate is null then PeriodId end",
             "ForecastingTypeId",
+            rows=_STATED,
         ),
         removals="none",
     ),

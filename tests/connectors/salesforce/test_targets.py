@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,7 +101,39 @@ def test_quotas_of_several_forecast_types_are_never_added_and_told(
     assert (targets(site), attainment(site)) == ([(overlay, 400)], 0.25)
 
 
-def test_quotas_of_two_currencies_are_never_added_and_told(
+@pytest.mark.parametrize("dated", [True, False])
+def test_quotas_of_two_currencies_are_one_in_the_corporate_currency(
+    tmp_path: Path, dated: bool
+) -> None:
+    with SalesforceSimulator(is_multi_currency=True) as salesforce:
+        org, site = salesforce.org, Site(tmp_path / "acme", salesforce)
+        for code, rate in (("USD", 1.0), ("EUR", 0.5)):
+            org.create("CurrencyType", IsoCode=code, ConversionRate=rate, IsActive=True,
+                       IsCorporate=code == "USD")  # fmt: skip
+        if dated:
+            org.create("DatedConversionRate", IsoCode="EUR", ConversionRate=0.25,
+                       StartDate=date(2020, 1, 1), NextStartDate=date(9999, 12, 31))  # fmt: skip
+        selling = Selling(salesforce)
+        site.only = ("quotas", "opportunities", "users", "accounts", "exchange_rates")
+        dollars = selling.quota(60, CurrencyIsoCode="USD", ProductFamily="Hardware")
+        euros = selling.quota(20, CurrencyIsoCode="EUR", ProductFamily="Service")
+        other = org.create("User", UserType="Standard", IsActive=True)
+        alone = selling.quota(30, QuotaOwnerId=other, CurrencyIsoCode="EUR")
+        site.later(hours=2)
+        assert load_of(site.synced(), "quotas").notices == ()
+        rows = site.rows("quotas", "id", "target_amount", "currency")
+        assert rows == [(dollars, 100, "USD"), (alone, 30, "EUR")]
+        org.purge(alone)
+        site.later(hours=2)
+        site.synced()
+        assert attainment(site) == 1.0
+        org.update(euros, CurrencyIsoCode="CHF")  # no rate is known of it
+        site.later(hours=2)
+        [told] = load_of(site.synced(), "quotas").notices
+        assert "(such as CHF and USD)" in told
+
+
+def test_quotas_of_two_currencies_are_never_added_without_a_rate_and_told(
     site: Site, salesforce: SalesforceSimulator, selling: Selling
 ) -> None:
     salesforce.org.add_fields("ForecastingQuota", "CurrencyIsoCode:picklist")
