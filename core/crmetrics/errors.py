@@ -145,6 +145,10 @@ class QualityError(CrmetricsError):
     exit_code = ExitCode.QUALITY
 
 
+PLUGIN_ERRORS = (Exception, SystemExit)
+"""What a plugin may end with: one whose driver calls sys.exit must not end the whole run."""
+
+
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     """A sentence with the close matches of `name`, or an empty text when nothing is close."""
     matches: Sequence[str] = difflib.get_close_matches(name, list(known), n=limit, cutoff=0.6)

@@ -29,7 +29,7 @@ from crmetrics.deliver.told import (
     told,
     with_goals_before,
 )
-from crmetrics.errors import CrmetricsError, SinkError, UnknownOutcomeError
+from crmetrics.errors import PLUGIN_ERRORS, CrmetricsError, SinkError, UnknownOutcomeError
 from crmetrics.message import Message, Restated
 from crmetrics.secrets import redact
 from crmetrics.sink import Delivery, Receipt, Sink
@@ -142,7 +142,7 @@ def restates(sink: Sink, name: str, delivery: Delivery, terms: Terms) -> bool:
     attempt = _Attempt(name, sink, delivery, replace(terms, resend=False, is_restatement=True))
     try:
         return attempt.has_news()
-    except Exception:  # noqa: BLE001 - a broken sink is told of by the report on the current period
+    except PLUGIN_ERRORS:  # a broken sink is told of by the report on the current period
         return False
 
 
@@ -175,7 +175,7 @@ class _Attempt:
             past = self._prepare()
             note = self._terms.blocked or self._why_not(past)
             text = self._sink.preview(self._delivery)
-        except Exception as exc:  # noqa: BLE001 - a plugin's bug must not stop the other sinks
+        except PLUGIN_ERRORS as exc:  # a plugin's bug must not stop the other sinks
             return self._failed(exc)
         note = f"would not be sent: {note}" if note else ""
         return replace(self._outcome, status="previewed", preview=text, note=note)
@@ -194,7 +194,7 @@ class _Attempt:
                 return replace(
                     self._outcome, status="unknown" if is_unclear else "skipped", note=note
                 )
-        except Exception as exc:  # noqa: BLE001 - as above
+        except PLUGIN_ERRORS as exc:  # as above
             return self._failed_before(exc)
         # Ended between sending and noting it, the next run would not know what arrived.
         with stopping.held():
@@ -203,7 +203,7 @@ class _Attempt:
     def _send_and_note(self) -> Outcome:
         try:
             self._record("started", self._kept())
-        except Exception as exc:  # noqa: BLE001 - as above
+        except PLUGIN_ERRORS as exc:  # as above
             return self._failed_before(exc)
         outcome = self._send()
         try:
@@ -400,14 +400,14 @@ class _Attempt:
             return replace(self._failed(exc), status="unknown")
         except SinkError as exc:
             return self._failed(exc)
-        except Exception as exc:  # noqa: BLE001 - how far a plugin with a bug came is unknown
+        except PLUGIN_ERRORS as exc:  # how far a plugin with a bug came is unknown
             return replace(self._failed(exc), status="unknown")
         delivered = replace(self._outcome, status="delivered", receipt=receipt)
         if receipt.missing:
             delivered = replace(delivered, error=SinkError(redact(receipt.missing)))
         return delivered
 
-    def _failed(self, exc: Exception) -> Outcome:
+    def _failed(self, exc: BaseException) -> Outcome:
         if isinstance(exc, CrmetricsError):
             return replace(self._outcome, status="failed", error=exc)
         error = SinkError(
@@ -417,7 +417,7 @@ class _Attempt:
         error.__cause__ = exc
         return replace(self._outcome, status="failed", error=error)
 
-    def _failed_before(self, exc: Exception) -> Outcome:
+    def _failed_before(self, exc: BaseException) -> Outcome:
         """Failed before anything was sent; noted as far as that is possible, like every attempt."""
         outcome = self._failed(exc)
         if not outcome.key:

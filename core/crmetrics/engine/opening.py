@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from crmetrics.errors import CrmetricsError, SinkError
+from crmetrics.errors import PLUGIN_ERRORS, CrmetricsError, SinkError
 from crmetrics.plugin import Delivery, Receipt, Sink, SinkContext
 from crmetrics.secrets import redact
 
@@ -42,7 +42,7 @@ def open_sink(project: Project, name: str) -> Sink:
     config = project.config.sinks[name]
     try:
         return project.registry.require_sink(config.sink)(config.options, context_of(project, name))
-    except Exception as exc:
+    except PLUGIN_ERRORS as exc:
         told = _told(exc)
         raise SinkError(f"sink {name!r} ({config.sink}) could not be opened: {told}") from exc
 
@@ -51,7 +51,7 @@ def close_sink(name: str, sink: Sink) -> None:
     """What was delivered stays delivered when a sink cannot be closed: that is told, no more."""
     try:
         sink.close()
-    except Exception as exc:  # noqa: BLE001 - a plugin's bug must not stop the other sinks
+    except PLUGIN_ERRORS as exc:  # a plugin's bug must not stop the other sinks
         log.warning("sink %r could not be closed: %s", name, _told(exc))
 
 
@@ -66,7 +66,7 @@ def context_of(project: Project, name: str) -> SinkContext:
     )
 
 
-def _told(exc: Exception) -> str:
+def _told(exc: BaseException) -> str:
     text = redact(str(exc))
     return text if isinstance(exc, CrmetricsError) else f"{type(exc).__name__}: {text}"
 

@@ -14,6 +14,7 @@ from crmetrics.deliver import (
     last_recordings,
     restates,
 )
+from crmetrics.errors import PLUGIN_ERRORS
 from crmetrics.plugin import Delivery, Sink
 
 if TYPE_CHECKING:
@@ -59,14 +60,14 @@ def _sends_rows(sink: Sink) -> bool:
     """Whether the sink is told also of rows that its message does not show."""
     try:
         return sink.sends_rows
-    except Exception:  # noqa: BLE001 - as below
+    except PLUGIN_ERRORS:  # as below
         return False
 
 
 def _channel(sink: Sink, letter: Delivery) -> str:
     try:
         return channel_of(sink.destination_id(letter))
-    except Exception:  # noqa: BLE001 - a broken sink is told of by the report on the current period
+    except PLUGIN_ERRORS:  # a broken sink is told of by the report on the current period
         return ""
 
 
