@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -289,6 +290,57 @@ def test_a_job_that_runs_already_is_left_with_8_and_its_holder(directory: Path) 
     # The lock of a killed process is free at once.
     assert run_on(directory, 6) == days(5)
     assert not (directory / "reports" / "daily_2026-01-04.json").exists()
+
+
+HOLDS_WAREHOUSE = """
+import sys, duckdb
+held = duckdb.connect(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+class LetsGo(logging.Handler):
+    """Ends the process that holds the warehouse as soon as somebody says that they wait for it."""
+
+    def __init__(self, holder: subprocess.Popen[str]) -> None:
+        super().__init__()
+        self.holder = holder
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.heard.append(record.getMessage())
+        if self.holder.stdin is not None and not self.holder.stdin.closed:
+            self.holder.stdin.close()
+
+
+@pytest.mark.parametrize("is_dated", [False, True])
+def test_the_warehouse_of_another_job_is_waited_for_as_long_as_the_job(
+    directory: Path, is_dated: bool
+) -> None:
+    run_on(directory, 6)
+    project = Project(directory, environ={}, now=lambda: morning(7))
+    words = [sys.executable, "-c", HOLDS_WAREHOUSE, str(directory / WAREHOUSE)]
+    log = logging.getLogger("crmetrics.warehouse.connection")
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        handler = LetsGo(holder)
+        log.addHandler(handler)
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(WarehouseError):
+                project.run("daily")  # lock_timeout: 0
+            if is_dated:
+                found = [project.run("daily", date="2026-01-06", wait_s=60)]
+            else:
+                found = list(project.run_due("daily", wait_s=60))
+        finally:
+            log.removeHandler(handler)
+            handler.emit(logging.LogRecord("", 0, "", 0, "end", None, None))
+    assert [(one.period.start, one.exit_code) for one in found] == days(6)
+    assert "Waiting up to 60 s" in handler.heard[0]
 
 
 def test_a_dry_run_needs_no_lock(directory: Path) -> None:

@@ -40,11 +40,11 @@ def run_alone(
     progress: Callable[..., None] | None = None,
 ) -> RunReport:
     """One period of a job, while no other process runs that job."""
-    if dry_run:
-        return run(project, name, day=day, dry_run=True, resend=resend, progress=progress)
-    require_known_job(project, name)
-    with _lock(project, name, wait_s):
-        return run(project, name, day=day, resend=resend, progress=progress)
+    if not dry_run:
+        require_known_job(project, name)
+    lock = nullcontext() if dry_run else _lock(project, name, wait_s)
+    with lock, project.patient(wait_s):
+        return run(project, name, day=day, dry_run=dry_run, resend=resend, progress=progress)
 
 
 def run_due(
@@ -60,12 +60,14 @@ def run_due(
 
     dry_run: what would be sent on all of them; nothing is recorded, and no lock is taken.
     Raises JobBusyError when another process still runs the job after `wait_s` seconds (by default
-    the project's `lock_timeout`). An error without a report, such as a warehouse that cannot be
+    the project's `lock_timeout`); so long at least another one that holds the warehouse is waited
+    for as well. An error without a report, such as a warehouse that cannot be
     written, is raised when the later periods have run, the first of several; at once where none
     could run: the project file is wrong, a source cannot be read at all, the warehouse is in use.
     """
     job = require_known_job(project, name)
-    with nullcontext() if dry_run else _lock(project, name, wait_s):
+    lock = nullcontext() if dry_run else _lock(project, name, wait_s)
+    with lock, project.patient(wait_s):
         loaded, shown, failures = Loaded(), set[date](), list[Exception]()
         periods = due_periods(project, job, project.now())
         for period in periods:

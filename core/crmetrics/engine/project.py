@@ -60,6 +60,7 @@ class Project:
         self.directory = Path(directory).resolve()
         self.environ = environ
         self.now = now
+        self._patience_s = 0.0
 
     # --- what the project is ---------------------------------------------------------------------
 
@@ -129,8 +130,19 @@ class Project:
             threads=warehouse.threads,
             spill_directory=warehouse.spill_directory,
             statement_timeout_s=warehouse.statement_timeout_s,
-            lock_timeout_s=warehouse.lock_timeout_s,
+            lock_timeout_s=max(warehouse.lock_timeout_s, self._patience_s),
         )
+
+    @contextmanager
+    def patient(self, wait_s: float | None) -> Iterator[None]:
+        """Wait at least so many seconds for a warehouse that another process holds, in the block;
+        never less than its `lock_timeout`."""
+        before = self._patience_s
+        self._patience_s = wait_s or 0.0
+        try:
+            yield
+        finally:
+            self._patience_s = before
 
     @contextmanager
     def _telling_all(self) -> Iterator[None]:
@@ -268,7 +280,8 @@ class Project:
 
         date: the last period that ended on or before this day; by default the last one that is
         over. resend: deliver as if nothing had been delivered before. wait_s: seconds to wait for
-        another process that runs the job (`lock_timeout` by default), then JobBusyError.
+        another process that runs the job, then JobBusyError, or that holds the warehouse, then
+        WarehouseError; `lock_timeout` by default, for the warehouse never less.
         """
         from crmetrics.engine.due import run_alone
 

@@ -71,7 +71,8 @@ _MOST_URGENT_FIRST = (
     "wait_s",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
-    help="How long to wait while another process runs the same job, before leaving with 8.  "
+    help="How long to wait while another process runs the same job or, if longer than "
+    "`lock_timeout`, holds the warehouse, before leaving with 8.  "
     "[default: warehouse.lock_timeout]",
 )
 @tape_options
@@ -115,7 +116,7 @@ def run(
         raise UsageError("--replay needs --dry-run: what a recording gives is not delivered.")
     chosen = _chosen(session, jobs)
     with tape(record, replay):
-        for name in _due(session, chosen, are_named=bool(jobs)) if if_due else chosen:
+        for name in _due(session, chosen, wait_s, are_named=bool(jobs)) if if_due else chosen:
             for job_run in _run_job(session, name, _Wanted(day, dry_run, resend, wait_s)):
                 done.append(job_run)
                 with log.of_run(job_run.run_id):
@@ -140,12 +141,13 @@ def _chosen(session: Session, jobs: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys(jobs or known))
 
 
-def _due(session: Session, names: list[str], *, are_named: bool) -> list[str]:
+def _due(session: Session, names: list[str], wait_s: float | None, *, are_named: bool) -> list[str]:
     """The jobs whose schedule has fired; asked of all before any runs. Of jobs that nobody named,
     those without a schedule are nobody's concern."""
     if not are_named:
         names = [name for name in names if session.project.config.jobs[name].schedule]
-    return [name for name in names if _is_due(session, name)]
+    with session.project.patient(wait_s):
+        return [name for name in names if _is_due(session, name)]
 
 
 def _is_due(session: Session, name: str) -> bool:
