@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crmetrics.engine import Project
+from crmetrics.engine.answer import Answerer, Question
 from crmetrics.testing.examples import read_example
 from crmetrics.testing.projects import load_tables, write_project
 
@@ -62,3 +64,28 @@ def test_a_period_without_any_group_has_one_row(by: list[list[str]], tmp_path: P
     assert rows["2025-12-01", ()]["status"] == "no_data"
     assert ("2025-11-01", ()) not in rows
     assert rows["2025-11-01", (("product_id", "p1"),)]["value"] == 100
+
+
+def test_many_kpis_are_put_together_in_turns_and_give_the_rows_of_each(tmp_path: Path) -> None:
+    write_project(tmp_path, {}, packs=("sales", "retention"))
+    load_tables(tmp_path, read_example(DEALS + ANSWERS).tables)
+    project = Project(tmp_path, environ={}, now=lambda: datetime(2026, 2, 10, tzinfo=UTC))
+    periods = tuple(project.calendar.periods(date(2025, 12, 1), date(2026, 2, 1), "month"))
+    unlike = {"run_id", "computed_at"}
+
+    def rows(answerer: Answerer, names: tuple[str, ...]) -> list[dict[str, Any]]:
+        question = Question(names, periods, ((), ("owner_id",)), compare=("previous",))
+        found = answerer.answer(question).drop_columns(sorted(unlike)).to_pylist()
+        return sorted(found, key=str)
+
+    with project.answerer(periods) as answerer:
+        kpis = answerer.catalog.kpis.values()
+        of_owners = [kpi for kpi in kpis if "owner_id" in kpi.dimensions]
+        names = tuple(f"{kpi.id}.{v}".rstrip(".") for kpi in of_owners for v in ("", *kpi.variants))
+        program = answerer.program(Question(names, periods, ((), ("owner_id",))))
+        assembled = [each.sql for each in program.statements if each.kind == "assemble"]
+        assert len(assembled) > 1
+        together = rows(answerer, names)
+        apart = sorted((row for name in names for row in rows(answerer, (name,))), key=str)
+    assert len(together) > len(names) * len(periods)
+    assert together == apart

@@ -26,7 +26,7 @@ from crmetrics.compiler.readings import Reading, readings
 from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
 from crmetrics.compiler.slices import SliceBook, Window
 from crmetrics.compiler.surroundings import Surroundings
-from crmetrics.compiler.union import found
+from crmetrics.compiler.union import PartRows, found
 
 _RATE_MIN_SAMPLE = 20
 _SLICES = {
@@ -302,19 +302,14 @@ class Compiler:
         operands = [operand for _, _, part in parts for operand in part.leaves()]
         if operands:
             program.statements.append(Statement("setup", self._slice_windows_sql(operands)))
-        selects, ctes = [], []
+        rows = []
         for ordinal, requested, part in parts:
-            ctes += assembler.ctes(part)
             item = self._label(ordinal, requested, part, assembler, program)
             program.labelled.append(item)
-            selects.append(final_select(item, lambda sql: sql))
-        selects += [self._missing_select(item) for item in program.missing]
-        ordinals = [item.ordinal for item in program.labelled]
-        ordinals += [item.ordinal for item in program.missing]
-        rows = found(dict.fromkeys(ctes), selects, ordinals)
-        program.statements.append(
-            Statement("assemble", f"create or replace temp table found as\n{rows}")
-        )
+            select = final_select(item, lambda sql: sql)
+            rows.append(PartRows(ordinal, select, assembler.ctes(part)))
+        rows += [PartRows(item.ordinal, self._missing_select(item)) for item in program.missing]
+        program.statements += [Statement("assemble", sql) for sql in found(rows)]
         compared = {
             which
             for item in self.book.slices
