@@ -54,6 +54,11 @@ class MemoryLedger:
         found = [one for one in self._at(place) if (one.period_start, one.period_end) == days]
         return list(dict.fromkeys(one.sink for one in reversed(found) if one.channel))
 
+    def is_told(self, place: Place, start: date, end: date) -> bool:
+        days = (start, end)
+        found = [one for one in self._delivered(place) if one.sink == place.sink]
+        return any((one.period_start, one.period_end) == days for one in found)
+
     def told_before(self, place: Place, before: date) -> Mapping[str, Any]:
         fitting = [one for one in self._delivered(place) if self._start(one) < before]
         fitting = [one for one in fitting if one.sink == place.sink] or fitting
@@ -303,6 +308,43 @@ def test_what_a_version_that_knew_the_shown_address_alone_delivered_is_not_sent_
     [outcome] = send({"hub": sink}, ledger, replace(report_of(0.5), **WEEK_BEFORE))
     assert outcome.note.endswith("this sink cannot replace what it sent")
     assert [one.status for one in send({"other": Hook("hotel")}, ledger)] == ["delivered"]
+
+
+OTHERWISE = "by another definition or with another filter"
+
+
+def test_another_filter_makes_another_report_and_no_correction() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    for value, where in ((0.4, ""), (0.5, "team = 'East'"), (0.5, "team = 'East'"), (0.6, "")):
+        send({"team": sink}, ledger, report_of(value), where=where)
+    assert [one.restated for one in sink.given] == [
+        (), (), (Restated("Win rate", "40.0%", "60.0%"),)
+    ]  # fmt: skip
+    notes = [" ".join(one.message.notes) for one in sink.given]
+    assert [OTHERWISE in note for note in notes] == [False, True, False]
+    assert len({one.key for one in sink.given}) == 2
+
+
+def test_another_definition_is_said() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    noted = replace(report_of(0.5).message, chat_notes=("old data",))
+    send({"team": sink}, ledger, report_of(0.4), definitions="one")
+    send({"team": sink}, ledger, replace(report_of(0.5), message=noted), definitions="other")
+    assert OTHERWISE in sink.given[1].message.notes[-1]
+    assert OTHERWISE in (sink.given[1].message.chat_notes or ("",))[-1]
+    send({"team": sink}, ledger, report_of(0.5), definitions="other", resend=True)
+    assert sink.given[2].message.notes == ()
+
+
+def test_what_an_older_version_sent_with_a_filter_is_not_sent_again() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    send({"team": sink}, ledger, report_of(0.4))
+    ledger.records = [
+        replace(one, told={name: said for name, said in one.told.items() if name != "where"})
+        for one in ledger.records
+    ]
+    [same] = send({"team": sink}, ledger, report_of(0.4), where="team = 'East'")
+    assert (same.status, same.key) == ("skipped", ledger.records[0].key)
 
 
 def test_what_a_sink_of_another_name_delivered_there_is_not_sent_again() -> None:

@@ -256,6 +256,14 @@ def as_restatement(
     return replace(message, title=title, headline=headline, notes=notes, kpis=lines)
 
 
+def with_note(message: Message, note: str) -> Message:
+    """The message with one more note, which names nobody."""
+    chat_notes = message.chat_notes
+    if chat_notes is not None:
+        chat_notes = (*chat_notes, note)
+    return replace(message, notes=(*message.notes, note), chat_notes=chat_notes)
+
+
 def restatement_text(one: Restated) -> str:
     """`Win rate was 40.0 %, is now 41.2 %`"""
     return f"{one.title} was {one.before}, is now {one.after}"

@@ -14,11 +14,10 @@ if TYPE_CHECKING:
     from crmetrics.deliver.dispatch import (
         Outcome,
         Terms,
-        definitions_text,
         deliver,
-        delivery_key,
         restates,
     )
+    from crmetrics.deliver.keys import definitions_text, delivery_key
     from crmetrics.deliver.ledger import (
         DeliveryLedger,
         DeliveryRecord,
@@ -70,10 +69,12 @@ _HOMES: Mapping[str, str] = {
         "crmetrics.deliver.dispatch": (
             "Outcome",
             "Terms",
-            "definitions_text",
             "deliver",
-            "delivery_key",
             "restates",
+        ),
+        "crmetrics.deliver.keys": (
+            "definitions_text",
+            "delivery_key",
         ),
         "crmetrics.deliver.ledger": (
             "DeliveryLedger",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 from crmetrics import export, stopping
+from crmetrics.deliver.keys import definitions_of, delivery_key
 from crmetrics.deliver.ledger import (
     DeliveryLedger,
     DeliveryRecord,
@@ -30,14 +30,17 @@ from crmetrics.deliver.told import (
     with_goals_before,
 )
 from crmetrics.errors import PLUGIN_ERRORS, CrmetricsError, SinkError, UnknownOutcomeError
-from crmetrics.message import Message, Restated
+from crmetrics.message import Message, Restated, with_note
 from crmetrics.secrets import redact
 from crmetrics.sink import Delivery, Receipt, Sink
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    pass
 
-_KEY_CHARACTERS = 32
+_REDEFINED = (
+    "This period was reported here before, by another definition or with another filter: its "
+    "figures may differ for that reason"
+)
 _UNCLEAR_FOR = timedelta(hours=12)
 """How long an attempt that may have arrived makes runs fail that come to it again: long enough for
 everybody who looks after the job, not until somebody does."""
@@ -74,6 +77,7 @@ class Terms:
     told as they were. threshold: the smallest change that is told again. recording: that of the
     results (`state.last_recording`). definitions: what the results are computed by, as one text
     (`definitions_text`) that is the same whether or not there are data; None = as their rows say.
+    where: the filter of the job, which is a part of its definition.
     job_sinks: names of all sinks that the job delivers to; what another one brought to the place of
     one of them is its own, that had another name then.
     """
@@ -85,34 +89,10 @@ class Terms:
     is_restatement: bool = False
     recording: int | None = None
     definitions: str | None = None
+    where: str = ""
     job_sinks: Collection[str] = ()
     threshold: Threshold = lambda kpi: 0.0
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-
-def delivery_key(
-    job: str, grain: str, start: date, end: date, sink: str, destination: str, definition: str = ""
-) -> str:
-    """The same text for every repeat of one (job, period, sink, destination, definitions).
-
-    destination: as the sink tells it from others (`Sink.destination_id`). What is masked in it for
-    people to see depends on all secrets of the project, and one of them that changes must not make
-    another channel of it.
-    """
-    parts = [job, grain, start.isoformat(), end.isoformat(), sink, destination, definition]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_CHARACTERS]
-
-
-def definitions_text(definitions: Iterable[tuple[str, str, str]]) -> str:
-    """(KPI, variant, definition hash) of all that a report shows, as one text for its key."""
-    return json.dumps(sorted(set(definitions)))
-
-
-def _definitions_of(results: pa.Table) -> str:
-    pairs = results.select(["kpi", "variant", "definition_hash"]).to_pylist()
-    return definitions_text(
-        (row["kpi"], row["variant"] or "", row["definition_hash"] or "") for row in pairs
-    )
 
 
 def deliver(sinks: Mapping[str, Sink], delivery: Delivery, terms: Terms) -> list[Outcome]:
@@ -132,16 +112,18 @@ def deliver(sinks: Mapping[str, Sink], delivery: Delivery, terms: Terms) -> list
     return outcomes
 
 
-def restates(sink: Sink, name: str, delivery: Delivery, terms: Terms) -> bool:
+def restates(
+    sink: Sink, name: str, delivery: Delivery, terms: Terms, *, by_rows: bool = False
+) -> bool:
     """Whether a report on an earlier period may be given to a sink again: to one that cannot
     replace it, when figures that were told there differ by the threshold or more, or, where it is
     brought up to date in place, when it shows other groups or rested on partial data and does no
     more; to any other, unless its place is taken
-    by a later period.
+    by a later period. by_rows: rows that no figure of the message shows count as well.
     """
     attempt = _Attempt(name, sink, delivery, replace(terms, resend=False, is_restatement=True))
     try:
-        return attempt.has_news()
+        return attempt.has_news(by_rows=by_rows)
     except PLUGIN_ERRORS:  # a broken sink is told of by the report on the current period
         return False
 
@@ -158,11 +140,11 @@ class _Attempt:
         self._told: Mapping[str, Any] = {}
         self._is_newer = False  # a figure differs from the last attempt that (maybe) arrived
 
-    def has_news(self) -> bool:
+    def has_news(self, *, by_rows: bool = False) -> bool:
         past = self._prepare()
         if self._sink.is_idempotent:
             return not self._why_not_back()
-        is_news = bool(self._delivery.restated)
+        is_news = bool(self._delivery.restated) or (by_rows and self._delivery.has_new_rows)
         if past.arrived is not None and self._sink.updates_in_place:
             before = past.arrived.told
             is_whole_now = bool(before.get("is_partial")) and not self._shown.is_partial
@@ -226,9 +208,11 @@ class _Attempt:
             told_before = self._ledger.told_before(self._place, delivery.period_start)
             message = with_goals_before(message, told_before)
             key, past = self._past(self._ledger, key, destination, identity)
+            if past == Past() and self._is_redefined(self._ledger):
+                message = with_note(message, _REDEFINED)
         self._outcome = replace(self._outcome, destination=self._place.destination, key=key)
         shown = self._sink.shown(message)
-        self._told, self._shown = told(shown), shown
+        self._told, self._shown = {**told(shown), "where": self._terms.where}, shown
         rows = rows_id(delivery.results) if self._sink.sends_rows else ""
         if rows:
             self._told = {**self._told, "rows": rows}
@@ -236,29 +220,41 @@ class _Attempt:
         self._look_back(past)
         return past
 
+    def _is_redefined(self, ledger: DeliveryLedger) -> bool:
+        """Whether the place has another report on the period, which this one does not replace."""
+        if self._sink.is_idempotent or self._terms.resend:
+            return False
+        return ledger.is_told(self._place, self._delivery.period_start, self._delivery.period_end)
+
     def _place_at(self, destination: str, identity: str) -> Place:
         job, grain = self._delivery.job, self._delivery.grain
         shown, channel = redact(destination), channel_of(identity)
         before = channel_of(destination) if identity != destination else ""
         return Place(job, grain, self._outcome.sink, shown, channel, before)
 
-    def _key(self, identity: str, sink: str = "") -> str:
+    def _key(self, identity: str, sink: str = "", *, has_where: bool = True) -> str:
         given, definitions = self._delivery, self._terms.definitions
         if definitions is None:
-            definitions = _definitions_of(given.results)
+            definitions = definitions_of(given.results)
         days = given.period_start, given.period_end
         name = sink or self._outcome.sink
+        if has_where and self._terms.where:
+            definitions = json.dumps([definitions, self._terms.where])
         return delivery_key(given.job, given.grain, *days, name, identity, definitions)
 
     def _past(
         self, ledger: DeliveryLedger, key: str, destination: str, identity: str
     ) -> tuple[str, Past]:
         """What was sent under the key, or under that of an older version or of a sink that had
-        another name then; that key stays."""
+        another name then; that key stays. What was told with another filter is no past of this."""
         if self._terms.resend:
             return key, Past()
         keys = chain((key,), self._keys_before(ledger, destination, identity))
-        found = ((one, ledger.attempts(one)) for one in keys)
+        where = self._terms.where
+        found = (
+            (one, [each for each in ledger.attempts(one) if each.told.get("where", where) == where])
+            for one in keys
+        )
         key, attempts = next((one for one in found if one[1]), (key, ()))
         return key, past_of(attempts)
 
@@ -269,8 +265,8 @@ class _Attempt:
         old = ledger.key_before(self._place, *days)
         if old:
             yield old
-        if identity != destination:
-            yield self._key(destination)  # as older versions made them
+        if identity != destination or self._terms.where:  # as older versions made them
+            yield from (self._key(one, has_where=False) for one in {identity, destination})
         for name in ledger.sinks_at(self._place, *days):
             if name not in (self._outcome.sink, *self._terms.job_sinks):
                 yield self._key(identity, name)

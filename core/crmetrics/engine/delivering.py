@@ -110,6 +110,7 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
             resend=mailing.is_resend,
             blocked=blocked,
             definitions=definitions_text(mailing.computed.definitions),
+            where=job.where or "",
             job_sinks=job.sinks,
             threshold=threshold_of(project),
             now=project.now,

@@ -46,7 +46,8 @@ def sinks_to_tell(
         if last is None:
             continue
         has_news = restates(sink, name, letter, terms)
-        by_rows = sink.is_idempotent if has_news else _sends_rows(sink)
+        of_rows = _sends_rows(sink) and restates(sink, name, letter, terms, by_rows=True)
+        by_rows = sink.is_idempotent if has_news else of_rows
         loses_mark = has_news and by_rows and last.is_partial and not letter.is_partial
         if by_rows and not loses_mark:
             known = _known(session, letter, last.recording)
