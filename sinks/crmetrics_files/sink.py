@@ -20,6 +20,7 @@ from crmetrics.plugin import (
     Sink,
     SinkError,
     Slot,
+    UnknownOutcomeError,
     did_you_mean,
     redact,
 )
@@ -30,7 +31,6 @@ from crmetrics_files.stores import (
     Folder,
     Store,
     StoreError,
-    checksum_file,
     is_remote,
 )
 from crmetrics_files.tables import BINARY, Form, Format, text, writer
@@ -99,11 +99,15 @@ class FilesOptions(Options):
         stem = self.stem(slot)
         return {kind: f"{stem}.{_EXTENSIONS.get(kind, kind)}" for kind in self.formats}
 
+    def sums(self, slot: Slot) -> str:
+        """The name of the file of their checksums; empty without one."""
+        return f"{self.stem(slot)}.sha256" if self.checksums else ""
+
     def overwrites(self, slot: Slot) -> Iterable[str]:
         folder = self.path.rstrip("/")
         yield from (f"{folder}/{name}" for name in self.names(slot).values())
         if self.checksums:
-            yield f"{folder}/{self.stem(slot)}.sha256"
+            yield f"{folder}/{self.sums(slot)}"
 
     def local_paths(self) -> Iterable[str]:
         return () if is_remote(self.path) else (self.path,)
@@ -192,19 +196,27 @@ class FilesSink(Sink):
         return "\n".join(parts)
 
     def write(self, delivery: Delivery) -> Receipt:
-        names = self._names(delivery)
+        names, sums = self._names(delivery), self.config.sums(self._slot(delivery))
         form = self.config.form
         try:
             files = self._store.put(
-                {name: writer(kind, delivery, form) for kind, name in names.items()}
+                {name: writer(kind, delivery, form) for kind, name in names.items()}, sums
             )
-            removed = self._follow_up(delivery, list(names.values()), files)
         except StoreError as exc:
-            place = exc.name or self.destination(delivery)
+            told = f"sink {self.context.name}: {exc.name or self.destination(delivery)} could not "
+            told += f"be written: {redact(str(exc))}."
+            if exc.is_begun:
+                raise UnknownOutcomeError(
+                    f"{told} Other files of this report are new already, each whole; make room or "
+                    "fix the rights, then run again."
+                ) from exc
             raise SinkError(
-                f"sink {self.context.name}: {place} could not be written: {redact(str(exc))}. "
-                "The files that were there are whole; make room or fix the rights, then run again."
+                f"{told} The files that were there are whole; make room or fix the rights, then "
+                "run again."
             ) from exc
+        removed, missing = self._clear(
+            delivery, [sums, *names.values()] if sums else [*names.values()]
+        )
         details: dict[str, Any] = {"files": files}
         if removed:
             details["removed"] = removed
@@ -213,24 +225,21 @@ class FilesSink(Sink):
             rows=delivery.results.num_rows,
             reference=f"sha256:{files[0]['sha256']}",
             details=details,
+            missing=missing,
         )
 
-    def _follow_up(
-        self, delivery: Delivery, names: list[str], files: list[dict[str, Any]]
-    ) -> list[str]:
-        """Checksums beside the files, and the files of old periods away."""
-        if self.config.checksums:
-            sums = f"{self.config.stem(self._slot(delivery))}.sha256"
-            lines = checksum_file(files)
-
-            def write(path: Path) -> None:
-                path.write_text(lines, encoding="utf-8")
-
-            self._store.put({sums: write})
-            names = [*names, sums]
+    def _clear(self, delivery: Delivery, names: list[str]) -> tuple[list[str], str]:
+        """Take the files of old periods away, checksums before what they are of; those that are
+        gone, and why the others are not."""
         if self.config.keep is None:
-            return []
-        return keep_last(self._store, self.context.name, delivery, names, self.config.keep)
+            return [], ""
+        try:
+            return keep_last(self._store, self.context.name, delivery, names, self.config.keep), ""
+        except StoreError as exc:
+            return [], (
+                f"sink {self.context.name}: the report is there, but files of old periods could "
+                f"not be removed: {exc.name}: {redact(str(exc))}. Fix the rights, then run again."
+            )
 
     @cached_property
     def _store(self) -> Store:

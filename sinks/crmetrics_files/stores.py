@@ -14,7 +14,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from crmetrics.plugin import Secret
-from crmetrics_files.replacing import replace_files, sha256_of, target_of
+from crmetrics_files.replacing import (
+    PartlyReplacedError,
+    checksum_lines,
+    replace_files,
+    sha256_of,
+    target_of,
+)
 
 Writers = Mapping[str, Callable[[Path], None]]
 """Name of a file below the folder -> what writes it to a path of this machine."""
@@ -24,19 +30,21 @@ EXTRAS: Mapping[str, str] = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs",
 
 
 class StoreError(Exception):
-    """The store refused; the message is fit to show. name: the file, where it is known."""
+    """The store refused; the message is fit to show. name: the file, where it is known. is_begun:
+    some of the files are new."""
 
-    def __init__(self, message: str, name: str = "") -> None:
+    def __init__(self, message: str, name: str = "", *, is_begun: bool = False) -> None:
         super().__init__(message)
-        self.name = name
+        self.name, self.is_begun = name, is_begun
 
 
 class Store(ABC):
     """A place for files, by their names below it."""
 
     @abstractmethod
-    def put(self, writers: Writers) -> list[dict[str, Any]]:
-        """Write files; for each its path, bytes and sha256. Raises StoreError."""
+    def put(self, writers: Writers, sums: str = "") -> list[dict[str, Any]]:
+        """Write files; for each its path, bytes and sha256. sums: the name of the file of their
+        checksums, which at no moment has those of other files. Raises StoreError."""
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:
@@ -62,21 +70,23 @@ class Folder(Store):
     def __init__(self, path: Path, project: Path) -> None:
         self._path, self._project = project / path, project
 
-    def put(self, writers: Writers) -> list[dict[str, Any]]:
+    def put(self, writers: Writers, sums: str = "") -> list[dict[str, Any]]:
         targets = {name: self._path / name for name in writers}
+        files = {targets[name]: write for name, write in writers.items()}
         try:
-            replace_files({targets[name]: write for name, write in writers.items()})
+            digests = replace_files(files, self._path / sums if sums else None)
             return [
                 {
                     "path": self.shown(name),
                     "bytes": target.stat().st_size,
-                    "sha256": sha256_of(target),
+                    "sha256": digests[target],
                 }
                 for name, target in targets.items()
             ]
         except OSError as exc:
             place = self._shown(target_of(Path(exc.filename))) if exc.filename else ""
-            raise StoreError(exc.strerror or str(exc), place) from exc
+            is_begun = isinstance(exc, PartlyReplacedError)
+            raise StoreError(exc.strerror or str(exc), place, is_begun=is_begun) from exc
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -128,26 +138,43 @@ class Bucket(Store):
     def _scheme(self) -> str:
         return self._url.partition("://")[0]
 
-    def put(self, writers: Writers) -> list[dict[str, Any]]:
-        """Drafted on this machine, uploaded, and looked at: the size there is the size here."""
-        written = []
+    def put(self, writers: Writers, sums: str = "") -> list[dict[str, Any]]:
+        """Drafted on this machine, uploaded, and looked at: the size there is the size here. Old
+        checksums are emptied first: to remove them takes a right that a writer need not have."""
+        written: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory(prefix="crmetrics") as folder:
             drafts: dict[str, Path] = {}
             for number, (name, write) in enumerate(writers.items()):
                 drafts[name] = Path(folder) / f"{number}{PurePosixPath(name).suffix}"
                 write(drafts[name])
-            for name, draft in drafts.items():
-                size = draft.stat().st_size
-                with self._errors(name):
-                    self._system.put_file(str(draft), self._target(name))
-                    self._system.invalidate_cache()
-                    found = self._system.info(self._target(name))["size"]
-                if found != size:
-                    raise StoreError(f"{found} bytes arrived of {size}", self.shown(name))
-                written.append(
-                    {"path": self.shown(name), "bytes": size, "sha256": sha256_of(draft)}
-                )
+            lines = Path(folder) / "sums"
+            lines.touch()
+            if sums and self.read(sums):
+                self._upload(lines, sums)
+            try:
+                for name, draft in drafts.items():
+                    written.append(self._upload(draft, name))
+                if sums:
+                    digests = {
+                        PurePosixPath(str(one["path"])).name: one["sha256"] for one in written
+                    }
+                    lines.write_text(checksum_lines(digests), encoding="utf-8")
+                    self._upload(lines, sums)
+            except StoreError as exc:
+                exc.is_begun = exc.is_begun or bool(written)
+                raise
         return written
+
+    def _upload(self, draft: Path, name: str) -> dict[str, Any]:
+        size = draft.stat().st_size
+        with self._errors(name):
+            self._system.put_file(str(draft), self._target(name))
+            self._system.invalidate_cache()
+            found = self._system.info(self._target(name))["size"]
+        if found != size:
+            message = f"{found} bytes arrived of {size}"
+            raise StoreError(message, self.shown(name), is_begun=True)
+        return {"path": self.shown(name), "bytes": size, "sha256": sha256_of(draft)}
 
     def read(self, name: str) -> bytes | None:
         with self._errors(name):
@@ -224,10 +251,3 @@ class Bucket(Store):
 def is_remote(path: str) -> bool:
     """Whether a path is the URL of a store."""
     return "://" in path
-
-
-def checksum_file(written: list[dict[str, Any]]) -> str:
-    """Lines for `sha256sum --check`, run in the folder of the files."""
-    return "".join(
-        f"{entry['sha256']}  {PurePosixPath(str(entry['path'])).name}\n" for entry in written
-    )

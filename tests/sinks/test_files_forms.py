@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
+import signal
 import socket
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,8 +23,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pydantic import ValidationError
 
-from crmetrics.plugin import Delivery, SinkContext, SinkError
+from crmetrics.plugin import Delivery, SinkContext, SinkError, UnknownOutcomeError
+from crmetrics_files import stores
 from crmetrics_files.keeping import MANIFEST
+from crmetrics_files.replacing import replace_files
 from crmetrics_files.sink import FilesOptions, FilesSink
 from crmetrics_files.stores import Folder
 from result_rows import delivery, kpi, line, message, table
@@ -154,6 +159,100 @@ def test_checksums_are_those_that_the_usual_tool_checks(tmp_path: Path) -> None:
     assert done.stdout.count("OK") == 2
 
 
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from crmetrics_files.replacing import replace_files
+
+moves, left = Path.replace, int(sys.argv[2])
+def counted(self, target):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    moves(self, target)
+Path.replace = counted
+
+folder = Path(sys.argv[1])
+write = lambda path: path.write_text("new") and None
+replace_files({folder / "a.csv": write, folder / "a.json": write}, folder / "a.sha256")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+@pytest.mark.parametrize("moves", [0, 1, 2, 3])
+def test_a_kill_leaves_no_checksum_that_does_not_fit(tmp_path: Path, moves: int) -> None:
+    files = [tmp_path / "a.csv", tmp_path / "a.json"]
+
+    def replaced(text: str) -> None:
+        replace_files(
+            {file: lambda path: path.write_text(text) and None for file in files},
+            tmp_path / "a.sha256",
+        )
+
+    def fitting() -> str:
+        return "".join(
+            f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files
+        )
+
+    replaced("old")
+    words = [sys.executable, "-c", _KILLED, str(tmp_path), str(moves)]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    sums = tmp_path / "a.sha256"
+    assert sums.exists() == (moves == 0)
+    assert not sums.exists() or sums.read_text() == fitting()
+    replaced("last")
+    assert sums.read_text() == fitting()
+    assert sorted(tmp_path.iterdir()) == [*files, sums]
+
+
+def test_checksums_that_cannot_be_written_leave_the_files_as_they_were(tmp_path: Path) -> None:
+    latest = sink(tmp_path, name="latest", checksums=True)
+    latest.write(week(1))
+    before = (tmp_path / "out" / "latest.csv").read_bytes()
+    (tmp_path / "out" / "latest.sha256").unlink()
+    (tmp_path / "out" / "latest.sha256").mkdir()
+    with pytest.raises(SinkError, match=r"latest\.sha256 could not be written: Is a directory"):
+        latest.write(replace(week(2), results=table(kpi(value=0.9))))
+    assert (tmp_path / "out" / "latest.csv").read_bytes() == before
+    assert names(tmp_path) == ["latest.csv", "latest.sha256"]
+
+
+def test_files_that_cannot_be_moved_leave_the_checksums_of_what_is_there(tmp_path: Path) -> None:
+    writing = sink(tmp_path, checksums=True)
+    writing.write(week(1))
+    sums = tmp_path / "out" / "weekly_2026-W01.sha256"
+    before = sums.read_text()
+    (tmp_path / "out" / "weekly_2026-W01.csv").unlink()
+    (tmp_path / "out" / "weekly_2026-W01.csv").mkdir()
+    with pytest.raises(SinkError, match="Is a directory"):
+        writing.write(week(1))
+    assert sums.read_text() == before
+
+
+def test_a_report_of_which_one_file_is_new_counts_as_maybe_there(tmp_path: Path) -> None:
+    writing = sink(tmp_path, formats=("csv", "json"), checksums=True, name="latest")
+    writing.write(week(1))
+    (tmp_path / "out" / "latest.json").unlink()
+    (tmp_path / "out" / "latest.json").mkdir()
+    with pytest.raises(UnknownOutcomeError, match="Other files of this report are new"):
+        writing.write(week(2))
+    assert names(tmp_path) == ["latest.csv", "latest.json"]
+
+
+def test_a_report_counts_as_there_when_old_files_cannot_be_removed(tmp_path: Path) -> None:
+    keeping = sink(tmp_path, keep=1)
+    keeping.write(week(1))
+    (tmp_path / "out" / "weekly_2026-W01.csv").unlink()
+    (tmp_path / "out" / "weekly_2026-W01.csv").mkdir()
+    receipt = keeping.write(week(2))
+    assert "out/weekly_2026-W01.csv: " in receipt.missing
+    assert "the report is there" in receipt.missing
+    assert (tmp_path / "out" / "weekly_2026-W02.csv").is_file()
+    (tmp_path / "out" / "weekly_2026-W01.csv").rmdir()
+    assert keeping.write(week(2)).missing == ""
+
+
 def test_only_the_last_periods_of_a_job_are_kept(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "weekly_2020-W01.csv").write_text("mine")
@@ -166,7 +265,7 @@ def test_only_the_last_periods_of_a_job_are_kept(tmp_path: Path) -> None:
         "weekly_2026-W03.csv", "weekly_2026-W03.sha256", "weekly_2026-W04.csv",
         "weekly_2026-W04.sha256",
     ]  # fmt: skip
-    assert receipt.details["removed"] == ["weekly_2026-W02.csv", "weekly_2026-W02.sha256"]
+    assert receipt.details["removed"] == ["weekly_2026-W02.sha256", "weekly_2026-W02.csv"]
 
 
 def test_sinks_that_share_a_folder_keep_each_its_own_number_of_periods(tmp_path: Path) -> None:
@@ -288,6 +387,26 @@ def test_a_repeat_replaces_and_old_periods_go_in_a_bucket_too(bucket: Bucket) ->
     for number in (1, 2, 2):
         keeping.write(week(number))
     assert sorted(bucket.files) == [f"reports/{MANIFEST}", "reports/weekly_2026-W02.csv"]
+
+
+def test_an_upload_that_stops_leaves_no_checksums_of_other_files(bucket: Bucket) -> None:
+    class Stopping(stores.Bucket):
+        def _upload(self, draft: Path, name: str) -> dict[str, Any]:
+            if name.endswith(".json"):
+                raise stores.StoreError("the server went away", name)
+            return super()._upload(draft, name)
+
+    options = {"formats": ("csv", "json"), "checksums": True, "name": "latest"}
+    bucket.sink(**options).write(week(1))
+    stopping = bucket.sink(**options)
+    stopping.__dict__["_store"] = Stopping(stopping.config.path, stopping.config.storage)
+    with pytest.raises(UnknownOutcomeError, match="the server went away"):
+        stopping.write(week(2))
+    assert bucket.files["reports/latest.sha256"] == b""
+    bucket.sink(**options).write(week(2))
+    listed = bucket.files["reports/latest.sha256"].decode().split()[::2]
+    held = [bucket.files[f"reports/latest.{kind}"] for kind in ("csv", "json")]
+    assert listed == [hashlib.sha256(one).hexdigest() for one in held]
 
 
 def test_a_bucket_that_is_not_there_is_an_error_without_the_secret(bucket: Bucket) -> None:
