@@ -183,6 +183,32 @@ def test_a_table_of_a_server_is_known_however_it_is_written(
     assert "hidden" not in "".join(found)
 
 
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ("", "duckdb:///.crmetrics/warehouse.duckdb"),
+        ("", "duckdb:///./data/../.crmetrics/warehouse.duckdb"),
+        ("warehouse: {path: kpis.duckdb}\n", "duckdb:///kpis.duckdb"),
+    ],
+)
+def test_the_warehouse_is_no_destination(tmp_path: Path, settings: str, url: str) -> None:
+    (told,) = findings(
+        tmp_path,
+        f"{settings}sinks:\n  history: {{sink: database, url: '{url}'}}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [history]}"),
+    )
+    assert "sinks.history: " in told
+    assert "is the project's own warehouse" in told
+
+
+def test_a_database_beside_the_warehouse_is_a_destination(tmp_path: Path) -> None:
+    assert not findings(
+        tmp_path,
+        "sinks:\n  history: {sink: database, url: 'duckdb:///.crmetrics/kpis.duckdb'}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [history]}"),
+    )
+
+
 def test_a_sink_that_no_job_uses_is_in_nobodys_way(tmp_path: Path) -> None:
     assert not findings(
         tmp_path,

@@ -1,11 +1,11 @@
 """Deliveries that would undo each other: two sinks, or two jobs of one, with the same file, or with
-one table that each keeps in a way of its own."""
+one table that each keeps in a way of its own; and sinks that write into the warehouse itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
-from os.path import normpath
+from os.path import normpath, realpath
 from pathlib import Path
 
 from crmetrics.config.project import JobConfig, ProjectConfig
@@ -23,13 +23,11 @@ _User = tuple[JobConfig, int]
 
 def overlaps(config: ProjectConfig) -> list[Finding]:
     """A finding for each sink of a job that writes what another one, or another job, writes, or
-    keeps it in another way."""
+    keeps it in another way; and for each sink whose file is the warehouse."""
+    findings = list(_into_warehouse(config))
     users = [(job, number) for job in config.jobs.values() for number in range(len(job.sinks))]
-    if len(users) < 2:
-        return []
     slots = {job.grain: _slots(config, job.grain) for job in config.jobs.values()}
     owners: dict[str, tuple[JobConfig, int]] = {}
-    findings: list[Finding] = []
     for job, number in users:
         for name in _written(config, job, number, slots):
             owner = owners.setdefault(name, (job, number))
@@ -37,6 +35,19 @@ def overlaps(config: ProjectConfig) -> list[Finding]:
                 findings.append(_finding(config, (job, number), owner, name))
                 break
     return findings + _differing(config, users)
+
+
+def _into_warehouse(config: ProjectConfig) -> Iterator[Finding]:
+    """A finding for each sink that would write into the file that a run holds while it sends."""
+    warehouse = realpath(config.warehouse.path)
+    for name, sink in config.sinks.items():
+        for path in sink.options.local_paths():
+            if realpath(Path(config.directory, path)) == warehouse:
+                yield config.place("sinks", name, at_key=True).finding(
+                    f"sinks.{name}: {path} is the project's own warehouse, which no other "
+                    "connection can write to while a run sends.",
+                    "Write to a file of its own; what runs recorded stands in the schema `meta`.",
+                )
 
 
 def _differing(config: ProjectConfig, users: Iterable[_User]) -> list[Finding]:
