@@ -10,19 +10,8 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 
 from crmetrics.plugin import ConfigError, ConnectorContext, Dataset, SourceError, did_you_mean
-from crmetrics_csv.options import FORMATS, CsvOptions, FileFormat, FileRules, rules_for
+from crmetrics_csv.options import EXTENSIONS, FORMATS, CsvOptions, FileFormat, FileRules, rules_for
 
-_EXTENSIONS: dict[str, FileFormat] = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".tab": "tsv",
-    ".txt": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".ndjson": "ndjson",
-    ".jsonl": "ndjson",
-    ".json": "json",
-}
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2"}
 
@@ -54,7 +43,7 @@ def split_name(name: str) -> tuple[str, FileFormat | None, str | None]:
     compression = _COMPRESSIONS.get(extension.lower())
     if compression is not None:
         stem, extension = _split_suffix(stem)
-    known = _EXTENSIONS.get(extension.lower())
+    known = EXTENSIONS.get(extension.lower())
     return (stem if known else stem + extension), known, compression
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
@@ -14,6 +15,17 @@ from crmetrics.plugin import ConfigError, ConnectorContext, DatasetOptions, Opti
 
 FileFormat = Literal["csv", "tsv", "parquet", "ndjson", "json"]
 FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+EXTENSIONS: Mapping[str, FileFormat] = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".txt": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "json",
+}
 
 _DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 
@@ -167,6 +179,16 @@ class CsvOptions(SourceOptions, FileOptions):
         A source that only lists `datasets:` must not pick up what else lies in the project folder.
         """
         return "path" in self.model_fields_set or not self.datasets
+
+    def local_data(self, datasets: Iterable[str]) -> Iterable[str]:
+        named = [one for one, options in self.datasets.items() if not options.patterns]
+        if self.searches_folder:
+            named += [one for one in datasets if one not in self.datasets]
+        for name in named:
+            yield from (f"{self.path}/{name}{extension}" for extension in EXTENSIONS)
+        for options in self.datasets.values():
+            for pattern in options.patterns:
+                yield Path(self.path, Path(pattern).expanduser()).as_posix()
 
 
 @dataclass(frozen=True, slots=True)

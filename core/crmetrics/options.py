@@ -74,6 +74,12 @@ class DatasetOptions(Options):
 class SourceOptions(Options):
     """What every connector accepts beside its own keys."""
 
+    def local_data(self, datasets: Iterable[str]) -> Iterable[str]:
+        """Files of this machine that are read as data, as the project file would name them; may
+        hold `*`, `?` and `**`. A sink that would write one is refused. datasets: the names of all
+        that there are; default: none is read."""
+        return ()
+
     timezone: str | None = Field(
         default=None, description="zone of instants without one; default: the reporting zone"
     )

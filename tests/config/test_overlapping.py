@@ -17,10 +17,11 @@ metrics: {packs: [sales]}
 """
 
 
-def findings(folder: Path, text: str) -> list[str]:
+def findings(folder: Path, text: str, source: str = "path: data") -> list[str]:
     """What is wrong with this project file, as it is printed."""
     (folder / "data").mkdir()
-    (folder / "crmetrics.yaml").write_text(HEAD + text, encoding="utf-8")
+    head = HEAD.replace("path: data", source)
+    (folder / "crmetrics.yaml").write_text(head + text, encoding="utf-8")
     try:
         _ = Project(folder).config
     except ConfigError as error:
@@ -206,6 +207,35 @@ def test_a_database_beside_the_warehouse_is_a_destination(tmp_path: Path) -> Non
         tmp_path,
         "sinks:\n  history: {sink: database, url: 'duckdb:///.crmetrics/kpis.duckdb'}\n"
         + jobs("x: {kpis: [won_amount], sinks: [history]}"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "sink", "is_told"),
+    [
+        ("path: data", "path: data, name: opportunities", True),
+        ("path: data", "path: ./x/../data, name: opportunities, formats: [json]", True),
+        ("path: data", "path: data, name: opportunities, formats: [html]", False),
+        ("path: data", "path: data, name: results", False),
+        ("path: data", "path: data/out, name: opportunities", False),
+        ("datasets: {leads: {file: in/my.csv}}", "path: in, name: my", True),
+        ("datasets: {leads: {file: in/my.csv}}", "path: ., name: opportunities", False),
+        ("datasets: {leads: {file: 'in/*.csv'}}", "path: in", True),  # read with the next run
+        ("datasets: {leads: {file: 'in/*.csv'}}", "path: in/out", False),
+        ("datasets: {leads: {file: 'in/**/x_*.csv'}}", "path: in/out", True),
+        ("path: in, datasets: {leads: {file: '[my].csv'}}", "path: in, name: '[my]'", True),
+    ],
+)
+def test_what_a_source_reads_is_no_destination(
+    tmp_path: Path, source: str, sink: str, is_told: bool
+) -> None:
+    found = findings(
+        tmp_path,
+        f"sinks:\n  a: {{sink: files, {sink}}}\n" + jobs("x: {kpis: [won_amount], sinks: [a]}"),
+        source=source,
+    )
+    assert ["which the source 'crm' (crmetrics.yaml:3:11) reads" in one for one in found] == (
+        [True] * is_told
     )
 
 

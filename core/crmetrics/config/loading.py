@@ -70,7 +70,7 @@ def read_project(
     is_readable = bool(document.root.entries) or not document.findings
     reading = _Reading(document.root, plugins, list(document.findings))
     config = reading.project(file)
-    reading.findings += overlaps(config)
+    reading.findings += overlaps(config, plugins.datasets)
     findings = reading.findings if is_readable else document.findings
     return ReadProject(config, tuple(in_order(findings)), is_readable)
 

@@ -1,10 +1,12 @@
 """Deliveries that would undo each other: two sinks, or two jobs of one, with the same file, or with
-one table that each keeps in a way of its own; and sinks that write into the warehouse itself."""
+one table that each keeps in a way of its own; and sinks that write what the project needs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
+from fnmatch import fnmatchcase
+from glob import has_magic
 from os.path import normpath, realpath
 from pathlib import Path
 
@@ -21,18 +23,25 @@ _User = tuple[JobConfig, int]
 """A job and the number of one of its sinks."""
 
 
-def overlaps(config: ProjectConfig) -> list[Finding]:
+def overlaps(config: ProjectConfig, datasets: Iterable[str]) -> list[Finding]:
     """A finding for each sink of a job that writes what another one, or another job, writes, or
-    keeps it in another way; and for each sink whose file is the warehouse."""
+    keeps it in another way; for each whose file is the warehouse, or is read by a source.
+
+    datasets: the names of all that there are.
+    """
     findings = list(_into_warehouse(config))
     users = [(job, number) for job in config.jobs.values() for number in range(len(job.sinks))]
     slots = {job.grain: _slots(config, job.grain) for job in config.jobs.values()}
     owners: dict[str, tuple[JobConfig, int]] = {}
+    data = _Data(config, tuple(datasets))
     for job, number in users:
         for name in _written(config, job, number, slots):
             owner = owners.setdefault(name, (job, number))
             if owner != (job, number):
                 findings.append(_finding(config, (job, number), owner, name))
+                break
+            if source := data.source_of(name):
+                findings.append(_into_source(config, (job, number), source, name))
                 break
     return findings + _differing(config, users)
 
@@ -96,6 +105,46 @@ def _written(
 
 def _absolute(config: ProjectConfig, name: str) -> str:
     return name if "://" in name else normpath(Path(config.directory, name))
+
+
+class _Data:
+    """The files of this machine that sources read."""
+
+    def __init__(self, config: ProjectConfig, datasets: tuple[str, ...]) -> None:
+        self._files: dict[str, str] = {}
+        self._globs: list[tuple[tuple[str, ...], str]] = []
+        for name, source in config.sources.items():
+            for pattern in source.options.local_data(datasets):
+                path = normpath(Path(config.directory, Path(pattern).expanduser()))
+                self._files.setdefault(path, name)  # a name may hold [brackets]
+                if has_magic(path):
+                    self._globs.append((Path(path).parts, name))
+
+    def source_of(self, path: str) -> str:
+        """The source that reads this file; empty when none does."""
+        if path in self._files:
+            return self._files[path]
+        parts = Path(path).parts if self._globs else ()
+        return next((name for glob, name in self._globs if _fits(parts, glob)), "")
+
+
+def _fits(parts: tuple[str, ...], glob: tuple[str, ...]) -> bool:
+    """Whether a path is one of a glob, part by part."""
+    if not glob:
+        return not parts
+    if glob[0] == "**":
+        return any(_fits(parts[skipped:], glob[1:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], glob[0]) and _fits(parts[1:], glob[1:])
+
+
+def _into_source(config: ProjectConfig, user: _User, source: str, name: str) -> Finding:
+    job, number = user
+    shown = name.removeprefix(f"{config.directory}/")
+    return _place(config, user).finding(
+        f"jobs.{job.name}.sinks: {job.sinks[number]!r} writes {shown}, which the source {source!r} "
+        f"({config.place('sources', source, at_key=True)}) reads as data.",
+        "Write to another folder, or under another name.",
+    )
 
 
 def _finding(config: ProjectConfig, user: _User, owner: _User, name: str) -> Finding:
