@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from crmetrics_hubspot.api import HubSpotApi, MissingScopeError, UnavailableError
@@ -21,13 +21,15 @@ class Mailing:
 
     campaign: the id in the dataset `campaigns`: of the marketing campaign, or its own. log_ids:
     what the log calls it, one per variant or sending. is_campaign: it stands in `campaigns` itself.
-    is_system: it answers what a person did, and is no campaign at all. began: when it was made.
+    is_system: it answers what a person did, and is no campaign at all. is_listed: not known from
+    the log alone. began: when it was made.
     """
 
     campaign: str
     log_ids: tuple[str, ...]
     is_campaign: bool
     is_system: bool = False
+    is_listed: bool = True
     name: str | None = None
     began: str | None = None
     published: str | None = None
@@ -62,16 +64,33 @@ def _log_ids(api: HubSpotApi) -> Iterator[str]:
 
 def own_mailing(log_id: str) -> Mailing:
     """An e-mail that HubSpot does not list: a campaign of its own."""
-    return Mailing(f"email-campaign-{log_id}", (log_id,), is_campaign=True)
+    return Mailing(f"email-{log_id}", (log_id,), is_campaign=True, is_listed=False)
+
+
+def as_before(mailing: Mailing, campaigns: Mapping[str, str]) -> Mapping[str, Mailing]:
+    """Log id -> the e-mail; one that HubSpot lists no longer stays what it was.
+
+    campaigns: log id -> the campaign at the last read; empty where it was none at all.
+    """
+    if mailing.is_listed or mailing.log_ids[0] not in campaigns:
+        return dict.fromkeys(mailing.log_ids, mailing)
+    former = campaigns[mailing.log_ids[0]]
+    kept = replace(mailing, campaign=former or mailing.campaign, is_system=not former)
+    return dict.fromkeys(mailing.log_ids, kept)
 
 
 def _mailing(item: Mapping[str, Any]) -> Mailing:
-    ids = [*(item.get("allEmailCampaignIds") or ()), item.get("primaryEmailCampaignId")]
+    ids = [
+        item.get("primaryEmailCampaignId"),
+        *sorted(item.get("allEmailCampaignIds") or (), key=str),
+    ]
+    names = tuple(dict.fromkeys(str(name) for name in ids if name))
     campaign = str(item.get("campaign") or "")
     is_system = bool(item.get("isTransactional")) or str(item.get("type")).startswith(_SYSTEM)
     return Mailing(
-        campaign or f"email-{item['id']}",
-        tuple(dict.fromkeys(str(name) for name in ids if name)),
+        # The log's own number outlives the e-mail.
+        campaign or f"email-{names[0] if names else item['id']}",
+        names,
         is_campaign=not campaign and not is_system,
         is_system=is_system,
         name=item.get("name"),

@@ -19,7 +19,7 @@ from crmetrics.plugin import ReadRequest, SourceStorage
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.email_log import TYPES, EmailLog
 from crmetrics_hubspot.folding import DAY_MS, Fold, Send, Span, as_json, from_json
-from crmetrics_hubspot.mailings import Mailing, own_mailing
+from crmetrics_hubspot.mailings import Mailing, as_before, own_mailing
 from crmetrics_hubspot.privacy import Asked
 from crmetrics_hubspot.recipients import Recipients
 from crmetrics_hubspot.streams import SPECIAL
@@ -50,7 +50,9 @@ class SendRead:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of each span of the log, the newest first."""
         mailings = self._account.mailings
-        self._mailings = {name: m for m in mailings for name in m.log_ids}
+        former = self._before.get("campaigns") or {}
+        for mailing in mailings:
+            self._mailings |= as_before(mailing, former)
         first, last = self._first(mailings), _ms(self._request.until or self._request.started)
         last -= 1  # the end of the log's spans belongs to them
         kept, fold = self._kept_note(), self._fold()
@@ -62,7 +64,8 @@ class SendRead:
 
     def state(self) -> dict[str, Any]:
         """To be saved once all is read."""
-        campaigns = {name: m.campaign for name, m in self._mailings.items()}
+        known = self._mailings.items()
+        campaigns = {name: "" if m.is_system else m.campaign for name, m in known}
         return {"began": self._began.isoformat(), "campaigns": campaigns}
 
     def done(self) -> None:
@@ -90,8 +93,9 @@ class SendRead:
         moved = [
             mailing
             for mailing in mailings
-            if any(former.get(name, mailing.campaign) != mailing.campaign
-                   for name in mailing.log_ids)
+            if mailing.is_listed
+            and any((former.get(name) or mailing.campaign) != mailing.campaign
+                    for name in mailing.log_ids)
         ]  # fmt: skip
         if not moved:
             return first

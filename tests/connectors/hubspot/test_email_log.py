@@ -84,7 +84,7 @@ def expected(service: HubSpotSimulator, until: datetime) -> list[tuple[Any, ...]
         number = sent["recipient"].partition("@")[0].removeprefix("reader")
         row["contact_id"] = number if int(number) < PEOPLE else None
         campaign = str(sent["emailCampaignId"])
-        row["campaign_id"] = "email-campaign-9" if campaign == "9" else f"email-7{campaign}"
+        row["campaign_id"] = f"email-{campaign}"
         for column, kind in FILLED_BY.items():
             times = [
                 instant(event)
@@ -198,6 +198,26 @@ def test_an_email_that_moves_to_another_campaign_takes_its_sends_with_it(
     assert told.startswith("1 marketing e-mails belong to another campaign than at the last read")
     account.clock.now += DAY
     assert not [n for r in load(tmp_path, account).reports for n in r.notices]
+
+
+def test_an_email_that_is_deleted_for_good_leaves_its_sends_where_they_were(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    log, emails = account.account.log, account.account.emails
+    emails[0]["campaign"] = "0c1d"
+    emails[1] |= {"allEmailCampaignIds": ["5002", "5012"], "primaryEmailCampaignId": "5012"}
+    emails[2]["isTransactional"] = True
+    for log_id in ("5001", "5002", "5012", "5003"):
+        log.add("SENT", "reader1@example.com", log_id, NOW - DAY)
+    load(tmp_path, account)
+    before = held(tmp_path)
+    assert [row[1] for row in before].count("email-5012") == 2
+    emails.clear()
+    for _ in range(2):
+        account.clock.now += DAY
+        report = load(tmp_path, account)
+        assert held(tmp_path) == before and len(before) == 3
+        assert not [n for r in report.reports for n in r.notices if "another campaign" in n]
 
 
 # --- runs that end early -------------------------------------------------------------------------

@@ -297,15 +297,15 @@ def test_every_send_is_of_a_campaign_that_is_there(
     columns = ("id", "name", "channel", "start_date")
     campaigns = {row["id"]: row for row in rows(connector, "campaigns", columns=columns)}
     members = [row["campaign_id"] for row in rows(connector, "campaign_members")]
-    assert sorted(members) == ["0c1d-campaign", "email-72", "email-73", "email-campaign-9009"]
+    assert sorted(members) == ["0c1d-campaign", "email-5002", "email-5003", "email-9009"]
     assert set(members) == set(campaigns)
-    assert campaigns["email-72"]["name"] == "Autumn issue"
-    assert campaigns["email-72"]["start_date"] == date(2025, 10, 2)
+    assert campaigns["email-5002"]["name"] == "Autumn issue"
+    assert campaigns["email-5002"]["start_date"] == date(2025, 10, 2)
     assert {name: row["channel"] for name, row in campaigns.items()} == {
         "0c1d-campaign": None,
-        "email-72": "email",
-        "email-73": "email",
-        "email-campaign-9009": "email",
+        "email-5002": "email",
+        "email-5003": "email",
+        "email-9009": "email",
     }
 
 
@@ -319,7 +319,7 @@ def test_the_mapped_channel_of_campaigns_leaves_that_of_emails_alone(
     found = rows(connector, "campaigns", columns=("id", "channel"), mapping=mapping)
     assert {row["id"]: row["channel"] for row in found} == {
         "0c1d": "tradeshow",
-        "email-72": "email",
+        "email-5002": "email",
     }
 
 
@@ -339,7 +339,7 @@ def test_what_answers_a_person_is_no_campaign(
         (row,) = collect(request, connector).to_pylist()
     assert row["id"] == kept["id"]
     assert "campaign_members: 1 sends answer what a person did" in request.notices[0]
-    assert [row["id"] for row in rows(connector, "campaigns")] == ["email-72"]
+    assert [row["id"] for row in rows(connector, "campaigns")] == ["email-5002"]
 
 
 # --- what is asked for ---------------------------------------------------------------------------
@@ -418,7 +418,7 @@ def test_when_hubspot_ends_the_log_sends_are_missing_and_nothing_else(
     connector = connect(mailing)
     with pytest.raises(UnavailableError, match="email/public/v1/events"):
         rows(connector, "campaign_members")
-    assert [row["id"] for row in rows(connector, "campaigns")] == ["email-72"]
+    assert [row["id"] for row in rows(connector, "campaigns")] == ["email-5002"]
     result = {result.subject: result for result in connector.check()}["campaign_members"]
     assert result.state == "warning" and result.lacks == {"campaign_members": ()}
 
