@@ -59,21 +59,27 @@ class MemoryLedger:
         found = [one for one in self._delivered(place) if one.sink == place.sink]
         return any((one.period_start, one.period_end) == days for one in found)
 
-    def told_before(self, place: Place, before: date) -> Mapping[str, Any]:
-        fitting = [one for one in self._delivered(place) if self._start(one) < before]
+    def told_before(
+        self, place: Place, before: date, *, or_maybe: bool = False
+    ) -> Mapping[str, Any]:
+        told = self._maybe_there(place) if or_maybe else self._delivered(place)
+        fitting = [one for one in told if self._start(one) < before]
         fitting = [one for one in fitting if one.sink == place.sink] or fitting
         return fitting[-1].told if fitting else {}
 
     def held(self, place: Place) -> tuple[date, date] | None:
+        found = self._maybe_there(place)
+        last = next((one for one in reversed(found) if one.grain == place.grain), None)
+        return (self._start(last), last.period_end or date.max) if last else None
+
+    def _maybe_there(self, place: Place) -> list[DeliveryRecord]:
         failed = {(one.key, one.run_id) for one in self._at(place) if one.status == "failed"}
-        found = [
+        return [
             one
             for one in self._at(place)
             if one.status in ("delivered", "unknown")
             or (one.status == "started" and (one.key, one.run_id) not in failed)
         ]
-        last = next((one for one in reversed(found) if one.grain == place.grain), None)
-        return (self._start(last), last.period_end or date.max) if last else None
 
     def _start(self, record: DeliveryRecord) -> date:
         return record.period_start or date.min
@@ -996,6 +1002,21 @@ def test_a_report_knows_how_its_goals_stood_in_the_one_before() -> None:
     first, second = (given.message.kpis[0] for given in sink.given)
     assert (first.goal_before, first.calls_owner) == (None, False)
     assert (second.goal_before, second.calls_owner) == ("on_track", True)
+
+
+@pytest.mark.parametrize(("repeats", "is_called"), [(False, False), (True, True)])
+def test_an_owner_who_may_have_been_called_is_not_called_again_unless_reports_repeat(
+    repeats: bool, is_called: bool
+) -> None:
+    class Maybe(Chat):
+        repeats_unknown = repeats
+
+    ledger, sink = MemoryLedger(), Maybe()
+    lost = Maybe(fail(UnknownOutcomeError("no answer")))
+    before = replace(report_of(0.4, goal_status="off_track"), **WEEK_BEFORE)
+    send({"team": lost}, ledger, before)
+    send({"team": sink}, ledger, report_of(0.3, goal_status="off_track"))
+    assert sink.given[0].message.kpis[0].calls_owner is is_called
 
 
 @pytest.mark.parametrize(

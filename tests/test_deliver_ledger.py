@@ -120,6 +120,15 @@ def test_a_place_holds_what_was_delivered_there_last(session: Connection) -> Non
     assert ledger.held(PLACE) == (date(2026, 1, 19), date(2026, 1, 26))
 
 
+def test_what_may_have_been_told_counts_where_it_is_asked_for(session: Connection) -> None:
+    ledger, asked = Ledger(session), (PLACE, date(2026, 2, 2))
+    ledger.record(attempt("a", "unknown", channel=PLACE.channel, told={"said": "a"}))
+    ledger.record(attempt("b", "started", channel=PLACE.channel, told={"said": "b"}))
+    ledger.record(attempt("b", "failed", channel=PLACE.channel, told={"said": "b"}))
+    assert ledger.told_before(*asked) == {}
+    assert ledger.told_before(*asked, or_maybe=True) == {"said": "a"}
+
+
 @pytest.mark.parametrize(
     ("ends", "is_held"),
     [

@@ -205,7 +205,11 @@ class _Attempt:
         self._place = self._place_at(destination, identity)
         key, past, message = self._key(identity), Past(), delivery.message
         if self._ledger is not None:
-            told_before = self._ledger.told_before(self._place, delivery.period_start)
+            # What is not repeated because it may have arrived has told its owners, too.
+            maybe = not self._sink.repeats_unknown
+            told_before = self._ledger.told_before(
+                self._place, delivery.period_start, or_maybe=maybe
+            )
             message = with_goals_before(message, told_before)
             key, past = self._past(self._ledger, key, destination, identity)
             if past == Past() and self._is_redefined(self._ledger):

@@ -45,6 +45,14 @@ _SHOWN = ("attempted_at", "job", "period_start", "period_end", "grain", "sink", 
           "status", "reference", "rows", "run_id", "error")  # fmt: skip
 
 
+_SURELY = "status = 'delivered'"
+_MAYBE = (
+    "(status in ('delivered', 'unknown') or status = 'started' and not exists (from "
+    "meta.deliveries as later where later.key = one.key and later.run_id = one.run_id "
+    "and later.attempt > one.attempt and later.status = 'failed'))"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryRecord:
     """One attempt of a sink, or its start.
@@ -103,7 +111,9 @@ class DeliveryLedger(Protocol):
     def key_before(self, place: Place, start: date, end: date) -> str: ...
     def sinks_at(self, place: Place, start: date, end: date) -> Sequence[str]: ...
     def is_told(self, place: Place, start: date, end: date) -> bool: ...
-    def told_before(self, place: Place, before: date) -> Mapping[str, Any]: ...
+    def told_before(
+        self, place: Place, before: date, *, or_maybe: bool = False
+    ) -> Mapping[str, Any]: ...
     def held(self, place: Place) -> tuple[date, date] | None: ...
     def record(self, record: DeliveryRecord) -> None: ...
 
@@ -180,13 +190,16 @@ class Ledger:
         return bool(self._at("1", place, f"{condition} and grain = ?",
                              place.sink, start, end, place.grain))  # fmt: skip
 
-    def told_before(self, place: Place, before: date) -> Mapping[str, Any]:
+    def told_before(
+        self, place: Place, before: date, *, or_maybe: bool = False
+    ) -> Mapping[str, Any]:
         """What the last delivered report on an earlier period said there; empty if none was. That
-        of a sink of another name counts where this one has told nothing yet."""
+        of a sink of another name counts where this one has told nothing yet. or_maybe: one that may
+        have arrived counts, too."""
         rows = self._at(
             "told",
             place,
-            "status = 'delivered' and period_start < ? "
+            f"{_MAYBE if or_maybe else _SURELY} and period_start < ? "
             "order by (sink = ?) desc, period_start desc, attempt desc",
             *(before, place.sink),
         )
@@ -198,10 +211,7 @@ class Ledger:
         rows = self._at(
             "period_start, period_end",
             place,
-            "(status in ('delivered', 'unknown') or status = 'started' and not exists (from "
-            "meta.deliveries as later where later.key = one.key and later.run_id = one.run_id "
-            "and later.attempt > one.attempt and later.status = 'failed')) "
-            "and grain = ? order by attempt desc",
+            f"{_MAYBE} and grain = ? order by attempt desc",
             place.grain,
         )
         return (rows[0][0], rows[0][1]) if rows else None
