@@ -136,7 +136,8 @@ def place_of(url: str, name: TableName) -> str:
     else:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port not in (None, _PORTS.get(address.engine)) else ""
-        host = parts.hostname or address.shown.partition(" ")[2].partition("/")[0]
+        named = parse_qs(parts.query).get("host", [""])  # of PostgreSQL, a socket's folder too
+        host = parts.hostname or named[0] or "localhost"
         base = f"{address.engine}://{host}{port}{parts.path.rstrip('/')}"
     schema = name.schema or _DEFAULT_SCHEMAS.get(address.engine, "")
     searched = _SEARCH_PATH.search(unquote(url))

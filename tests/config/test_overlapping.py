@@ -185,6 +185,21 @@ def test_a_table_of_a_server_is_known_however_it_is_written(
 
 
 @pytest.mark.parametrize(
+    ("host", "is_told"), [("/run/eu", True), ("/run/us", False), ("db.acme.com", False)]
+)
+def test_a_server_behind_a_socket_is_known_by_its_folder(
+    tmp_path: Path, host: str, is_told: bool
+) -> None:
+    found = findings(
+        tmp_path,
+        "sinks:\n  a: {sink: database, url: 'postgresql://u@/kpis?host=/run/eu'}\n"
+        f"  b: {{sink: database, url: 'postgresql://u@/kpis?host={host}', mode: append}}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [a, b]}"),
+    )
+    assert bool(found) == is_told
+
+
+@pytest.mark.parametrize(
     ("settings", "url"),
     [
         ("", "duckdb:///.crmetrics/warehouse.duckdb"),
