@@ -156,7 +156,8 @@ def test_an_answer_of_503_is_tried_again(place: Place, server: BigQueryServer) -
 
 @pytest.mark.parametrize("during", ["maintain", "totals"])
 def test_a_killed_delivery_is_made_up_for(place: Place, tmp_path: Path, during: str) -> None:
-    asked = {"kind": "database", "options": {"url": place.url}, "folder": str(tmp_path)}
+    asked = {"kind": "database", "options": {"url": place.url}, "folder": str(tmp_path),
+             "run_id": "run-1", "value": 0.4}  # fmt: skip
     dying = json.dumps({**asked, "moment": "during", "during": during})
     killed = place.python("deliver_once.py", dying)
     assert killed.returncode == -signal.SIGKILL
