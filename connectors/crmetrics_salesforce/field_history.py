@@ -25,9 +25,9 @@ _LISTED = ", ".join(f"'{name}'" for name in _TRACKED)
 
 def _followed(name: str) -> tuple[str, str]:
     """SQL of one field's value at a moment, and the joins that it needs: what the last change
-    before left; before the first change what that replaced, or what was read of it when more was
-    known; without any change what was read, else what is now. Each may be null: an amount often
-    comes later than its deal."""
+    before left; before the first change what was read of it, which also knows of the time when it
+    was not tracked, else what that change replaced, or what is now where there is none. Each may be
+    null: an amount often comes later than its deal."""
     kind, column, stored = _TRACKED[name]
     values = f"""(
         select OpportunityId, CreatedDate, arg_max_null(NewValue, Id) as after_,
@@ -39,7 +39,6 @@ def _followed(name: str) -> tuple[str, str]:
     value = f"""case
                 when {name}_last.changes > 0 then try_cast({name}_last.after_ as {kind})
                 when former.id is not null and '{column}' in (select name from held_before)
-                    and ({name}_first.changes is null or moments.IsForgotten)
                     then {stored}
                 when {name}_first.changes > 0 then try_cast({name}_first.before_ as {kind})
                 else main.{name}

@@ -175,6 +175,37 @@ def test_what_is_not_tracked_changes_when_that_is_seen(
     assert rows[0][5] == rows[1][5] != rows[2][5]
 
 
+def test_what_was_read_of_a_field_stays_when_it_is_tracked_later(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    org = salesforce.org
+    site.only = ("opportunity_stage_history",)
+    org.hide("OpportunityHistory")
+    stages(org)
+    made = salesforce.clock()
+    deal = org.create("Opportunity", StageName="Open", Amount=10, Probability=20)
+    salesforce.clock.advance(7200)
+    site.synced()
+    moved = []
+    for stage, amount, is_tracked in (("Talk", 20, False), ("Won", 30, True), ("Lost", 40, True)):
+        before = dict(org.objects["Opportunity"].records[deal])
+        site.later(days=1)
+        moved.append(salesforce.clock())
+        org.update(deal, StageName=stage, Amount=amount)
+        for name, value in (("StageName", stage), ("Amount", amount)) if is_tracked else ():
+            org.create("OpportunityFieldHistory", OpportunityId=deal, Field=name,
+                       OldValue=before[name], NewValue=value, CreatedDate=moved[-1])  # fmt: skip
+        site.later(hours=1)
+        site.synced()
+    org.create("OpportunityStage", ApiName="Parked", MasterLabel="Parked")  # all is read anew
+    site.later(hours=1)
+    site.synced()
+    rows = site.rows("opportunity_stage_history", "entered_at", "exited_at", "stage", "amount")
+    times = [made, *moved, None]
+    values = [("Open", 10), ("Talk", 20), ("Won", 30), ("Lost", 40)]
+    assert rows == [(*times[n : n + 2], *row) for n, row in enumerate(values)]
+
+
 def test_old_rows_follow_their_deal_into_the_bin_and_back(
     site: Site, salesforce: SalesforceSimulator
 ) -> None:
