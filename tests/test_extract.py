@@ -255,6 +255,38 @@ def test_more_columns_do_not_bring_in_another_account(session: LoadSession) -> N
     assert report.failed and lead_rows(session, "id") == [("1",)]
 
 
+def test_other_rules_do_not_bring_in_another_account(session: LoadSession) -> None:
+    mapped = DatasetOptions(columns={"status": "'open'"})
+    run(session, leads(of_account("org 1", ["1"]), "status"), {"leads": ("status",)})
+    other = leads(
+        of_account("org 2", ["2"]), "status", options=SourceOptions(datasets={"leads": mapped})
+    )
+    (report,) = run(session, other, {"leads": ("status",)})
+    assert "came from org 1" in str(report.error) and lead_rows(session, "id") == [("1",)]
+
+
+def test_another_address_brings_in_its_account(session: LoadSession) -> None:
+    def at(address: str, name: str) -> Reading:
+        def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+            request.name_account(name, at=address)
+            yield pa.record_batch({"id": [name]})
+
+        return reading
+
+    supplies = [Supply(name, ("id",)) for name in ("leads", "users")]
+
+    def source(address: str, name: str) -> Scripted:
+        return Scripted(dict.fromkeys(("leads", "users"), at(address, name)), supplies)
+
+    run(session, source("one.example", "org 1"), {"leads": ()})
+    # Of two datasets one is read for the first time.
+    reports = run(session, source("two.example", "org 2"), {"leads": (), "users": ()})
+    assert not any(report.failed for report in reports)
+    assert lead_rows(session, "id") == [("org 2",)]
+    (report,) = run(session, source("two.example", "org 1"), {"leads": ()})
+    assert report.failed
+
+
 def test_a_dataset_that_is_new_is_held_against_what_the_source_gave_before(
     session: LoadSession,
 ) -> None:

@@ -264,7 +264,7 @@ class DatasetRead:
     def _is_same_org(self) -> bool:
         org = self._catalog.api.org
         if org:
-            return self._request.name_account(f"org {org}")
+            return self._request.name_account(f"org {org}", at=self._catalog.options.domain)
         self._request.name_account(None)
         return self._request.state.get("org") in (None, self._catalog.options.domain)
 

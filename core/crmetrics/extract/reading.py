@@ -139,7 +139,7 @@ class _Reader:
             until=until,
             state=former.state,
             account=former.account if former.exists else self.session.account(self.source),
-            begins_anew=begins_anew,
+            begins_anew=self.full,
             stored=partial(self.session.stored, self.source, name) if goes_on else None,
         )
         return _PlannedRead(request, mapper)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crmetrics.datasets import Dataset
 from crmetrics.errors import SourceError, did_you_mean
 from crmetrics.warehouse.fields import FieldMapper
-from crmetrics.warehouse.intake import Intake
+from crmetrics.warehouse.intake import AccountAt, Intake
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,10 +21,10 @@ class Request:
     """One read of one dataset; what `crmetrics.plugin.ReadRequest` promises.
 
     mapping: entries of the project file for columns of this read. account: whose records are
-    loaded, None = it was never named. begins_anew: what is loaded may be replaced by the records of
-    another account. stored: gives the rows of earlier reads by the same rules; None = there are
-    none to go by. What the connector reports goes into the intake, which is committed with the
-    rows.
+    loaded, None = it was never named. begins_anew: the user asked for everything again, so that
+    the records of another account may replace what is loaded. stored: gives the rows of earlier
+    reads by the same rules; None = there are none to go by. What the connector reports goes into
+    the intake, which is committed with the rows.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Request:
         since: datetime | None = None,
         until: datetime | None = None,
         state: Mapping[str, Any] | None = None,
-        account: str | None = None,
+        account: AccountAt | None = None,
         begins_anew: bool = False,
         stored: Callable[..., Iterator[pa.RecordBatch]] | None = None,
     ) -> None:
@@ -104,14 +104,18 @@ class Request:
         entries = {**fields, **self.mapping}
         return {name: entries[name] for name in columns or self.columns if name in entries}
 
-    def name_account(self, account: str | None) -> bool:
-        self.intake.account = account
-        if account is None or self._account in (None, account):
+    def name_account(self, account: str | None, *, at: str | None = None) -> bool:
+        former = self._account
+        if account is None:
             return True
-        if not self._begins_anew:
+        self.intake.account = AccountAt(account, at)
+        if former is None or former.name == account:
+            return True
+        has_moved = at is not None and former.at is not None and at != former.at
+        if not (self._begins_anew or has_moved):
             raise SourceError(
-                f"the access is to {account}, and what is loaded came from {self._account}; their "
-                f"records would be mixed. Give access to {self._account}, or start anew with "
+                f"the access is to {account}, and what is loaded came from {former.name}; their "
+                f"records would be mixed. Give access to {former.name}, or start anew with "
                 f"{account} by `crmetrics sync --full`."
             )
         self.intake.replaces = True

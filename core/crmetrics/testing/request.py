@@ -11,7 +11,7 @@ from crmetrics.datasets import Dataset, canonical_datasets
 from crmetrics.errors import SourceError
 from crmetrics.extract.request import Request
 from crmetrics.warehouse.fields import FieldMapper
-from crmetrics.warehouse.intake import Deletion, Intake, Rejection
+from crmetrics.warehouse.intake import AccountAt, Deletion, Intake, Rejection
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +43,7 @@ class CollectingRequest(Request):
         is_full: bool = False,
         state: Mapping[str, Any] | None = None,
         timezone: str = "UTC",
-        account: str | None = None,
+        account: AccountAt | None = None,
     ) -> None:
         dataset = canonical_datasets()[dataset] if isinstance(dataset, str) else dataset
         wanted = {*(dataset.column_names if columns is None else columns), *dataset.key}

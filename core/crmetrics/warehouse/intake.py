@@ -34,6 +34,14 @@ class Deletion:
     of: str = "id"
 
 
+@dataclass(frozen=True, slots=True)
+class AccountAt:
+    """Whose records were loaded, as the connector named it, and the address it was found at."""
+
+    name: str
+    at: str | None = None
+
+
 @dataclass
 class Intake:
     """One read of one dataset: what was asked for, and what the connector reports meanwhile.
@@ -57,7 +65,7 @@ class Intake:
     covers_from: date | None = None
     watermark: datetime | None = None
     state: Mapping[str, Any] | None = None
-    account: str | None = None
+    account: AccountAt | None = None
     part: str | None = None
     parts: set[str] = field(default_factory=set)
     rejections: list[Rejection] = field(default_factory=list)

@@ -22,7 +22,7 @@ from crmetrics.warehouse import registry
 from crmetrics.warehouse.arrivals import Arrivals, Progress
 from crmetrics.warehouse.connection import Connection, EngineSettings, Parameters, connect
 from crmetrics.warehouse.fields import FieldMapper
-from crmetrics.warehouse.intake import Intake, LoadReport
+from crmetrics.warehouse.intake import AccountAt, Intake, LoadReport
 from crmetrics.warehouse.inventory import Inventory, inventory
 from crmetrics.warehouse.landing import Landing
 from crmetrics.warehouse.schema import (
@@ -71,7 +71,7 @@ class LoadSession:
             return registry.SyncState()
         return registry.read_state(self._connection, source, dataset)
 
-    def account(self, source: str) -> str | None:
+    def account(self, source: str) -> AccountAt | None:
         """Whose records were loaded last from this source; None where no connector named it."""
         return registry.last_account(self._connection, source)
 

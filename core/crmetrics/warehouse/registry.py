@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,7 @@ from crmetrics.datasets import Dataset
 from crmetrics.errors import SourceError
 from crmetrics.secrets import redact
 from crmetrics.warehouse.connection import Connection
-from crmetrics.warehouse.intake import Intake, LoadReport, Rejection
+from crmetrics.warehouse.intake import AccountAt, Intake, LoadReport, Rejection
 from crmetrics.warehouse.schema import table_of
 from crmetrics.warehouse.statements import literal
 
@@ -44,7 +44,7 @@ class SyncState:
 
     state: the connector's own. columns: canonical columns that all stored rows cover.
     fingerprint: of the mapping they were read with. watermark: changes up to here are loaded.
-    account: whose records they are, as the connector named it; None = it was not named.
+    account: whose records they are; None = it was not named.
     """
 
     state: Mapping[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class SyncState:
     covers_from: date | None = None
     watermark: datetime | None = None
     synced_at: datetime | None = None
-    account: str | None = None
+    account: AccountAt | None = None
 
     @property
     def exists(self) -> bool:
@@ -95,7 +95,7 @@ def read_state(connection: Connection, source: str, dataset: str) -> SyncState:
         return SyncState()
     text, columns, fingerprint, covers_from, watermark, synced_at = rows[0]
     state = json.loads(text) if text else {}
-    account = state.pop(_ACCOUNT, None)
+    account = _account(state.pop(_ACCOUNT, None))
     return SyncState(
         state,
         tuple(columns or ()),
@@ -107,14 +107,18 @@ def read_state(connection: Connection, source: str, dataset: str) -> SyncState:
     )
 
 
-def last_account(connection: Connection, source: str) -> str | None:
+def _account(kept: Any) -> AccountAt | None:
+    return AccountAt(kept["name"], kept["at"]) if kept else None
+
+
+def last_account(connection: Connection, source: str) -> AccountAt | None:
     """Whose records the source's last loaded dataset holds; None = none was named."""
     rows = connection.rows(
-        "select state ->> $name from meta.sync_state "
-        "where source = $source and state ->> $name is not null order by synced_at desc limit 1",
+        "select (state -> $name)::varchar from meta.sync_state "
+        "where source = $source and (state -> $name) is not null order by synced_at desc limit 1",
         {"name": _ACCOUNT, "source": source},
     )
-    return str(rows[0][0]) if rows else None
+    return _account(json.loads(rows[0][0])) if rows else None
 
 
 def write_state(
@@ -132,7 +136,7 @@ def write_state(
         [
             report.source,
             report.dataset,
-            _as_json({**(state or {}), **({_ACCOUNT: account} if account else {})}),
+            _as_json({**(state or {}), **({_ACCOUNT: asdict(account)} if account else {})}),
             sorted(intake.columns),
             intake.fingerprint,
             intake.covers_from,
