@@ -5,9 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from crmetrics.plugin import pause
+
+if TYPE_CHECKING:
+    from crmetrics_database.engines import Database
 
 _STEP_S = 0.1
 _GRACE_S = 5.0  # once the program was asked to end
@@ -24,25 +27,37 @@ class LimitError(Exception):
         self.has_ended = has_ended
 
 
-class Limit:
-    """Lets one piece of work take so many seconds, and few more once the program is to end."""
+class Attempt:
+    """One piece of work that may take so many seconds, and few more once the program is to end.
+
+    Work that was given up may go on in its thread: it holds its own attempt, never that of work
+    that came later.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
+        self._done = threading.Event()
+        self.at_work: Database | None = None
+        """Where the work is done now; whoever does it says so."""
         self.is_given_up = False
         """Nobody waits for the work any more: it must change nothing from now on."""
 
-    def run(self, work: Callable[[], T], cancel: Callable[[], None]) -> T:
-        """What the work gives or raises. cancel: asks it to end, from another thread.
+    @property
+    def has_ended(self) -> bool:
+        """Whether the work that was run is over, with a result or without."""
+        return self._done.is_set()
+
+    def run(self, work: Callable[[Attempt], T]) -> T:
+        """What the work gives or raises; past the limit, the database at work is asked to end it.
 
         Raises LimitError. A driver that does not even answer that is left to its thread, which
         ends with the program.
         """
-        done, found, failed = threading.Event(), list[T](), list[BaseException]()
+        done, found, failed = self._done, list[T](), list[BaseException]()
 
         def act() -> None:
             try:
-                found.append(work())
+                found.append(work(self))
             except BaseException as exc:  # noqa: BLE001 - raised again where it is waited for
                 failed.append(exc)
             finally:
@@ -50,13 +65,13 @@ class Limit:
 
         _start(act)
         try:
-            why = self._wait(done)
+            why = self._wait()
         except BaseException:
             self.is_given_up = True
             raise
         if why:
             self.is_given_up = True
-            _start(cancel)
+            _start(self._cancel)
             done.wait(_CANCEL_S)
         if found:
             return found[0]
@@ -64,10 +79,14 @@ class Limit:
             raise LimitError(why, has_ended=bool(failed))
         raise failed[0]
 
-    def _wait(self, done: threading.Event) -> str:
+    def _cancel(self) -> None:
+        if self.at_work is not None:
+            self.at_work.cancel()
+
+    def _wait(self) -> str:
         """Until the work is done, or why it has to be given up."""
         until, is_asked = time.monotonic() + self._seconds, False
-        while not done.wait(_STEP_S):
+        while not self._done.wait(_STEP_S):
             if not is_asked and not pause(0):
                 is_asked, until = True, min(until, time.monotonic() + _GRACE_S)
             if time.monotonic() >= until:

@@ -34,7 +34,7 @@ from crmetrics_database.address import (
     place_of,
 )
 from crmetrics_database.engines import Database, DatabaseError, open_file
-from crmetrics_database.limits import Limit, LimitError, T
+from crmetrics_database.limits import Attempt, LimitError, T
 from crmetrics_database.statements import DEFAULTS, REQUIRED, UPKEEP, Kind, Mode
 
 if TYPE_CHECKING:
@@ -121,8 +121,7 @@ class DatabaseSink(Sink):
 
     def __init__(self, config: DatabaseOptions, context: SinkContext) -> None:
         super().__init__(config, context)
-        self._limit = Limit(config.timeout)
-        self._at_work: Database | None = None
+        self._last: Attempt | None = None
 
     def destination(self, delivery: Delivery) -> str:
         return self._shown
@@ -133,7 +132,7 @@ class DatabaseSink(Sink):
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
         if not self.config.address.is_file:
-            return [self._limited(lambda: self._check_server(subject))]
+            return [self._limited(lambda _: self._check_server(subject))]
         path = self._path
         if path.is_file():
             try:
@@ -170,7 +169,7 @@ class DatabaseSink(Sink):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as exc:
                 raise self._error(f"{exc.strerror}: {exc.filename}") from exc
-        counts = self._limited(lambda: self._keep(rows))
+        counts = self._limited(lambda attempt: self._keep(rows, attempt))
         return Receipt(
             destination=self._shown, rows=rows.num_rows, reference=delivery.key, details=counts
         )
@@ -179,41 +178,42 @@ class DatabaseSink(Sink):
         """Wait for a server to come back; False when the program is to end meanwhile."""
         return pause(seconds)
 
-    def _limited(self, work: Callable[[], T]) -> T:
+    def _limited(self, work: Callable[[Attempt], T]) -> T:
         """The work, within the time limit where it waits for a server."""
+        attempt = Attempt(self.config.timeout)
         if self.config.address.is_file:
-            return work()
-        self._limit, self._at_work = Limit(self.config.timeout), None
+            return work(attempt)
+        if self._last is not None and not self._last.has_ended:
+            # It may still reach its commit, and would take the place of what came later.
+            raise self._error("an earlier write that was given up has not ended; run again")
+        self._last = attempt
         try:
-            return self._limit.run(work, self._cancel)
+            return attempt.run(work)
         except LimitError as exc:
-            is_atomic = self._at_work is None or not self._at_work.commits_before_read_back
+            at_work = attempt.at_work
+            is_atomic = at_work is None or not at_work.commits_before_read_back
             if exc.has_ended and is_atomic:
                 raise self._error(str(exc)) from None
             left = "It may be done all the same; the next run writes the same rows."
             raise UnknownOutcomeError(str(self._error(str(exc), left))) from None
 
-    def _cancel(self) -> None:
-        if self._at_work is not None:
-            self._at_work.cancel()
-
-    def _keep(self, rows: pa.Table) -> dict[str, int]:
+    def _keep(self, rows: pa.Table, attempt: Attempt) -> dict[str, int]:
         """Write; a connection that was lost is made anew, since a repeat does no harm."""
         for pause_s in (*_PAUSES_S, None):
             try:
                 with self._open_database() as database:
-                    self._at_work = database
-                    return self._maintain(database, rows)
+                    attempt.at_work = database
+                    return self._maintain(database, rows, attempt)
             except DatabaseError as exc:
                 if "unique" in str(exc).lower():
                     self._refuse_duplicates(rows)
-                if self._limit.is_given_up:
+                if attempt.is_given_up:
                     raise
                 if not exc.is_lost or pause_s is None or not self.pause(pause_s):
                     raise self._error(str(exc)) from exc
         raise AssertionError("the last try returns or raises")
 
-    def _maintain(self, database: Database, rows: pa.Table) -> dict[str, int]:
+    def _maintain(self, database: Database, rows: pa.Table, attempt: Attempt) -> dict[str, int]:
         """Rows inserted, updated and removed; nothing is changed when any of it fails."""
         name, upkeep = self.config.table_name, UPKEEP[self.config.mode]
         columns = statements.kinds(rows)
@@ -223,10 +223,10 @@ class DatabaseSink(Sink):
                 self._refuse_duplicates(rows)
             database.lock(name)
             database.stage(rows, upkeep)
+            _refuse_given_up(attempt)  # where one statement is a transaction, for the last time
             counts = database.maintain(name)
             self._read_back(database, rows)
-            if self._limit.is_given_up:
-                raise DatabaseError("nobody waits for it any more")
+            _refuse_given_up(attempt)
         return counts
 
     def _read_back(self, database: Database, rows: pa.Table) -> None:
@@ -334,6 +334,11 @@ class DatabaseSink(Sink):
         return SinkError(
             f"sink {self.context.name}: {self._shown}: {redact(reason).rstrip('.')}. {left}{hint}"
         )
+
+
+def _refuse_given_up(attempt: Attempt) -> None:
+    if attempt.is_given_up:
+        raise DatabaseError("nobody waits for it any more")
 
 
 def _incoming(delivery: Delivery) -> pa.Table:

@@ -6,11 +6,13 @@ import contextlib
 import itertools
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import adbc_driver_postgresql.dbapi as driver
 import pytest
@@ -24,6 +26,7 @@ from crmetrics_database.postgres import PostgresDatabase
 from crmetrics_database.sink import DatabaseOptions, DatabaseSink
 from crmetrics_database.statements import KEY, kinds
 from result_rows import delivery, kpi, table
+from simulators.held_postgres import HeldPostgres
 from simulators.postgres import PostgresServer
 from sinks.writing_at_once import failures_at_once
 
@@ -198,6 +201,29 @@ def test_a_server_that_hangs_does_not_hold_the_run(blocked: Place) -> None:
         stopping.join()
         os.kill(stopped[0], signal.SIGCONT)
     assert blocked.values() == [("win_rate", 0.0)]
+
+
+def test_a_write_that_was_given_up_takes_the_place_of_no_later_one(place: Place) -> None:
+    behind = unquote(parse_qs(urlsplit(place.url).query)["host"][0])
+    january, february = (table(kpi(period_start=date(2026, month, 1))) for month in (1, 2))
+    with (
+        tempfile.TemporaryDirectory(prefix="pg") as front,  # a socket's path has to be short
+        HeldPostgres(Path(front), Path(behind)) as held,
+    ):
+        url = Secret(place.url.replace(behind, front).replace(quote(behind, safe=""), front))
+        sink = place.sink(url=url, mode="replace", timeout=2.0)
+        with pytest.raises(UnknownOutcomeError, match="not done within 2 s"):
+            sink.write(delivery(january))
+        with pytest.raises(SinkError, match="given up has not ended; run again"):
+            sink.write(delivery(february))
+        held.release.set()
+        for thread in threading.enumerate():
+            if thread.name == "database":
+                thread.join(timeout=60)
+        tables = f"select tablename from pg_tables where schemaname = '{place.schema}'"
+        assert place.run(tables) == []
+        assert sink.write(delivery(february)).rows == 1
+    assert place.run("select period_start from kpis") == [(date(2026, 2, 1),)]
 
 
 # --- what befalls a server --------------------------------------------------------------------
