@@ -140,7 +140,8 @@ class Bucket(Store):
 
     def put(self, writers: Writers, sums: str = "") -> list[dict[str, Any]]:
         """Drafted on this machine, uploaded, and looked at: the size there is the size here. Old
-        checksums are emptied first: to remove them takes a right that a writer need not have."""
+        checksums are emptied first, unseen: to remove them, or to ask whether there are any, takes
+        a right that a writer need not have."""
         written: list[dict[str, Any]] = []
         with tempfile.TemporaryDirectory(prefix="crmetrics") as folder:
             drafts: dict[str, Path] = {}
@@ -149,7 +150,7 @@ class Bucket(Store):
                 write(drafts[name])
             lines = Path(folder) / "sums"
             lines.touch()
-            if sums and self.read(sums):
+            if sums:
                 self._upload(lines, sums)
             try:
                 for name, draft in drafts.items():

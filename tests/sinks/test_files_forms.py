@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,8 +21,10 @@ from typing import Any
 import openpyxl
 import pyarrow.parquet as pq
 import pytest
-from moto.server import ThreadedMotoServer
+from moto.server import DomainDispatcherApplication, ThreadedMotoServer, create_backend_app
 from pydantic import ValidationError
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response
 
 from crmetrics.plugin import Delivery, SinkContext, SinkError, UnknownOutcomeError
 from crmetrics_files import stores
@@ -407,6 +410,38 @@ def test_an_upload_that_stops_leaves_no_checksums_of_other_files(bucket: Bucket)
     listed = bucket.files["reports/latest.sha256"].decode().split()[::2]
     held = [bucket.files[f"reports/latest.{kind}"] for kind in ("csv", "json")]
     assert listed == [hashlib.sha256(one).hexdigest() for one in held]
+
+
+@pytest.fixture
+def unlisted(s3: str) -> Iterator[str]:
+    """The same server to a role without s3:ListBucket: what is not there is forbidden."""
+    app = DomainDispatcherApplication(create_backend_app)
+
+    def narrowed(environ: dict[str, Any], start: Any) -> Any:
+        answer = Response.from_app(app, environ)
+        is_reading = environ["REQUEST_METHOD"] in ("GET", "HEAD")
+        has_key = environ["PATH_INFO"].strip("/").count("/") > 0
+        if is_reading and (answer.status_code == 404 or not has_key):
+            body = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            answer = Response(body, 403, mimetype="application/xml")
+        return answer(environ, start)
+
+    server = make_server("127.0.0.1", 0, narrowed, threaded=True)
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+def test_checksums_need_no_right_to_list_a_bucket(bucket: Bucket, unlisted: str) -> None:
+    bucket.address = unlisted
+    for number in (1, 1, 2):
+        bucket.sink(checksums=True, name="latest").write(week(number))
+    found = bucket.files
+    digest = hashlib.sha256(found["reports/latest.csv"]).hexdigest()
+    assert found["reports/latest.sha256"].decode() == f"{digest}  latest.csv\n"
 
 
 def test_a_bucket_that_is_not_there_is_an_error_without_the_secret(bucket: Bucket) -> None:
