@@ -163,6 +163,14 @@ class Sink(ABC):
 
     # --- repeats; only of interest to a sink that is not idempotent -------------------------
 
+    def lacks(self, receipt: Mapping[str, Any]) -> bool:
+        """Whether a part of the destination does not have what was delivered, though it is still
+        right: the sink is then asked to finish it (`Delivery.is_resumed`).
+
+        receipt: of that delivery, as a dict.
+        """
+        return bool(receipt.get("missing"))
+
     @property
     def repeats_unknown(self) -> bool:
         """Whether an attempt that may have arrived is sent again (at least once) or not."""

@@ -83,6 +83,10 @@ class EmailSink(chat.ChatSink):
     def destination(self, delivery: Delivery) -> str:
         return f"{self.config.host} to {', '.join(self.config.to)}"
 
+    def destination_id(self, delivery: Delivery) -> str:
+        # Without the recipients: one who comes or goes makes no other report of it for the others.
+        return f"{self.name} {self.config.host}"
+
     @property
     def sends_rows(self) -> bool:
         return self.config.attach_results
@@ -103,13 +107,19 @@ class EmailSink(chat.ChatSink):
         return self._letter(delivery).as_bytes().decode("utf-8", errors="replace")
 
     def write(self, delivery: Delivery) -> Receipt:
+        to = self._recipients(delivery)
+        if not to:
+            return Receipt(**{**delivery.previous, "missing": ""})
         mail = self._letter(delivery)
-        details = dict(delivery.previous.get("details") or {})
-        refused = self._send(mail, self._recipients(delivery))
-        thread = details.get("thread") or mail["Message-ID"]
-        kept = {"thread": str(thread), "refused": refused}
-        if refused:
-            kept |= _correction(self._as_it_went(delivery))
+        details = delivery.previous.get("details") or {}
+        refused = self._send(mail, to)
+        had = self._accepted(delivery.previous) if delivery.is_resumed else ()
+        kept = {
+            "thread": str(details.get("thread") or mail["Message-ID"]),
+            "refused": refused,
+            "accepted": [*had, *(one for one in to if one not in refused)],
+            **_correction(self._as_it_went(delivery)),
+        }
         return Receipt(
             destination=self.destination(delivery),
             rows=len(delivery.message.kpis),
@@ -119,10 +129,23 @@ class EmailSink(chat.ChatSink):
         )
 
     def _recipients(self, delivery: Delivery) -> Sequence[str]:
-        """All, or those who were refused when the mail went to the others."""
-        refused = (delivery.previous.get("details") or {}).get("refused") or {}
-        left = [one for one in self.config.to if one in refused]
-        return left if delivery.is_resumed and left else self.config.to
+        """All, or those who do not have the mail yet that the others have."""
+        return self._without_mail(delivery.previous) if delivery.is_resumed else self.config.to
+
+    def lacks(self, receipt: Mapping[str, Any]) -> bool:
+        return bool(self._without_mail(receipt))
+
+    def _without_mail(self, receipt: Mapping[str, Any]) -> Sequence[str]:
+        """Those who did not accept a mail: they were refused then, or no recipients yet."""
+        has_it = {one.casefold() for one in self._accepted(receipt)}
+        return [one for one in self.config.to if one.casefold() not in has_it]
+
+    def _accepted(self, receipt: Mapping[str, Any]) -> Sequence[str]:
+        """Who has the mail of a receipt. Older versions noted only who was refused, and are found
+        for as long as the recipients are the same."""
+        details = receipt.get("details") or {}
+        refused = details.get("refused") or {}
+        return details.get("accepted") or [one for one in self.config.to if one not in refused]
 
     def _as_it_went(self, delivery: Delivery) -> Delivery:
         """The delivery, as a correction where that is what the others have got."""
@@ -252,7 +275,7 @@ class EmailSink(chat.ChatSink):
 
 
 def _correction(delivery: Delivery) -> dict[str, Any]:
-    """What of a mail is to be said again to those who were refused."""
+    """What of a mail is to be said again to those who get it later."""
     restated = [list(astuple(one)) for one in delivery.restated]
     return {"restated": restated, "has_new_rows": delivery.has_new_rows}
 

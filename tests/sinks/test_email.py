@@ -358,6 +358,94 @@ def test_a_correction_goes_to_all_also_when_one_had_been_refused(
 
 
 @pytest.mark.parametrize(
+    ("now", "gets_it"),
+    [
+        (["ann@acme.test"], []),
+        (["ann@acme.test", "bobby@acme.test"], [("bobby@acme.test",)]),
+        (["Ann@ACME.test", "eve@acme.test"], [("eve@acme.test",)]),
+        (["board@acme.test"], [("board@acme.test",)]),
+    ],
+)
+def test_other_recipients_bring_no_second_mail_to_who_has_it(
+    server: MailServer, ledger: Ledger, now: list[str], gets_it: list[tuple[str, ...]]
+) -> None:
+    server.replies = {"RCPT TO:<bob@": "550 no such user"}
+    before = make_sink(server, to=["ann@acme.test", "bob@acme.test"])
+    deliver({"board": before}, report(), Terms(ledger=ledger))
+    for _ in range(2):
+        deliver({"board": make_sink(server, to=now)}, report(), Terms(ledger=ledger))
+    assert [mail.recipients for mail in server.mails] == [("ann@acme.test",), *gets_it]
+    assert len({email.message_from_bytes(mail.body)["Message-ID"] for mail in server.mails}) == 1
+
+
+def test_a_recipient_who_is_new_gets_the_correction_that_the_others_have(
+    server: MailServer, ledger: Ledger
+) -> None:
+    half = report(line(value=0.5, value_text="50.0 %"))
+    for given, to in ((report(), ["ann"]), (half, ["ann"]), (half, ["ann", "eve"])):
+        sink = make_sink(server, to=[f"{name}@acme.test" for name in to])
+        deliver({"board": sink}, given, Terms(ledger=ledger))
+    assert [mail.recipients for mail in server.mails[1:]] == [
+        ("ann@acme.test",),
+        ("eve@acme.test",),
+    ]
+    assert b"Win rate was 40.0 %, is now 50.0 %" in server.mails[2].body
+    first, second, third = (email.message_from_bytes(mail.body) for mail in server.mails)
+    assert second["Message-ID"] == third["Message-ID"] != first["Message-ID"]
+
+
+def test_who_took_the_mail_later_has_it_too(server: MailServer, ledger: Ledger) -> None:
+    refused = {"bob": "450 4.2.0 try again later", "eve": "450 4.2.0 try again later"}
+    sink = make_sink(server, to=["ann@acme.test", "bob@acme.test", "eve@acme.test"])
+    for left in (("bob", "eve"), ("eve",), ()):
+        server.replies = {f"RCPT TO:<{name}@": refused[name] for name in left}
+        deliver({"board": sink}, report(), Terms(ledger=ledger))
+    assert [mail.recipients for mail in server.mails] == [
+        ("ann@acme.test",), ("bob@acme.test",), ("eve@acme.test",)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("policy", "goes_to"), [("at_least_once", [("bob@acme.test",)]), ("at_most_once", [])]
+)
+def test_an_attempt_for_some_that_may_have_arrived_is_repeated_to_them_alone_if_at_all(
+    server: MailServer, ledger: Ledger, policy: str, goes_to: list[tuple[str, ...]]
+) -> None:
+    to = ["ann@acme.test", "bob@acme.test"]
+    sinks = {"board": make_sink(server, to=to, on_unknown=policy)}
+    server.replies = {"RCPT TO:<bob@": "450 4.2.0 try again later"}
+    deliver(sinks, replace(report(), run_id="run-1"), Terms(ledger=ledger))
+    server.replies, server.cuts = {}, {"DATA."}
+    [cut] = deliver(sinks, replace(report(), run_id="run-2"), Terms(ledger=ledger))
+    assert (cut.status, server.mails[1].recipients) == ("unknown", ("bob@acme.test",))
+    server.cuts = set()
+    deliver(sinks, replace(report(), run_id="run-3"), Terms(ledger=ledger))
+    assert [mail.recipients for mail in server.mails[2:]] == goes_to
+
+
+@pytest.mark.parametrize("where", ["", "region = 'East'"])
+def test_what_an_older_version_sent_to_the_same_recipients_stays_known(
+    server: MailServer, ledger: Ledger, where: str
+) -> None:
+    class OlderSink(EmailSink):
+        def destination_id(self, delivery: Delivery) -> str:
+            return self.destination(delivery)
+
+    now = make_sink(server, to=["ann@acme.test", "bob@acme.test"])
+    terms = Terms(ledger=ledger, where=where)
+    deliver({"board": OlderSink(now.config, now.context)}, report(), terms)
+    [outcome] = deliver({"board": now}, report(), terms)
+    assert (outcome.status, len(server.mails)) == ("skipped", 1)
+
+
+def test_a_mail_that_all_have_is_not_sent_to_finish_it(server: MailServer) -> None:
+    sink = make_sink(server)
+    first = sink.write(report())
+    again = sink.write(replace(report(), previous=asdict(first), is_resumed=True))
+    assert (again, len(server.mails)) == (first, 1)
+
+
+@pytest.mark.parametrize(
     ("cut", "is_unknown"), [("EHLO", False), ("MAIL", False), ("RCPT", False), ("DATA.", True)]
 )
 def test_only_a_line_cut_after_the_text_leaves_the_end_unknown(

@@ -270,6 +270,7 @@ class _Attempt:
         if old:
             yield old
         if identity != destination or self._terms.where:  # as older versions made them
+            yield self._key(destination)
             yield from (self._key(one, has_where=False) for one in {identity, destination})
         for name in ledger.sinks_at(self._place, *days):
             if name not in (self._outcome.sink, *self._terms.job_sinks):
@@ -294,10 +295,12 @@ class _Attempt:
 
     def _is_missing_some(self, past: Past) -> bool:
         """Whether what arrived, and is still right, did not come to all of the place."""
-        if past.arrived is None or past.pending is not None or self._sink.is_idempotent:
+        if past.arrived is None or self._sink.is_idempotent:
+            return False
+        if past.pending is not None and not self._sink.repeats_unknown:
             return False
         is_right = not (self._delivery.restated or self._delivery.has_new_rows)
-        return is_right and bool(past.arrived.receipt.get("missing"))
+        return is_right and self._sink.lacks(past.arrived.receipt)
 
     def _compare(self, past: Past) -> None:
         """Which figures read differently than they were told, or than an attempt that may have
