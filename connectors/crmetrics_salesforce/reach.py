@@ -47,7 +47,8 @@ class Reach:
 
     entries: canonical column -> field or expression. types: field of the main object -> Arrow type.
     extras: the columns that are put together. companions: what they need, with types. missing:
-    canonical column -> why it cannot be given. stale: fields that change without a trace: formulas,
+    canonical column -> why it cannot be given. weakened: canonical column whose first entry cannot
+    be used, and a later one is -> why. stale: fields that change without a trace: formulas,
     roll-ups and fields of parents. stale_conditions: what of that the conditions of the project
     file look at.
     """
@@ -60,6 +61,7 @@ class Reach:
     extras: Mapping[str, Extra] = field(default_factory=dict)
     companions: Mapping[Companion, Mapping[str, Any]] = field(default_factory=dict)
     missing: Mapping[str, Lack] = field(default_factory=dict)
+    weakened: Mapping[str, Lack] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
     stale_conditions: tuple[str, ...] = ()
 
@@ -215,6 +217,7 @@ class _Finding:
         self._extras: dict[str, Extra] = {}
         self._companions: dict[Companion, Mapping[str, Any]] = {}
         self._missing: dict[str, Lack] = {}
+        self._weakened: dict[str, Lack] = {}
         self._stale: dict[str, None] = {}
         self.cursor = next((name for name in CURSORS if sobject.field(name)), "")
         self._take_fields(["Id", *([self.cursor] if self.cursor else [])])
@@ -226,6 +229,8 @@ class _Finding:
             problem = self._take_fields(fields_in(text))
             if problem is None:
                 self._entries[column] = text
+                if lack is not None:
+                    self._weakened[column] = lack
                 return
             lack = lack or problem
         if lack is not None:
@@ -299,6 +304,7 @@ class _Finding:
             self._extras,
             self._companions,
             self._missing,
+            self._weakened,
             tuple(self._stale),
             tuple(self._stale_conditions()),
         )

@@ -15,6 +15,7 @@ from crmetrics_salesforce.assembling import Workbench
 from crmetrics_salesforce.catalog import WHOLE, Catalog
 from crmetrics_salesforce.currency import Amounts
 from crmetrics_salesforce.former import recall, showing, shown_by
+from crmetrics_salesforce.given import Given
 from crmetrics_salesforce.lengths import IDS_AT_MOST, IDS_AT_ONCE
 from crmetrics_salesforce.lookups import Lookups
 from crmetrics_salesforce.reach import Reach
@@ -55,6 +56,7 @@ class DatasetRead:
         self.reaches = self._survey.reaches
         own = catalog.dataset_options(request.dataset.name)
         self._rules = Applying(own, self._survey)
+        self._given = Given(catalog, request, self._survey)
         self._amounts = Amounts(catalog.currencies, request, self.reaches, catalog.context.currency)
         self.span = self._span()
         self._left: dict[str, str | None] = {}
@@ -77,7 +79,7 @@ class DatasetRead:
         request = self._request
         if request.since is None or request.is_full:
             return Span(None, request.until)
-        if self._is_stale() or self._gained() or self._redefined() or self._amounts.differs:
+        if self._is_stale() or self._given.gained() or self._redefined() or self._amounts.differs:
             return Span(None, request.until, is_refresh=True)
         return Span(request.since, request.until)
 
@@ -117,30 +119,6 @@ class DatasetRead:
                     "user run Bulk API 2.0 jobs, or set transport: auto or rest."
                 )
 
-    def _given(self) -> dict[str, list[str]]:
-        """Object -> the columns that it gives."""
-        return {
-            reach.stream.object: sorted(
-                {*reach.entries, *(c for c in self._request.mapping if c not in reach.missing)}
-            )
-            for reach in self.reaches
-        }
-
-    @property
-    def _given_before(self) -> Mapping[str, Sequence[str]]:
-        found = self._request.state.get("given")
-        return found if isinstance(found, dict) else {}
-
-    def _gained(self) -> list[str]:
-        """Objects, and columns of them, that the last read could not see: their past has never
-        been read."""
-        before, found = self._given_before, []
-        for name, columns in self._given().items() if before else ():
-            if name not in before:
-                found.append(name)
-            found += [f"{c} of {name}" for c in columns if c not in before.get(name, columns)]
-        return found
-
     @cached_property
     def _meanings(self) -> dict[str, str]:
         """Small object that rows take the meaning of their values from -> its fingerprint; "" for
@@ -159,7 +137,7 @@ class DatasetRead:
     def _redefined(self) -> list[str]:
         """Small objects that are not as the last read found them: what they say holds for all
         rows, also for those that did not change themselves."""
-        if not self._given_before:
+        if not self._given.before:
             return []
         before = dict(self._request.state.get("meanings") or {})
         return [name for name, found in self._meanings.items() if before.get(name) != found]
@@ -284,7 +262,7 @@ class DatasetRead:
                     if shown_by(reach, companion):
                         self._removals.begin(companion.object)
             self._give(bench)
-            held = self._given_before.get(reach.stream.object, ())
+            held = tuple(self._given.before.get(reach.stream.object, ()))
             recall(bench, reach, self._request, held, is_whole=self.span.since is None)
             for companion, types in reach.companions.items():
                 self._load(bench, reach, companion, types)
@@ -384,7 +362,7 @@ class DatasetRead:
                 self._request.notice(f"{name} gives nothing to it: {item.lack}.")
         if self._request.since is None:
             return
-        if self.span.is_refresh and (gained := self._gained()):
+        if self.span.is_refresh and (gained := self._given.gained()):
             shown = ", ".join(gained[:5])
             self._request.notice(f"read whole, because {shown} could not be read before.")
         if self.span.is_refresh and (redefined := self._redefined()):
@@ -409,21 +387,11 @@ class DatasetRead:
         """What has disappeared would leave old values standing as if they were true."""
         if self._request.is_full or self._request.since is None:
             return
-        now, gone, whys = self._given(), list[str](), dict[str, None]()
-        for name, columns in self._given_before.items():
-            if name not in now:
-                gone.append(name)
-                lacks = (str(a.lack) for a in self._survey.absent if a.stream.object == name)
-                whys[next(lacks, "another object takes its place")] = None
-                continue
-            missing = next(r.missing for r in self.reaches if r.stream.object == name)
-            for column in columns:
-                if column in self._request.columns and column not in now[name]:
-                    gone.append(column)
-                    whys[str(missing.get(column, "unknown"))] = None
+        gone = self._given.gone()
         if gone:
+            whys = "; ".join(dict.fromkeys(gone.values()))
             raise SourceError(
-                f"{', '.join(gone)} could be read before and cannot any more: {'; '.join(whys)}. "
+                f"{', '.join(gone)} could be read before and cannot any more: {whys}. "
                 "Give the user access again, or accept the loss with `crmetrics sync --full`."
             )
 
@@ -434,7 +402,7 @@ class DatasetRead:
                 self._request.save_state({})
             return  # read whole each time: without a state, what is gone leaves the dataset
         state = dict(self._request.state)
-        state["given"] = self._given()
+        state["given"] = self._given.now
         state["meanings"] = self._meanings
         state["org"] = self._catalog.options.domain
         state["currency"] = self._amounts.code

@@ -1,0 +1,98 @@
+"""What the org gives for each column, compared with what it gave at the last read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from crmetrics.plugin import ReadRequest
+from crmetrics_salesforce.catalog import Catalog, Survey
+from crmetrics_salesforce.reach import Reach
+
+_UNKNOWN = ""
+
+
+class Given:
+    """Objects, their columns and the entries that these are made of.
+
+    A column with several entries is there whichever of them the org shows, and means something
+    else with each: rows of the last read go with those of this one only when both used the same.
+    """
+
+    def __init__(self, catalog: Catalog, request: ReadRequest, survey: Survey) -> None:
+        self._catalog = catalog
+        self._request = request
+        self._survey = survey
+
+    @cached_property
+    def now(self) -> dict[str, dict[str, str]]:
+        """Object -> column -> its entry; "" for one of the project file, whose change is noticed
+        with those of other rules."""
+        return {
+            reach.stream.object: dict(sorted(self._of(reach))) for reach in self._survey.reaches
+        }
+
+    def _of(self, reach: Reach) -> Iterator[tuple[str, str]]:
+        yield from reach.entries.items()
+        yield from ((c, "") for c in self._request.mapping if c not in reach.missing)
+
+    @cached_property
+    def before(self) -> Mapping[str, Mapping[str, str]]:
+        """As `now`, at the last read; empty when there was none."""
+        found = self._request.state.get("given")
+        if not isinstance(found, dict):
+            return {}
+        return {
+            name: columns if isinstance(columns, dict) else dict.fromkeys(columns, _UNKNOWN)
+            for name, columns in found.items()  # names alone: of a version that kept no entries
+        }
+
+    def gained(self) -> list[str]:
+        """Objects, columns of them and better entries for these that the last read could not see:
+        their past has never been read."""
+        found = []
+        for reach in self._survey.reaches if self.before else ():
+            name = reach.stream.object
+            if name not in self.before:
+                found.append(name)
+                continue
+            for column, text in self.now[name].items():
+                if column not in self.before[name]:
+                    found.append(f"{column} of {name}")
+                elif self._is_new(reach, column, self.before[name][column], text):
+                    found.append(f"what {column} of {name} comes from")
+        return found
+
+    def _is_new(self, reach: Reach, column: str, before: str, now: str) -> bool:
+        if before == _UNKNOWN:
+            return len(self._choices(reach, column)) > 1 and column not in self._request.mapping
+        return before != now and not self._is_fallen(reach, column, before, now)
+
+    def _is_fallen(self, reach: Reach, column: str, before: str, now: str) -> bool:
+        """Whether a better entry than that of now was used before."""
+        choices = self._choices(reach, column)
+        return before in choices and now in choices and choices.index(before) < choices.index(now)
+
+    def _choices(self, reach: Reach, column: str) -> tuple[str, ...]:
+        found = self._catalog.entries(reach.stream).get(column, ())
+        return (found,) if isinstance(found, str) else found
+
+    def gone(self) -> dict[str, str]:
+        """Object, or column that is asked for -> why it cannot be read as the last read could."""
+        reaches = {reach.stream.object: reach for reach in self._survey.reaches}
+        found: dict[str, str] = {}
+        for name, columns in self.before.items():
+            reach = reaches.get(name)
+            if reach is None:
+                lacks = (str(a.lack) for a in self._survey.absent if a.stream.object == name)
+                found[name] = next(lacks, "another object takes its place")
+                continue
+            for column, text in columns.items():
+                now = self.now[name].get(column)
+                if column not in self._request.columns:
+                    continue
+                if now is None:
+                    found[column] = str(reach.missing.get(column, "unknown"))
+                elif self._is_fallen(reach, column, text, now):
+                    found[column] = str(reach.weakened.get(column, "unknown"))
+        return found
