@@ -113,9 +113,9 @@ class Amounts:
 
     @property
     def differs(self) -> bool:
-        """True when rows of earlier reads have another currency; null is that of the reports."""
-        before = self._former or self._reporting
-        return self._had_rows and self._told.code not in (None, before)
+        """True when rows of earlier reads have another currency, or null: that is the currency of
+        the reports, which the project file may change."""
+        return self._had_rows and self._told.code not in (None, self._former)
 
     def notices(self) -> Iterator[str]:
         if not self._is_needed:
@@ -127,4 +127,7 @@ class Amounts:
                 "`columns: {currency: \"'EUR'\"}`."
             )
         elif self.differs:
-            yield f"read whole, because the currency of the org is {self.code} and was another."
+            yield (
+                f"read whole, because the currency of the org is {self.code} and was another or "
+                "not known."
+            )

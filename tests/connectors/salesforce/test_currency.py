@@ -147,3 +147,21 @@ def test_what_was_read_without_the_currency_is_read_anew_when_it_is_known(
     site.later(hours=1)
     site.synced()
     assert site.rows("opportunities", "currency") == [("EUR",), ("EUR",)]
+
+
+def test_amounts_stay_in_the_currency_of_the_org_when_that_of_the_reports_changes(
+    tmp_path: Path,
+) -> None:
+    with SalesforceSimulator(currency="USD") as dollars:
+        site = Site(tmp_path / "acme", dollars, only=("opportunities",))
+        dollars.org.hide("Organization")
+        dollars.rest.has_connect = False
+        dollars.org.create("Opportunity", StageName="Open", Amount=5)
+        dollars.clock.advance(3600)
+        site.synced()
+        dollars.org.show("Organization")
+        for reporting in ("USD", "EUR"):  # null would be 5 euros then
+            site.more = {"reporting": {"timezone": "UTC", "currency": reporting}}
+            site.later(hours=1)
+            site.synced()
+            assert site.rows("opportunities", "currency") == [("USD",)]
