@@ -29,6 +29,12 @@ _PORTS: Mapping[str, int] = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 _DEFAULT_SCHEMAS: Mapping[str, str] = {"duckdb": "main", "postgresql": "public", "mssql": "dbo"}
 _EXACT = ("postgresql", "mysql", "bigquery")
 """Where `Kpis` and `kpis` can be two tables."""
+_PLACING = (
+    "account", "addr", "address", "database", "db", "dsn", "instance", "read_default_file",
+    "read_default_group", "region", "schema", "server", "service", "unix_socket",
+)  # fmt: skip
+"""Options of drivers that lead elsewhere, beside host, hostaddr, port and dbname."""
+_ODBC_PART = re.compile(r"([^=;]+)=(\{(?:[^}]|\}\})*\}|[^;]*)")
 _SEARCH_PATH = re.compile(r"search_path\s*=\s*(\w+)")
 
 _SECRET_OPTIONS = ("password", "passcode", "token", "privateKey")
@@ -131,20 +137,35 @@ def place_of(url: str, name: TableName) -> str:
     What a server is also known by (another host name, a synonym of the table) is not seen.
     """
     address = parse_url(url)
-    if address.is_file:
-        base = address.path.as_posix()
-    else:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port not in (None, _PORTS.get(address.engine)) else ""
-        named = parse_qs(parts.query).get("host", [""])  # of PostgreSQL, a socket's folder too
-        host = parts.hostname or named[0] or "localhost"
-        base = f"{address.engine}://{host}{port}{parts.path.rstrip('/')}"
+    base = address.path.as_posix() if address.is_file else _server_of(url, address.engine)
     schema = name.schema or _DEFAULT_SCHEMAS.get(address.engine, "")
     searched = _SEARCH_PATH.search(unquote(url))
     if not name.schema and searched:
         schema = searched[1]
     table = f"{schema}.{name.table}" if schema else name.table
     return f"{base}:{table if address.engine in _EXACT else table.lower()}"
+
+
+def _server_of(url: str, engine: str) -> str:
+    """The server and its database. An option wins over the same part before the `?`."""
+    parts, options = urlsplit(url), _placing_options(url)
+    named = options.get("hostaddr") or options.get("host") or unquote(parts.hostname or "")
+    host = (named if "/" in named else named.lower()) or "localhost"  # "/": the folder of a socket
+    port = options.get("port") or str(parts.port or "")
+    where = host if port in ("", str(_PORTS.get(engine))) else f"{host}:{port}"
+    database = options.get("dbname") or unquote(parts.path).strip("/")
+    if engine == "postgresql" and "service" not in options:
+        database = database or options.get("user") or unquote(parts.username or "")
+    told = "&".join(f"{name}={options[name]}" for name in _PLACING if name in options)
+    return f"{engine}://{where}{f'/{database}' if database else ''}{f'?{told}' if told else ''}"
+
+
+def _placing_options(url: str) -> dict[str, str]:
+    """Options after the `?`, those inside of `odbc_connect` too; the last of a name holds."""
+    options = {name.lower(): values[-1] for name, values in parse_qs(urlsplit(url).query).items()}
+    for name, value in _ODBC_PART.findall(options.pop("odbc_connect", "")):
+        options[name.strip().lower()] = value.strip()
+    return options
 
 
 def parse_table(text: str, engine: str) -> TableName:

@@ -109,6 +109,7 @@ def test_checksums_of_two_formats_are_one_file(tmp_path: Path) -> None:
 
 
 DUCKDB = "duckdb:///r.duckdb"
+ODBC = "mssql:///?odbc_connect="
 POSTGRES = "postgresql://u:hidden@db.acme.com/kpis"
 
 
@@ -197,6 +198,42 @@ def test_a_server_behind_a_socket_is_known_by_its_folder(
         + jobs("x: {kpis: [won_amount], sinks: [a, b]}"),
     )
     assert bool(found) == is_told
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_told"),
+    [
+        ("postgresql:///kpis?host=/run/pg&port=5432", "postgresql:///kpis?host=/run/pg", True),
+        ("postgresql:///kpis?host=/run/pg", "postgresql:///kpis?host=/run/pg&port=5433", False),
+        ("postgresql://%2Frun%2Fpg/kpis", "postgresql:///kpis?host=/run/pg", True),
+        ("postgresql://db:5433/kpis", "postgresql://db/kpis?port=5433", True),
+        ("postgresql://old/kpis?host=db", "postgresql://db/kpis", True),
+        ("postgresql://old/kpis?host=db", "postgresql://old/kpis", False),
+        ("postgresql:///kpis?hostaddr=10.0.0.1", "postgresql:///kpis?hostaddr=10.0.0.2", False),
+        ("postgresql://db/kpis?hostaddr=10.0.0.1", "postgresql://10.0.0.1/kpis", True),
+        ("postgresql:///?service=eu", "postgresql:///?service=us", False),
+        ("postgresql:///?service=eu", "postgresql:///?service=eu&sslmode=require", True),
+        ("postgresql://db/?dbname=kpis", "postgresql://db/kpis", True),
+        ("postgresql://ann@db", "postgresql://bob@db", False),
+        ("mysql:///kpis?unix_socket=/run/a", "mysql:///kpis?unix_socket=/run/b", False),
+        ("mysql://db/kpis?charset=utf8mb4", "mysql://db/kpis", True),
+        ("mssql://db/kpis?instance=eu", "mssql://db/kpis?instance=us", False),
+        (f"{ODBC}Server%3Deu%3BPWD%3Dhidden", f"{ODBC}Server%3Dus%3BPWD%3Dhidden", False),
+        (f"{ODBC}Server%3Deu%3BPWD%3D{{hidden%3BServer%3Dhidden}}", f"{ODBC}Server%3Deu", True),
+        ("snowflake://u@h:443/d/s?account=eu", "snowflake://u@h:443/d/s?account=us", False),
+    ],
+)  # fmt: skip
+def test_options_of_a_url_tell_servers_apart(
+    tmp_path: Path, first: str, second: str, is_told: bool
+) -> None:
+    found = findings(
+        tmp_path,
+        f"sinks:\n  a: {{sink: database, url: '{first}'}}\n"
+        f"  b: {{sink: database, url: '{second}', mode: append}}\n"
+        + jobs("x: {kpis: [won_amount], sinks: [a, b]}"),
+    )
+    assert bool(found) == is_told
+    assert "hidden" not in "".join(found)
 
 
 @pytest.mark.parametrize(
