@@ -24,6 +24,7 @@ from crmetrics_salesforce.rules import RULES
 from crmetrics_salesforce.soql import Query, Window
 from crmetrics_salesforce.streams import ORG_CURRENCY, Companion
 from crmetrics_salesforce.transport import Transport
+from crmetrics_salesforce.unseen import Unseen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +59,7 @@ class DatasetRead:
         self._rules = Applying(own, self._survey)
         self._given = Given(catalog, request, self._survey)
         self._amounts = Amounts(catalog.currencies, request, self.reaches, catalog.context.currency)
+        self._unseen = Unseen(request, self._rules, self.reaches)
         self.span = self._span()
         self._left: dict[str, str | None] = {}
         self._limit_resuming()
@@ -183,8 +185,8 @@ class DatasetRead:
             raise SourceError(misfit)
         removals = self._removals
         self._tell()
-        if is_same_org and any(reach.stream.forgets for reach in self.reaches):
-            self._request.keep_unseen()
+        if is_same_org:
+            self._unseen.keep()
         for reach in self.reaches:
             yield from self._rows(reach)
         self._tell_misfits()
@@ -406,6 +408,7 @@ class DatasetRead:
         state["meanings"] = self._meanings
         state["org"] = self._catalog.options.domain
         state["currency"] = self._amounts.code
+        state["rules"] = self._unseen.rules
         # Who is inactive, and since when; who is back is forgotten.
         left = {**dict(state.get("left") or {}), **self._left}
         state["left"] = {name: at for name, at in left.items() if at is not None}

@@ -203,3 +203,46 @@ def test_what_the_org_forgets_stays_when_all_is_read_anew(
     site.synced()
     assert site.ids("user_activity") == [new]
     assert site.ids("forecasts") == [f"{item}:2026-01-14"]
+
+
+def test_what_the_org_forgets_leaves_with_the_rules_that_it_was_read_by(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only, org = ("user_activity", "forecasts"), salesforce.org
+    org.remove_object("ForecastingSubmissionItem", "ForecastingSubmission")
+    made = salesforce.clock()
+    period = org.create("Period", Type="Month", StartDate=date(2026, 1, 1),
+                        EndDate=date(2026, 1, 31))  # fmt: skip
+    value = {"OwnerId": org.user, "PeriodId": period, "ForecastAmount": 5, "IsAmount": True}
+    item, _ = (
+        org.create("ForecastingItem", ForecastCategoryName=name, **value)
+        for name in ("Commit", "Pipeline")
+    )
+    app, _ = (
+        org.create("LoginHistory", UserId=org.user, LoginTime=made, LoginType=kind)
+        for kind in ("Application", "Remote Access 2.0")
+    )
+    salesforce.clock.advance(3600)
+    site.synced()
+    assert (len(site.ids("user_activity")), len(site.ids("forecasts"))) == (2, 2)
+    site.datasets = {
+        "user_activity": {"where": "LoginType = 'Application'"},
+        "forecasts": {"where": "ForecastCategoryName = 'Commit'"},
+    }
+    site.later(days=1)
+    report = site.synced()
+    for dataset in site.only:
+        [told] = [n for n in load_of(report, dataset).notices if "no longer shows leave" in n]
+        assert told.startswith("`where:` changed")
+    assert site.ids("user_activity") == [app]
+    assert site.ids("forecasts") == [f"{item}:2026-01-13"]
+    org.purge(app)
+    site.datasets["user_activity"]["columns"] = {"object_type": "LoginType"}
+    org.create("LoginHistory", UserId=org.user, LoginTime=salesforce.clock(),
+               LoginType="Application")  # fmt: skip
+    site.later(days=1)
+    site.synced()
+    assert site.rows("user_activity", "object_type") == [("Application",)]
+    site.later(days=1)
+    site.synced(full=True)  # by the same rules
+    assert site.ids("forecasts") == [f"{item}:2026-01-{day}" for day in (13, 14, 15)]

@@ -1,0 +1,61 @@
+"""Rows that the org no longer shows (logins of last year, yesterday's forecasts), and the rules of
+the project file that they were read by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from crmetrics.plugin import ReadRequest
+from crmetrics_salesforce.applying import Applying
+from crmetrics_salesforce.reach import Reach
+from crmetrics_salesforce.rules import RULES
+
+
+class Unseen:
+    """Whether rows of earlier reads may stay beside those of this one."""
+
+    def __init__(self, request: ReadRequest, applying: Applying, reaches: Sequence[Reach]) -> None:
+        self._request = request
+        self._applying = applying
+        self._reaches = [reach for reach in reaches if reach.stream.forgets]
+
+    @property
+    def rules(self) -> dict[str, dict[str, str]]:
+        """Object -> the rules of its rows: conditions by their keys, entries by their columns."""
+        return {
+            reach.stream.object: {
+                **{key: rule for key in RULES if (rule := self._applying.of(key, reach))},
+                **{f"columns.{name}": text for name, text in self._request.mapping.items()},
+            }
+            for reach in self._reaches
+        }
+
+    def keep(self) -> None:
+        """Let rows stay that were read by the same rules; others leave, and that is told."""
+        if not self._reaches:
+            return
+        if changed := self._changed():
+            self._request.notice(
+                f"{', '.join(changed)} changed: rows of earlier reads that the org no longer shows "
+                "leave, because nothing tells what they would be by the new rules."
+            )
+        else:
+            self._request.keep_unseen()
+
+    def _changed(self) -> list[str]:
+        former = self._request.state.get("rules")
+        before: Mapping[str, Any] = former if isinstance(former, dict) else {}
+        found: dict[str, None] = {}
+        for reach in self._reaches:
+            old = before.get(reach.stream.object)
+            now = self.rules[reach.stream.object]
+            if old is None:  # never read, or by a version that did not note its rules
+                continue
+            for key in sorted({*old, *now}):
+                # A column that nothing gave before is null in the old rows, not wrong.
+                is_new = key not in old and key.startswith("columns.")
+                is_further = is_new and key.partition(".")[2] not in reach.stream.fields
+                if old.get(key) != now.get(key) and not is_further:
+                    found[f"`{key}:`"] = None
+        return list(found)
