@@ -69,8 +69,10 @@ _SUBMITTED = f"""(
     -- Each territory is submitted by itself: what an owner expects at an instant is what was last
     -- submitted for each. Types of forecast that are about quantities have no amounts.
     with amounts as (
-        select min(Id) as Id, sum(Amount) as Amount, max(SystemModstamp) as SystemModstamp,
-            * exclude (Id, Amount, SystemModstamp)
+        -- Of each submission, whose items may be written over the turn of a second.
+        select min(Id) as Id, sum(Amount) as Amount, max(CreatedDate) as CreatedDate,
+            max(SystemModstamp) as SystemModstamp,
+            * exclude (Id, Amount, CreatedDate, SystemModstamp)
         from main
         where not IsDeleted
         group by all
@@ -201,6 +203,7 @@ TARGET_STREAMS: tuple[Stream, ...] = (
             "CreatedDate",
             "IsDeleted",
             "ForecastingItemCategory",
+            "ForecastingSubmissionId",
             "ForecastingSubmission.ForecastOwnerId",
             "ForecastingSubmission.PeriodId",
             "SystemModstamp",

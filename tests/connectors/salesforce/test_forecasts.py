@@ -121,6 +121,21 @@ def test_a_submission_takes_the_place_of_the_one_before(
     assert accuracy(site) == 1.0
 
 
+def test_items_of_a_submission_are_one_forecast_whenever_each_was_written(
+    site: Site, forecasting: Forecasting
+) -> None:
+    first = forecasting.submit(on(2026, 1, 2, 9, 0, 0), 60)
+    records = forecasting.org.objects["ForecastingSubmissionItem"].records
+    late = {name: records[first][name] for name in ("ForecastingSubmissionId",
+                                                    "ForecastingItemCategory")}  # fmt: skip
+    at = on(2026, 1, 2, 9, 0, 1)
+    forecasting.org.create("ForecastingSubmissionItem", stamp=at, Amount=40, **late)
+    again = forecasting.submit(on(2026, 1, 3), 70)
+    site.synced()
+    assert amounts(site) == [(first, "commit", 100), (again, "commit", 70)]
+    assert site.rows("forecasts", "submitted_at") == [(at,), (on(2026, 1, 3),)]
+
+
 def test_forecasts_of_quantities_are_no_forecasts_of_amounts(
     site: Site, forecasting: Forecasting
 ) -> None:
