@@ -178,7 +178,13 @@ class Webhook:
 
     @property
     def identity(self) -> str:
-        """A hash of the whole address: what `destination` shows of two may be the same."""
+        """A hash of the whole address that is posted to: what `destination` shows of two may be the
+        same, and what a test server took has not reached the service."""
+        return hashlib.sha256(self.address.encode("utf-8")).hexdigest()
+
+    @property
+    def identity_before(self) -> str:
+        """The same in older versions, which left the base_url out."""
         return hashlib.sha256(self._url.encode("utf-8")).hexdigest()
 
     @property
@@ -261,6 +267,9 @@ class WebhookSink(ChatSink):
 
     def destination_id(self, delivery: Delivery) -> str:
         return f"{self.name} {self.webhook.identity}"
+
+    def destination_ids_before(self, delivery: Delivery) -> Iterable[str]:
+        return (f"{self.name} {self.webhook.identity_before}",)
 
     def why_not_again(self, delivery: Delivery) -> str:
         if self.config.on_rerun == "skip":

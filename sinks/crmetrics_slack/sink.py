@@ -131,6 +131,9 @@ class SlackSink(chat.ChatSink):
             return f"{self.name} {self._webhook.identity}"
         return self.destination(delivery)
 
+    def destination_ids_before(self, delivery: Delivery) -> Iterable[str]:
+        return (f"{self.name} {self._webhook.identity_before}",) if self._webhook else ()
+
     @property
     def updates_in_place(self) -> bool:
         return self._webhook is None and self.config.on_rerun in ("update", "thread")

@@ -404,6 +404,21 @@ def test_addresses_that_look_the_same_are_different_destinations(one: str, other
     assert not [told for told in shown | found if "hooks" in told or "token" in told]
 
 
+@pytest.mark.parametrize("kind", [TeamsSink, GoogleChatSink])
+def test_a_test_server_in_place_of_the_webhook_is_another_destination(
+    kind: type[chat.WebhookSink],
+) -> None:
+    url, context = Secret("https://acme.test/hooks/0123456789abcdef"), SinkContext("team", Path())
+
+    def sink(base_url: str | None) -> chat.WebhookSink:
+        return kind(chat.WebhookOptions(webhook_url=url, base_url=base_url), context)
+
+    real, test = sink(None), sink("http://127.0.0.1:8025")
+    assert real.destination_id(delivery()) != test.destination_id(delivery())
+    assert real.destination_id(delivery()) == sink("https://acme.test").destination_id(delivery())
+    assert list(test.destination_ids_before(delivery())) == [real.destination_id(delivery())]
+
+
 @pytest.mark.parametrize(
     "options", [{"url": "http://acme.test/hunter2"}, {"url": "hunter2"}, {}, {"url": ""}]
 )

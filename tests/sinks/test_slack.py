@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -17,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from crmetrics.deliver import Ledger, Terms, create_deliveries, deliver
 from crmetrics.message import KpiLine, Message, SegmentLine
-from crmetrics.plugin import Secret, SinkContext, SinkError, UnknownOutcomeError, http
+from crmetrics.plugin import Delivery, Secret, SinkContext, SinkError, UnknownOutcomeError, http
 from crmetrics.secrets import redact
+from crmetrics.warehouse.connection import EngineSettings, connect
 from crmetrics_slack.blocks import blocks, payload
 from crmetrics_slack.sink import SlackOptions, SlackSink
 from crmetrics_slack.text import cut, escaped, inert, size
@@ -59,6 +62,14 @@ class PatientSlackSink(SlackSink):
             retries=http.Retries(attempts=4, longest_wait_s=60.0),
             sleep=self.clock.sleep,
         )
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    settings = EngineSettings(path=tmp_path / "warehouse.duckdb", timezone="Europe/Berlin")
+    with connect(settings, read_only=False) as connection:
+        create_deliveries(connection)
+        yield Ledger(connection)
 
 
 @pytest.fixture
@@ -122,6 +133,39 @@ def test_base_url_on_the_same_host_changes_nothing(slack: SlackSimulator, clock:
     sink = make_sink(slack.webhook_url, clock, base_url=f"{slack.base_url}/api/")
     sink.write(delivery())
     assert len(slack.posts) == 1
+
+
+def test_what_a_test_server_took_has_not_reached_the_webhook(
+    slack: SlackSimulator, clock: Clock, ledger: Ledger
+) -> None:
+    real = make_sink(slack.webhook_url, clock)
+    with SlackSimulator(now=lambda: clock.now_s) as server:
+        test = make_sink(slack.webhook_url, clock, base_url=server.base_url)
+        found = []
+        for sink in (test, test, real, real):
+            [outcome] = deliver({"team": sink}, delivery(), Terms(ledger=ledger))
+            found.append((outcome.status, len(server.posts), len(slack.posts)))
+    assert found == [
+        ("delivered", 1, 0), ("skipped", 1, 0), ("delivered", 1, 1), ("skipped", 1, 1)
+    ]  # fmt: skip
+
+
+def test_what_an_older_version_posted_through_a_base_url_stays_known(
+    slack: SlackSimulator, clock: Clock, ledger: Ledger
+) -> None:
+    class OlderSink(PatientSlackSink):
+        def destination_id(self, delivery: Delivery) -> str:
+            url = f"https://hooks.slack.com{PATH}"
+            return f"slack {hashlib.sha256(url.encode()).hexdigest()}"
+
+    now = make_sink(f"https://hooks.slack.com{PATH}", clock, base_url=slack.base_url)
+    older = OlderSink(now.config, now.context)
+    older.clock = clock
+    found = []
+    for sink in (older, now):
+        [outcome] = deliver({"team": sink}, delivery(), Terms(ledger=ledger))
+        found.append(outcome.status)
+    assert (found, len(slack.posts)) == (["delivered", "skipped"], 1)
 
 
 def test_a_burst_waits_as_long_as_slack_asks(

@@ -269,9 +269,11 @@ class _Attempt:
         old = ledger.key_before(self._place, *days)
         if old:
             yield old
-        if identity != destination or self._terms.where:  # as older versions made them
-            yield self._key(destination)
-            yield from (self._key(one, has_where=False) for one in {identity, destination})
+        # As older versions made them.
+        others = self._sink.destination_ids_before(self._delivery)
+        for one in dict.fromkeys((identity, *others, destination)):
+            yield self._key(one)
+            yield self._key(one, has_where=False)
         for name in ledger.sinks_at(self._place, *days):
             if name not in (self._outcome.sink, *self._terms.job_sinks):
                 yield self._key(identity, name)
