@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -57,6 +60,52 @@ def test_nothing_has_arrived_where_no_connection_was_made() -> None:
     ):
         asked.request("POST", "/hook")
     assert not caught.value.is_outcome_unknown
+
+
+CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+CUT = b"HTTP/1.1 200 Connection established\r\nContent-Le"
+
+
+@pytest.mark.parametrize(
+    "timeouts",
+    [TIMEOUTS, http.Timeouts(connect_s=0.2, read_s=0.2, total_s=5)],
+    ids=["whole", "per byte"],
+)
+@pytest.mark.parametrize("begin", [b"", HEAD, CONNECTED, CUT])
+def test_nothing_has_arrived_where_a_proxy_made_no_way(
+    begin: bytes, timeouts: http.Timeouts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with _silent_after(begin) as proxy:
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        with (
+            http.Session("https://hooks.example", proxy=address, timeouts=timeouts, retries=ONCE)
+            as asked,
+            pytest.raises(http.HttpError) as caught,
+        ):  # fmt: skip
+            asked.request("POST", "/hook", body=b"{}")
+    assert not caught.value.is_outcome_unknown
+
+
+@contextmanager
+def _silent_after(begin: bytes) -> Iterator[socket.socket]:
+    """A server that says so much to its only caller, and nothing more until it is closed."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            caller, _ = listening.accept()
+            with caller:
+                caller.recv(65536)
+                caller.sendall(begin)
+                ended.wait()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listening
+        ended.set()
+        thread.join()
 
 
 def test_what_is_watched_is_shut_down_when_the_time_is_up() -> None:

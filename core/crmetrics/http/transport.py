@@ -99,6 +99,7 @@ class Wire:
             return late(origin(outgoing.url), deadline.why, may_have_arrived=attempt.is_sent)
         if isinstance(found, HttpError):
             deadline.end()
+            found.is_outcome_unknown = found.is_outcome_unknown and attempt.is_sent
         return found
 
     def _send(self, outgoing: Outgoing, deadline: Deadline | None = None) -> _Arriving | HttpError:

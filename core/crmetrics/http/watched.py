@@ -54,6 +54,8 @@ def _current() -> Attempt | None:
 class _Watched(HTTPConnection):
     """A connection that says when it is made and when it is used."""
 
+    _asks_proxy = False
+
     def _new_conn(self) -> socket.socket:
         connection = super()._new_conn()
         attempt = _current()
@@ -61,9 +63,17 @@ class _Watched(HTTPConnection):
             attempt.connected(connection)
         return connection
 
+    def _tunnel(self) -> None:
+        # What a proxy is asked for a way is no part of the request.
+        self._asks_proxy = True
+        try:
+            super()._tunnel()
+        finally:
+            self._asks_proxy = False
+
     def send(self, data: Any) -> None:
         attempt = _current()
-        if attempt is not None:
+        if attempt is not None and not self._asks_proxy:
             if self.sock is None:
                 self.connect()
             assert self.sock is not None
