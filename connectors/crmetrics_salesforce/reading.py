@@ -259,6 +259,7 @@ class DatasetRead:
             bench.settle("main", reach.cursor)
             if self.span.since is not None:
                 self._add_touched(bench, reach)
+                bench.settle("main", reach.cursor)  # where many are touched, all are read beside
             else:
                 for companion in reach.companions:
                     if shown_by(reach, companion):

@@ -11,7 +11,7 @@ import pytest
 
 from connectors.salesforce.deals import CHOICES, Deal, stages
 from connectors.salesforce.orgs import Connect, rows_of
-from connectors.salesforce.sites import Site, on
+from connectors.salesforce.sites import Site, load_of, on
 from simulators.salesforce import Org, SalesforceSimulator
 
 VALUES = ("stage", "amount", "probability", "close_date", "is_closed", "is_won")
@@ -230,3 +230,30 @@ def test_old_rows_follow_their_deal_into_the_bin_and_back(
         rows = site.rows("opportunity_stage_history", "stage", "is_deleted")
         assert rows == [("Open", is_deleted), ("Talk", is_deleted), ("Won", is_deleted)]
     assert stored(site) == expected([deal])
+
+
+@pytest.mark.slow
+def test_a_deal_has_its_stays_once_when_the_history_of_very_many_changed(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    org = salesforce.org
+    site.only = ("opportunity_stage_history",)
+    org.hide("OpportunityHistory")
+    stages(org)
+    made = salesforce.clock()
+    deal, *others = (org.create("Opportunity", StageName="Open") for _ in range(20_002))
+    salesforce.clock.advance(7200)
+    site.synced()
+    site.later(days=1)
+    moved = salesforce.clock()
+    org.update(deal, StageName="Won")
+    for name in (deal, *others):  # of the others the history alone tells
+        org.create("OpportunityFieldHistory", OpportunityId=name, Field="StageName",
+                   OldValue="Open", NewValue="Won", CreatedDate=moved)  # fmt: skip
+    site.later(hours=1)
+    report = load_of(site.synced(), "opportunity_stage_history")
+    assert (report.fetched, report.duplicates) == (40_004, 0)
+    columns = "count(*), min(stage), min(entered_at), min(exited_at), max(exited_at)"
+    assert site.rows(
+        "opportunity_stage_history where opportunity_id = '" + deal + "' group by stage", columns
+    ) == [(1, "Open", made, moved, moved), (1, "Won", moved, None, None)]
