@@ -13,7 +13,7 @@ from crmetrics_salesforce.errors import TOO_HEAVY, ApiError, SetupError
 from crmetrics_salesforce.expressions import fields_of
 from crmetrics_salesforce.reach import Absence, Lack, Reach
 from crmetrics_salesforce.rules import RULES
-from crmetrics_salesforce.streams import Companion
+from crmetrics_salesforce.streams import ORG_CURRENCY, Companion
 
 _SHOWN = 6
 _CORRECT = "Correct the entry under `columns:`."
@@ -222,22 +222,31 @@ class SourceCheck:
     ) -> Iterator[CheckResult]:
         """The object itself, then those that its rows are put together with."""
         companions = _companions(reach)
-        by_object: dict[str, dict[str, Lack]] = {}
-        for column, lack in reach.missing.items():
-            name = lack.object if lack.object in companions else reach.stream.object
-            by_object.setdefault(name, {})[column] = lack
+        weakened = self._weakened(reach)
+
+        def owner(lack: Lack) -> str:
+            return lack.object if lack.object in companions else reach.stream.object
+
         for name in (reach.stream.object, *companions):
             where = reach.stream.where if name == reach.stream.object else ""
-            lacks = by_object.get(name, {})
-            whys = list(dict.fromkeys(str(lack) for lack in lacks.values()))
+            lacks = {c: why for c, why in reach.missing.items() if owner(why) == name}
+            weaker = {c: why for c, why in weakened.items() if owner(why) == name}
+            whys = list(dict.fromkeys(str(lack) for lack in (lacks | weaker).values()))
             if name in companions and not whys:
                 whys = [str(lack) for lack in self._catalog.companion_lacks(companions[name])]
             lost = {dataset: tuple(c for c in lacks if c not in elsewhere)}
-            line = self._object(f"{dataset} ({name})", name, where, tuple(lacks), whys)
+            effect = _effect(lacks, weaker)
+            line = self._object(f"{dataset} ({name})", name, where, effect, whys)
             yield replace(line, lacks=lost) if lost[dataset] else line
 
+    def _weakened(self, reach: Reach) -> Mapping[str, Lack]:
+        """Columns whose first entry is hidden; CurrencyIsoCode is not in an org of one currency."""
+        if self._catalog.api.describe("CurrencyType") is not None:
+            return reach.weakened
+        return {c: why for c, why in reach.weakened.items() if reach.entries[c] != ORG_CURRENCY}
+
     def _object(
-        self, subject: str, name: str, where: str, without: Sequence[str], whys: Sequence[str]
+        self, subject: str, name: str, where: str, effect: str, whys: Sequence[str]
     ) -> CheckResult:
         is_there = self._catalog.api.describe(name) is not None
         try:
@@ -248,11 +257,10 @@ class SourceCheck:
             return CheckResult(subject, "ok", message)
         shown = "; ".join(whys[:_SHOWN])
         more = f" and {len(whys) - _SHOWN} more" if len(whys) > _SHOWN else ""
-        lost = f"without {', '.join(without)}" if without else "what it gives comes from elsewhere"
         fix = f"Give the user read access to the fields of {name}, or map others under `columns:`."
         if not is_there:
             fix = f"Give the user read access to {name}, or switch the feature on."
-        return CheckResult(subject, "warning", f"{message}; {lost}: {shown}{more}.", fix)
+        return CheckResult(subject, "warning", f"{message}; {effect}: {shown}{more}.", fix)
 
     def _counted(self, name: str, where: str) -> str:
         if (name, where) not in self._counts:
@@ -282,6 +290,14 @@ def _way_out(exc: SourceError) -> str:
 
 def _columns(catalog: Catalog, dataset: str) -> list[str]:
     return [column for stream in catalog.streams(dataset) for column in catalog.entries(stream)]
+
+
+def _effect(lacks: Mapping[str, Lack], weaker: Mapping[str, Lack]) -> str:
+    """What it takes from the dataset that fields are hidden."""
+    told = [f"without {', '.join(lacks)}"] if lacks else []
+    if weaker:
+        told.append(f"{', '.join(weaker)} from other fields than usual")
+    return "; ".join(told) or "what it gives comes from elsewhere"
 
 
 def _companions(reach: Reach) -> dict[str, Companion]:

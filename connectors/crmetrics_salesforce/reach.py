@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from crmetrics_salesforce.api import Api
 from crmetrics_salesforce.describe import Field, SObject, is_named_personal
 from crmetrics_salesforce.soql import is_about_now, is_soql_name, words_of
-from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
+from crmetrics_salesforce.streams import CURSORS, ORG_CURRENCY, Companion, Entry, Extra, Stream
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,6 +68,15 @@ class Reach:
     @property
     def is_assembled(self) -> bool:
         return bool(self.stream.relation or self.extras)
+
+    def substituted(self) -> dict[str, list[str]]:
+        """Why first entries cannot be used -> their columns; without the currency, of which the
+        reading tells by itself whether anything says it."""
+        found: dict[str, list[str]] = {}
+        for column, lack in self.weakened.items():
+            if self.entries[column] != ORG_CURRENCY:
+                found.setdefault(str(lack), []).append(column)
+        return found
 
 
 class Surveyor:

@@ -358,6 +358,9 @@ class DatasetRead:
         for reach in self.reaches:
             for column, why in reach.missing.items():
                 self._request.notice(f"{column} cannot be read: {why}.")
+            for lack, columns in reach.substituted().items():
+                told = f"{', '.join(columns)} of {reach.stream.object}"
+                self._request.notice(f"other fields than usual fill {told}: {lack}.")
         replaced = {reach.stream.instead_of for reach in self.reaches}
         for item in self._survey.absent:
             name = item.stream.object

@@ -101,3 +101,34 @@ def test_what_a_column_came_from_is_not_known_of_a_read_that_kept_names_only(
         assert "total_amount" not in told
         with first.following(since=salesforce.clock()) as later:
             assert later.collect(connector.read(later)).num_rows == 0
+
+
+@pytest.mark.parametrize("dataset", CHOICES)
+def test_check_warns_of_a_hidden_field_in_whose_place_others_are_read(
+    salesforce: SalesforceSimulator, dataset: str
+) -> None:
+    name, field, column, *_ = CHOICES[dataset]
+    connector = connector_to(salesforce)
+    lines = {line.subject: line for line in connector.check()}
+    assert lines[f"{dataset} ({name})"].state == "ok"
+    salesforce.org.hide(name, field)
+    lines = {line.subject: line for line in connector_to(salesforce).check()}
+    line = lines[f"{dataset} ({name})"]
+    columns, _, why = line.message.partition(" from other fields than usual: ")
+    assert (line.state, column in columns) == ("warning", True)
+    assert why == f"{name}.{field} is missing or hidden from the user."
+    assert f"read access to the fields of {name}" in line.fix
+    assert not line.lacks  # the column is there, and so are its KPIs
+
+
+def test_a_read_tells_of_a_hidden_field_in_whose_place_others_are_read(
+    salesforce: SalesforceSimulator,
+) -> None:
+    salesforce.org.hide("Order", "StatusCode")
+    columns = ["status", "total_amount", "refunded_amount"]
+    with CollectingRequest("orders", columns=columns) as request:
+        request.collect(connector_to(salesforce).read(request))
+        assert [notice for notice in request.notices if "StatusCode" in notice] == [
+            "other fields than usual fill status, refunded_amount of Order: Order.StatusCode is "
+            "missing or hidden from the user."
+        ]

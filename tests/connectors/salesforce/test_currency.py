@@ -97,6 +97,7 @@ def test_check_tells_the_currency(euros: SalesforceSimulator) -> None:
         "amounts are in EUR, the only one of the org; reports in USD need rates, as the dataset "
         "exchange_rates"
     )
+    assert not [line for line in lines.values() if "currency from other fields" in line.message]
 
 
 # --- what it does to numbers -----------------------------------------------------------------

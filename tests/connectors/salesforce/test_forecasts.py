@@ -87,7 +87,8 @@ def test_items_of_product_families_are_one_forecast(
         forecasting.item(40),
         forecasting.item(30, "Pipeline"),
     )
-    assert load_of(site.synced(), "forecasts").notices == ()
+    told = load_of(site.synced(), "forecasts").notices
+    assert not [notice for notice in told if not any(name in notice for name in hidden)]
     day = f"{site.salesforce.clock():%Y-%m-%d}"
     known = [(f"{first}:{day}", "commit", 100), (f"{third}:{day}", "pipeline", 30)]
     assert amounts(site) == known

@@ -194,7 +194,10 @@ def test_check_names_missing_objects_and_fields_with_the_kpis_out_of_reach(
     assert not [result for result in found.values() if result.state == "error"]
 
 
-CASES = {"CaseHistory": "escalated_at", "Group": "team"}
+CASES = {
+    "CaseHistory": "escalated_at; is_escalated from other fields than usual",
+    "Group": "team",
+}
 
 
 @pytest.mark.parametrize("companion", CASES)
