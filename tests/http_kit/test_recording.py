@@ -129,6 +129,26 @@ def test_what_is_no_address_stays(text: str) -> None:
     assert recording.masked(text) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"url": "https://acme.example/p?email=Jo.Smith%2Bx%40example.com&x=1"}',
+        '{"email": "Jo.Smith+x\\u0040example.com"}',
+        "limit=1&email=jo.smith%2Bx%40example.com",
+    ],
+)
+def test_an_address_is_masked_alike_where_its_sign_is_written_otherwise(text: str) -> None:
+    (name,) = set(re.findall(r"(masked-[0-9a-f]{16})", recording.masked(text)))
+    assert recording.masked("jo.smith+x@example.com") == f"{name}@example.com"
+    assert recording.masked(text) == re.sub(r"(?i)jo\.smith(\+|%2B)x", name, text)
+    assert recording.masked(recording.masked(text)) == recording.masked(text)
+
+
+def test_a_name_of_odd_signs_is_masked_whole() -> None:
+    found = recording.masked('"o#b\'rien!$*^|~`@example.com"')
+    assert re.fullmatch('"masked-[0-9a-f]{16}@example.com"', found)
+
+
 def test_names_in_other_letters_are_masked() -> None:
     for name in ("иван", r"\u0438\u0432\u0430\u043d", "jürgen"):
         found = recording.masked(f'"{name}@example.com"')

@@ -22,7 +22,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from crmetrics.errors import UsageError
 from crmetrics.http.addresses import origin
@@ -41,8 +41,9 @@ _CREDENTIALS = (
 _JSON_CREDENTIAL = re.compile(rf'("(?:{_CREDENTIALS})"\s*:\s*)"(?:[^"\\]|\\.)*"', re.IGNORECASE)
 _FORM_CREDENTIAL = re.compile(rf"((?:^|[&?])(?:{_CREDENTIALS})=)[^&\s]*", re.IGNORECASE)
 _ADDRESS = re.compile(
-    r"(?:(?<!\\)(?=\\)|(?<![\w.+%'\\-]))"  # where a name begins, or escapes of JSON before it
-    r"((?:\\\\)*(?:\\[^u\\])?)((?:\\u[0-9a-fA-F]{4}|[\w.+%'-])+)@(?=[\w-]+\.[\w.-]*\w)"
+    r"(?:(?<!\\)(?=\\)|(?<![\w.+%'!#$*^|~`\\-]))"  # where a name begins, or JSON escapes before it
+    r"((?:\\\\)*(?:\\[^u\\])?)((?:\\u(?!0040)[0-9a-fA-F]{4}|[\w.+%'!#$*^|~`-])+?)"
+    r"(@|%40|\\u0040)(?=[\w-]+\.[\w.-]*\w)"  # as it stands, in an address of the web, in JSON
 )
 _MASKED_NAME = re.compile(r"masked-[0-9a-f]{16}")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+ -]\d\d:?\d\d)?")
@@ -112,15 +113,16 @@ def masked(text: str) -> str:
     """
     text = _JSON_CREDENTIAL.sub(rf'\1"{_MASK}"', redact(text))
     text = _FORM_CREDENTIAL.sub(rf"\1{_MASK}", text)
-    return _ADDRESS.sub(_without_name, text) if "@" in text else text
+    has_address = any(at in text for at in ("@", "%40", r"\u0040"))
+    return _ADDRESS.sub(_without_name, text) if has_address else text
 
 
 def _without_name(found: re.Match[str]) -> str:
-    before, name = found.groups()
+    before, name, at = found.groups()
     if not _MASKED_NAME.fullmatch(name):
-        told = hashlib.blake2b(name.lower().encode(), key=_salt, digest_size=8)
+        told = hashlib.blake2b(unquote(name).lower().encode(), key=_salt, digest_size=8)
         name = f"masked-{told.hexdigest()}"
-    return f"{before}{name}@"
+    return f"{before}{name}{at}"
 
 
 def _sanitised(outgoing: Outgoing) -> dict[str, Any]:
