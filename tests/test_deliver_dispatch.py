@@ -54,10 +54,11 @@ class MemoryLedger:
         found = [one for one in self._at(place) if (one.period_start, one.period_end) == days]
         return list(dict.fromkeys(one.sink for one in reversed(found) if one.channel))
 
-    def is_told(self, place: Place, start: date, end: date) -> bool:
+    def last_told(self, place: Place, start: date, end: date) -> DeliveryRecord | None:
         days = (start, end)
         found = [one for one in self._delivered(place) if one.sink == place.sink]
-        return any((one.period_start, one.period_end) == days for one in found)
+        fitting = [one for one in found if (one.period_start, one.period_end) == days]
+        return fitting[-1] if fitting else None
 
     def told_before(
         self, place: Place, before: date, *, or_maybe: bool = False
@@ -329,6 +330,32 @@ def test_another_filter_makes_another_report_and_no_correction() -> None:
     notes = [" ".join(one.message.notes) for one in sink.given]
     assert [OTHERWISE in note for note in notes] == [False, True, False]
     assert len({one.key for one in sink.given}) == 2
+
+
+def test_a_filter_that_is_taken_back_corrects_what_was_told_with_the_other() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    east, all_of_it = (0.5, "team = 'East'"), (0.4, "")
+    told = (all_of_it, all_of_it, east, east, all_of_it, all_of_it, east, all_of_it)
+    outcomes = [
+        send({"team": sink}, ledger, replace(report_of(value), run_id=f"run-{n}"), where=where)[0]
+        for n, (value, where) in enumerate(told)
+    ]
+    assert [one.status == "delivered" for one in outcomes] == [
+        True, False, True, False, True, False, True, True
+    ]  # fmt: skip
+    down, up = Restated("Win rate", "50.0%", "40.0%"), Restated("Win rate", "40.0%", "50.0%")
+    assert [one.restated for one in sink.given] == [(), (), (down,), (up,), (down,)]
+    assert [one.told_by for one in sink.given] == ["", "", "run-2", "run-4", "run-6"]
+    notes = [" ".join(one.message.notes) for one in sink.given]
+    assert [OTHERWISE in note for note in notes] == [False, True, True, True, True]
+    assert len({one.key for one in sink.given}) == 2
+
+
+def test_a_filter_that_is_taken_back_says_nothing_where_no_figure_differs() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    for where in ("", "team = 'East'", ""):
+        [outcome] = send({"team": sink}, ledger, report_of(0.4), where=where)
+    assert (outcome.status, len(sink.given)) == ("skipped", 2)
 
 
 def test_another_definition_is_said() -> None:

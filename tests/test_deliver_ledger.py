@@ -101,11 +101,14 @@ def test_a_channel_of_an_older_version_counts_for_the_sink_that_has_its_name(
 def test_a_period_is_told_under_whatever_key(session: Connection) -> None:
     ledger, days = Ledger(session), (date(2026, 1, 26), date(2026, 2, 2))
     ledger.record(attempt("a", "failed", channel=PLACE.channel))
-    assert not ledger.is_told(PLACE, *days)
+    assert ledger.last_told(PLACE, *days) is None
     ledger.record(attempt("b", "delivered", channel=PLACE.channel))
-    assert ledger.is_told(PLACE, *days)
-    assert not ledger.is_told(replace(PLACE, sink="sales"), *days)
-    assert not ledger.is_told(PLACE, date(2026, 1, 19), date(2026, 1, 26))
+    ledger.record(attempt("c", "delivered", channel=PLACE.channel))
+    last = ledger.last_told(PLACE, *days)
+    assert last is not None
+    assert last.key == "c"
+    assert ledger.last_told(replace(PLACE, sink="sales"), *days) is None
+    assert ledger.last_told(PLACE, date(2026, 1, 19), date(2026, 1, 26)) is None
 
 
 def test_a_place_holds_what_was_delivered_there_last(session: Connection) -> None:

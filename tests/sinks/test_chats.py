@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from crmetrics.deliver import Ledger, Terms, create_deliveries, deliver
 from crmetrics.message import KpiLine, SegmentLine
 from crmetrics.plugin import (
     Delivery,
@@ -26,6 +27,7 @@ from crmetrics.plugin import (
     chat,
     http,
 )
+from crmetrics.warehouse.connection import EngineSettings, connect
 from crmetrics_google_chat.card import payload as google_payload
 from crmetrics_google_chat.sink import GoogleChatSink
 from crmetrics_teams.card import payload as teams_payload
@@ -402,6 +404,20 @@ def test_addresses_that_look_the_same_are_different_destinations(one: str, other
     found = {sink.destination_id(delivery()) for url in (one, other) for sink in sinks(url)}
     assert (len(shown), len(found)) == (1, 4)
     assert not [told for told in shown | found if "hooks" in told or "token" in told]
+
+
+def test_a_receiver_that_drops_repeats_follows_a_filter_that_is_taken_back(tmp_path: Path) -> None:
+    settings = EngineSettings(path=tmp_path / "warehouse.duckdb", timezone="Europe/Berlin")
+    with Receiver(KEY) as receiver, connect(settings, read_only=False) as connection:
+        create_deliveries(connection)
+        sink, found = Channel("webhook", receiver).sink(), []
+        for number, where in enumerate(("", "team = 'East'", "", "team = 'East'", "")):
+            half = line(value=0.5, value_text="50.0 %")
+            given = delivery(report=message(half if where else line()))
+            terms = Terms(ledger=Ledger(connection), where=where)
+            deliver({"hub": sink}, replace(given, run_id=f"run-{number}"), terms)
+            found.append(len(receiver.documents))
+    assert found == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("kind", [TeamsSink, GoogleChatSink])

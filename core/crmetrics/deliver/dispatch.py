@@ -212,8 +212,10 @@ class _Attempt:
             )
             message = with_goals_before(message, told_before)
             key, past = self._past(self._ledger, key, destination, identity)
-            if past == Past() and self._is_redefined(self._ledger):
+            other = self._other_since(self._ledger, key, past, message)
+            if other is not None:
                 message = with_note(message, _REDEFINED)
+                past = Past(other) if past.arrived else past
         self._outcome = replace(self._outcome, destination=self._place.destination, key=key)
         shown = self._sink.shown(message)
         self._told, self._shown = {**told(shown), "where": self._terms.where}, shown
@@ -224,11 +226,20 @@ class _Attempt:
         self._look_back(past)
         return past
 
-    def _is_redefined(self, ledger: DeliveryLedger) -> bool:
-        """Whether the place has another report on the period, which this one does not replace."""
-        if self._sink.is_idempotent or self._terms.resend:
-            return False
-        return ledger.is_told(self._place, self._delivery.period_start, self._delivery.period_end)
+    def _other_since(
+        self, ledger: DeliveryLedger, key: str, past: Past, message: Message
+    ) -> DeliveryRecord | None:
+        """Another report on the period that the place got last, by another definition. None where
+        this one replaces it, may have arrived since, or is to be corrected itself."""
+        if self._sink.is_idempotent or self._terms.resend or past.pending is not None:
+            return None
+        days = self._delivery.period_start, self._delivery.period_end
+        last = ledger.last_told(self._place, *days)
+        if last is None or last.key == key:
+            return None
+        known = past.arrived.told if past.arrived else {}
+        shown = self._sink.shown(message)
+        return None if restated(shown, known, self._terms.threshold) else last
 
     def _place_at(self, destination: str, identity: str) -> Place:
         job, grain = self._delivery.job, self._delivery.grain

@@ -41,6 +41,7 @@ _COLUMNS: Mapping[str, str] = {
     "channel": "varchar",
     "recording": "bigint",
 }
+_NAMES = ", ".join(name for name in _COLUMNS if name != "attempt")
 _SHOWN = ("attempted_at", "job", "period_start", "period_end", "grain", "sink", "destination",
           "status", "reference", "rows", "run_id", "error")  # fmt: skip
 
@@ -110,7 +111,7 @@ class DeliveryLedger(Protocol):
     def attempts(self, key: str) -> Sequence[DeliveryRecord]: ...
     def key_before(self, place: Place, start: date, end: date) -> str: ...
     def sinks_at(self, place: Place, start: date, end: date) -> Sequence[str]: ...
-    def is_told(self, place: Place, start: date, end: date) -> bool: ...
+    def last_told(self, place: Place, start: date, end: date) -> DeliveryRecord | None: ...
     def told_before(
         self, place: Place, before: date, *, or_maybe: bool = False
     ) -> Mapping[str, Any]: ...
@@ -158,8 +159,7 @@ class Ledger:
 
     def attempts(self, key: str) -> list[DeliveryRecord]:
         """Everything recorded under a key, the oldest first."""
-        names = ", ".join(name for name in _COLUMNS if name != "attempt")
-        return [_record(row) for row in self._rows(names, "key = ? order by attempt", key)]
+        return [_record(row) for row in self._rows(_NAMES, "key = ? order by attempt", key)]
 
     def key_before(self, place: Place, start: date, end: date) -> str:
         """The key that an older version gave to the report on a period; empty when none did.
@@ -184,11 +184,12 @@ class Ledger:
         )
         return [name for (name,) in rows]
 
-    def is_told(self, place: Place, start: date, end: date) -> bool:
-        """Whether a report on the period was delivered there by this sink, under whatever key."""
+    def last_told(self, place: Place, start: date, end: date) -> DeliveryRecord | None:
+        """The last report on the period that this sink delivered there, under whatever key."""
         condition = "status = 'delivered' and sink = ? and period_start = ? and period_end = ?"
-        return bool(self._at("1", place, f"{condition} and grain = ?",
-                             place.sink, start, end, place.grain))  # fmt: skip
+        rows = self._at(_NAMES, place, f"{condition} and grain = ? order by attempt desc",
+                        place.sink, start, end, place.grain)  # fmt: skip
+        return _record(rows[0]) if rows else None
 
     def told_before(
         self, place: Place, before: date, *, or_maybe: bool = False
@@ -236,9 +237,8 @@ class Ledger:
     def record(self, record: DeliveryRecord) -> None:
         """Keep one attempt (or its start); earlier ones of the same key stay."""
         marks = ", ".join("?" for _ in range(len(_COLUMNS) - 1))
-        names = ", ".join(name for name in _COLUMNS if name != "attempt")
         self._session.execute(
-            f"insert into meta.deliveries ({names}, attempt) select {marks}, "
+            f"insert into meta.deliveries ({_NAMES}, attempt) select {marks}, "
             "1 + (select coalesce(max(attempt), 0) from meta.deliveries)",
             [
                 record.key,
