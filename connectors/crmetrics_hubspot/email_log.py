@@ -126,10 +126,12 @@ def is_hard_bounce(event: Event) -> bool:
 
 
 def is_opt_out(event: Event) -> bool:
-    """Whether a person turned e-mails off: all of them, or those of a kind.
+    """Whether the recipient turned e-mails off: all of them, or those of a kind.
 
-    An address that bounces is turned off by HubSpot.
+    An address that bounces is turned off by HubSpot; a colleague may do it on one's behalf.
     """
+    if not is_by_the_person(event):
+        return False
     if event.get("bounced") or event.get("source") == "SOURCE_NON_DELIVERY_REPORT":
         return False
     kinds = event.get("subscriptions")
@@ -140,7 +142,12 @@ def is_opt_out(event: Event) -> bool:
 
 def is_by_the_person(event: Event) -> bool:
     """Whether the recipient did it, rather than a colleague on the recipient's behalf."""
-    return not event.get("requestedBy")
+    by = _plain(event.get("requestedBy"))
+    return not by or by == _plain(event.get("recipient"))
+
+
+def _plain(address: Any) -> str:
+    return str(address or "").strip().lower()
 
 
 MATTERS = {"BOUNCE": is_hard_bounce, STATUS_CHANGE: is_opt_out}

@@ -6,7 +6,7 @@ each, because a month of a large account is millions of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,6 @@ from crmetrics_hubspot.email_log import (
     Event,
     cause_of,
     created,
-    is_by_the_person,
     send_of,
 )
 from crmetrics_hubspot.recipients import Recipients
@@ -114,15 +113,21 @@ class Fold:
     """Walks the log of an account from `last` back to `first`, and gives the sends of each span.
 
     columns: those that are wanted of what became of sends. window: for how many days after a send
-    its events count. unlinked: events that name no send.
+    its events count. system: what the log calls e-mails that are no campaign's; nobody turns
+    e-mails off because of those. unlinked: events that name no send.
     """
 
     def __init__(
-        self, log: EmailLog, recipients: Recipients, columns: Sequence[str], window: int
+        self,
+        log: EmailLog,
+        recipients: Recipients,
+        columns: Sequence[str],
+        window: int,
+        system: Container[str] = (),
     ) -> None:
         self._log, self._recipients = log, recipients
         self._columns = tuple(name for name in TYPES if name in columns)
-        self._window_ms = window * DAY_MS
+        self._window_ms, self._system = window * DAY_MS, system
         self._waiting = Waiting()
         self._opt_outs: list[OptOut] = []
         self.unlinked = 0
@@ -220,20 +225,20 @@ class Fold:
         if kind != STATUS_CHANGE:
             self.unlinked += len(events)
             return
-        own = [event for event in events if is_by_the_person(event)]
-        contacts = self._recipients.of([event.get("recipient") for event in own])
-        for event, contact in zip(own, contacts, strict=True):
+        contacts = self._recipients.of([event.get("recipient") for event in events])
+        for event, contact in zip(events, contacts, strict=True):
             if contact is not None:
                 at = _at(event)
                 self._opt_outs.append((contact, at, min(at, cause_of(event) or at)))
 
     def _settled(self, sends: Iterable[Send], after: int) -> list[OptOut]:
-        """Give opt-outs to the last send before them; those that still look for theirs."""
+        """Give opt-outs to the last send of a campaign before them; those that still look for
+        theirs."""
         if not self._opt_outs:
             return []
         own: dict[str, list[Send]] = {}
         for send in sends:
-            if send.contact is not None:
+            if send.contact is not None and send.log_id not in self._system:
                 own.setdefault(send.contact, []).append(send)
         rest = []
         for contact, at, cause in self._opt_outs:

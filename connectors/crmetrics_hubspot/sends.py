@@ -55,7 +55,7 @@ class SendRead:
             self._mailings |= as_before(mailing, former)
         first, last = self._first(mailings), _ms(self._request.until or self._request.started)
         last -= 1  # the end of the log's spans belongs to them
-        kept, fold = self._kept_note(), self._fold()
+        kept, fold = self._kept_note(first), self._fold()
         spans = self._logged(fold, first, last) if kept is None else self._more(fold, kept, last)
         for span in spans:
             yield from self._rows(span)
@@ -82,7 +82,8 @@ class SendRead:
         for column, other in (("responded_at", "clicked_at"), ("delivered_at", "bounced_at")):
             if column in fields and other not in wanted:
                 wanted.append(other)
-        return Fold(EmailLog(self._account.api), self._recipients, wanted, self._window)
+        system = frozenset(name for name, known in self._mailings.items() if known.is_system)
+        return Fold(EmailLog(self._account.api), self._recipients, wanted, self._window, system)
 
     def _first(self, mailings: Sequence[Mailing]) -> int:
         """How far back to read: to the first day of an e-mail that is of another campaign now."""
@@ -140,11 +141,13 @@ class SendRead:
     def _keep(self, span: Span) -> None:
         self._log.append(json.dumps(as_json(span)).encode(), str(span.after))
 
-    def _kept_note(self) -> Mapping[str, Any] | None:
-        """What is known of a walk that can be gone on with."""
+    def _kept_note(self, first: int) -> Mapping[str, Any] | None:
+        """What is known of a walk that can be gone on with: one that reaches back to `first`."""
         note = self._log.note
         if note.get("of") != self._of or note["began"] == self._before.get("began"):
             return None
+        if first < note["first"]:
+            return None  # an e-mail moved to another campaign meanwhile
         age = self._request.started - datetime.fromisoformat(note["began"])
         return note if age <= _LONGEST_LIFE else None
 

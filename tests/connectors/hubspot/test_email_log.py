@@ -249,6 +249,54 @@ def test_a_read_that_ends_early_is_gone_on_with(account: HubSpotSimulator, tmp_p
     assert number > 78
 
 
+def test_an_email_that_moves_while_a_read_is_stopped_takes_its_sends_with_it(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    log = account.account.log
+    for number in range(10):
+        at = NOW - 100 * DAY + number * MINUTE
+        log.add("SENT", f"reader{number}@example.com", "5001", at)
+    for number in range(100):
+        at = NOW - 10 * DAY + number * MINUTE
+        log.add("SENT", f"reader{number % PEOPLE}@example.com", "5002", at)
+    assert load(tmp_path, account).error is None
+    account.clock.now += DAY
+    account.faults.answer(400, b"{}", on="/events", skip=14)
+    assert load(tmp_path, account).error is not None
+    account.faults.clear()
+    assert list(tmp_path.rglob("*.pages"))
+    account.account.emails[0]["campaign"] = "0c1d"
+    account.clock.now += 60 * MINUTE
+    assert load(tmp_path, account).error is None
+    campaigns = [row[1] for row in held(tmp_path)]
+    assert (campaigns.count("0c1d"), campaigns.count("email-5002")) == (10, 100)
+
+
+def test_an_opt_out_passes_by_receipts_also_in_what_was_kept(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    """The receipts are in the spans of the stopped read, the opt-out came after it."""
+    log = account.account.log
+    account.account.emails[2]["isTransactional"] = True
+    for number in range(60):
+        log.add("SENT", "reader2@example.com", "5002", NOW - 8 * DAY + number * MINUTE)
+    last = log.add("SENT", "reader1@example.com", "5001", NOW - 6 * DAY)
+    for number in range(50):
+        log.add("SENT", "reader1@example.com", "5003", NOW - 5 * DAY + number * MINUTE)
+    account.faults.answer(400, b"{}", on="/events", skip=24)
+    assert load(tmp_path, account).error is not None
+    account.faults.clear()
+    (kept,) = [file.read_bytes() for file in tmp_path.rglob("*.pages")]
+    assert last["id"].encode() in kept
+    told = {"portalSubscriptionStatus": "UNSUBSCRIBED", "source": "SOURCE_RECIPIENT"}
+    log.add("STATUSCHANGE", "reader1@example.com", "5001", NOW + MINUTE, **told)
+    account.clock.now += DAY
+    report = load(tmp_path, account)
+    assert [n for r in report.reports for n in r.notices if "interrupted" in n]
+    at = COLUMNS.index("unsubscribed_at")
+    assert {row[0]: row[at] for row in held(tmp_path) if row[at]} == {last["id"]: NOW + MINUTE}
+
+
 def test_a_ceiling_of_calls_is_reached_and_the_next_runs_go_on(
     account: HubSpotSimulator, tmp_path: Path
 ) -> None:

@@ -174,6 +174,16 @@ def test_an_opt_out_without_a_send_belongs_to_the_last_one_before_it(
     assert found == {**dict.fromkeys([*names, other]), names[1]: NOW - 2 * DAY}
 
 
+def test_an_opt_out_without_a_send_passes_by_receipts_and_tickets(
+    mailing: HubSpotSimulator, connect: Connect
+) -> None:
+    mailing.account.emails.append(email("74", "5004", isTransactional=True))
+    sent = send(mailing, NOW - 5 * DAY)
+    send(mailing, NOW - 4 * DAY, log_id="5004")
+    leaves(mailing, NOW - 3 * DAY)
+    assert opt_outs(mailing, connect) == {sent["id"]: NOW - 3 * DAY}
+
+
 def test_an_opt_out_that_something_caused_belongs_to_the_last_send_before_that(
     mailing: HubSpotSimulator, connect: Connect
 ) -> None:
@@ -198,13 +208,19 @@ def test_an_opt_out_that_something_caused_belongs_to_the_last_send_before_that(
         ({"bounced": True}, False),
         ({"source": "SOURCE_NON_DELIVERY_REPORT"}, False),
         ({"requestedBy": "colleague@example.com"}, False),
+        ({"requestedBy": " Reader1@Example.com"}, True),
     ],
 )
+@pytest.mark.parametrize("names_its_send", [False, True])
 def test_only_a_person_who_turns_mails_off_leaves(
-    mailing: HubSpotSimulator, connect: Connect, more: dict[str, Any], counts: bool
+    mailing: HubSpotSimulator,
+    connect: Connect,
+    more: dict[str, Any],
+    counts: bool,
+    names_its_send: bool,
 ) -> None:
     sent = send(mailing, NOW - 3 * DAY)
-    leaves(mailing, NOW - DAY, **more)
+    leaves(mailing, NOW - DAY, of=sent if names_its_send else None, **more)
     assert opt_outs(mailing, connect) == {sent["id"]: NOW - DAY if counts else None}
 
 
