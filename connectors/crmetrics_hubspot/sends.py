@@ -53,6 +53,8 @@ class SendRead:
         former = self._before.get("campaigns") or {}
         for mailing in mailings:
             self._mailings |= as_before(mailing, former)
+        for name in former.keys() - self._mailings.keys():  # HubSpot names it nowhere any more
+            self._mailings |= as_before(own_mailing(name), former)
         first, last = self._first(mailings), _ms(self._request.until or self._request.started)
         last -= 1  # the end of the log's spans belongs to them
         kept, fold = self._kept_note(first), self._fold()
@@ -63,7 +65,7 @@ class SendRead:
         self._tell()
 
     def state(self) -> dict[str, Any]:
-        """To be saved once all is read."""
+        """To be saved once all is read: the campaigns of all e-mails that were ever met."""
         known = self._mailings.items()
         campaigns = {name: "" if m.is_system else m.campaign for name, m in known}
         return {"began": self._began.isoformat(), "campaigns": campaigns}
@@ -170,7 +172,9 @@ class SendRead:
             yield self._request.derive(batch, own, self._asked.columns)
 
     def _mailing(self, send: Send) -> Mailing:
-        return self._mailings.get(send.log_id) or own_mailing(send.log_id)
+        """The e-mail; one that the log of events alone knows is remembered, too."""
+        name = send.log_id
+        return self._mailings.get(name) or self._mailings.setdefault(name, own_mailing(name))
 
     def _batch(self, sends: Sequence[Send]) -> pa.RecordBatch:
         def instants(values: Sequence[int | None]) -> Any:

@@ -220,6 +220,47 @@ def test_an_email_that_is_deleted_for_good_leaves_its_sends_where_they_were(
         assert not [n for r in report.reports for n in r.notices if "another campaign" in n]
 
 
+@pytest.mark.parametrize("list_is_refused", [False, True])
+def test_an_email_that_no_list_names_any_more_leaves_its_sends_where_they_were(
+    account: HubSpotSimulator, tmp_path: Path, list_is_refused: bool
+) -> None:
+    log, emails = account.account.log, account.account.emails
+    emails[0]["campaign"] = "0c1d"
+    emails[1]["isTransactional"] = True
+    for days in (50, 5):
+        log.add("SENT", "reader1@example.com", "5001", NOW - days * DAY)
+        log.add("SENT", "reader1@example.com", "5002", NOW - days * DAY)
+    load(tmp_path, account)
+    before = held(tmp_path)
+    assert [row[1] for row in before] == ["0c1d", "0c1d"]
+    emails.clear()
+    if list_is_refused:
+        account.faults.answer(403, b"{}", on="by-id", times=99)
+    else:
+        log.campaigns.clear()
+    for _ in range(2):
+        account.clock.now += DAY
+        assert load(tmp_path, account).error is None
+        assert held(tmp_path) == before
+
+
+def test_an_email_that_is_listed_late_takes_its_sends_with_it(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    log = account.account.log
+    for days in (100, 5):
+        log.add("SENT", "reader1@example.com", "9", NOW - days * DAY)
+    log.campaigns.clear()
+    load(tmp_path, account)
+    assert [row[1] for row in held(tmp_path)] == ["email-9", "email-9"]
+    late = {"id": "79", "allEmailCampaignIds": ["9"], "campaign": "0c1d",
+            "createdAt": "2025-01-01T00:00:00Z"}  # fmt: skip
+    account.account.emails.append(late)
+    account.clock.now += DAY
+    assert load(tmp_path, account).error is None
+    assert [row[1] for row in held(tmp_path)] == ["0c1d", "0c1d"]
+
+
 # --- runs that end early -------------------------------------------------------------------------
 
 
