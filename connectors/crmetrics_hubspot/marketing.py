@@ -42,7 +42,11 @@ def read_campaigns(account: Account, request: ReadRequest) -> Iterator[Any]:
         )
     rows = (_campaign(item, asked, account.currency) for item in _campaigns(account, asked))
     yield from batches_of(request, rows, {"budgeted_cost": MONEY}, allowed.columns)
-    own = (_own_campaign(mailing, asked) for mailing in _mailings(account) if mailing.is_campaign)
+    own = (
+        _own_campaign(mailing, asked)
+        for mailing in _mailings(account, request)
+        if mailing.is_campaign
+    )
     for batch in batches_of(request, own, {"budgeted_cost": MONEY}, allowed.columns):
         yield _by_email(batch)
     allowed.tell()
@@ -52,13 +56,17 @@ _ROW = ("id", "updated_at", "name", "channel", "start_date", "end_date", "budget
         "currency")  # fmt: skip
 
 
-def _mailings(account: Account) -> Sequence[Mailing]:
-    """Marketing e-mails; none where they are not read, or out of reach."""
+def _mailings(account: Account, request: ReadRequest) -> Sequence[Mailing]:
+    """Marketing e-mails; none where they are not read or, with a notice, out of reach."""
     if not account.config.email_events:
         return ()
     try:
         return account.mailings
-    except (MissingScopeError, UnavailableError):
+    except (MissingScopeError, UnavailableError) as exc:
+        request.notice(
+            f"campaigns: marketing e-mails are not among them. {exc} `email_events: false` leaves "
+            "them out for good."
+        )
         return ()
 
 

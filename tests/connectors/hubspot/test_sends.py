@@ -419,7 +419,11 @@ def test_a_missing_scope_fails_sends_alone_and_is_named(
     connector = connect(mailing, auth={"token": token})
     with pytest.raises(SourceError, match="Grant the token the scope content"):
         rows(connector, "campaign_members")
-    assert [row["id"] for row in rows(connector, "campaigns")] == ["c"]
+    with CollectingRequest("campaigns") as request:
+        assert collect(request, connector)["id"].to_pylist() == ["c"]
+    (told,) = request.notices
+    assert told.startswith("campaigns: marketing e-mails are not among them. HubSpot answered")
+    assert "Grant the token the scope content" in told and "`email_events: false`" in told
     result = {result.subject: result for result in connector.check()}["campaign_members"]
     assert result.state == "warning" and result.lacks == {"campaign_members": ()}
     assert "content" in result.fix
