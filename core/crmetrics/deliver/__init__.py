@@ -11,12 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crmetrics.deliver.dispatch import (
-        Outcome,
-        Terms,
-        deliver,
-        restates,
-    )
+    from crmetrics.deliver.dispatch import deliver, restates
     from crmetrics.deliver.keys import definitions_text, delivery_key
     from crmetrics.deliver.ledger import (
         DeliveryLedger,
@@ -33,6 +28,7 @@ if TYPE_CHECKING:
     from crmetrics.deliver.lines import Facts, Series
     from crmetrics.deliver.report import build_message
     from crmetrics.deliver.sensitivity import detail_of
+    from crmetrics.deliver.terms import Outcome, Terms
     from crmetrics.deliver.told import Threshold, has_changed
     from crmetrics.deliver.wording import coverage_share, value_text
 
@@ -67,8 +63,6 @@ _HOMES: Mapping[str, str] = {
     name: module
     for module, names in {
         "crmetrics.deliver.dispatch": (
-            "Outcome",
-            "Terms",
             "deliver",
             "restates",
         ),
@@ -94,6 +88,10 @@ _HOMES: Mapping[str, str] = {
         ),
         "crmetrics.deliver.report": ("build_message",),
         "crmetrics.deliver.sensitivity": ("detail_of",),
+        "crmetrics.deliver.terms": (
+            "Outcome",
+            "Terms",
+        ),
         "crmetrics.deliver.told": (
             "Threshold",
             "has_changed",

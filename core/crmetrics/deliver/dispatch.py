@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
 
 from crmetrics import export, stopping
-from crmetrics.deliver.keys import definitions_of, delivery_key
-from crmetrics.deliver.ledger import (
-    DeliveryLedger,
-    DeliveryRecord,
-    DeliveryStatus,
-    Past,
-    Place,
-    channel_of,
-    past_of,
-)
+from crmetrics.deliver.ledger import DeliveryRecord, DeliveryStatus, Past
+from crmetrics.deliver.terms import Outcome, Terms
 from crmetrics.deliver.told import (
-    Threshold,
     fingerprint,
     is_regrouped,
     restated,
@@ -29,13 +18,11 @@ from crmetrics.deliver.told import (
     told,
     with_goals_before,
 )
+from crmetrics.deliver.whereabouts import Whereabouts
 from crmetrics.errors import PLUGIN_ERRORS, CrmetricsError, SinkError, UnknownOutcomeError
 from crmetrics.message import Message, Restated, with_note
 from crmetrics.secrets import redact
 from crmetrics.sink import Delivery, Receipt, Sink
-
-if TYPE_CHECKING:
-    pass
 
 _REDEFINED = (
     "This period was reported here before, by another definition or with another filter: its "
@@ -44,55 +31,6 @@ _REDEFINED = (
 _UNCLEAR_FOR = timedelta(hours=12)
 """How long an attempt that may have arrived makes runs fail that come to it again: long enough for
 everybody who looks after the job, not until somebody does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a delivery to one sink.
-
-    skipped: it was delivered before and nothing is to be said again, the destination holds a later
-    period, or an old attempt may have arrived and the sink's policy is not to repeat; `note` says
-    which. unknown: this attempt, or one of the last hours that is not repeated, may or may not have
-    arrived. blocked: the quality gate kept it back. period: label of the period it is about.
-    """
-
-    sink: str
-    status: Literal["delivered", "previewed", "skipped", "failed", "unknown", "blocked"]
-    destination: str = ""
-    key: str = ""
-    receipt: Receipt | None = None
-    preview: str = ""
-    error: CrmetricsError | None = None
-    note: str = ""
-    period: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a delivery is made.
-
-    ledger: where attempts are kept; None = nowhere. dry_run: previews only, nothing is recorded.
-    resend: as if nothing had been sent before. blocked: why nothing may be sent; empty = it may.
-    is_restatement: the period was reported before and reads differently now; the goals count as
-    told as they were. threshold: the smallest change that is told again. recording: that of the
-    results (`state.last_recording`). definitions: what the results are computed by, as one text
-    (`definitions_text`) that is the same whether or not there are data; None = as their rows say.
-    where: the filter of the job, which is a part of its definition.
-    job_sinks: names of all sinks that the job delivers to; what another one brought to the place of
-    one of them is its own, that had another name then.
-    """
-
-    ledger: DeliveryLedger | None = None
-    dry_run: bool = False
-    resend: bool = False
-    blocked: str = ""
-    is_restatement: bool = False
-    recording: int | None = None
-    definitions: str | None = None
-    where: str = ""
-    job_sinks: Collection[str] = ()
-    threshold: Threshold = lambda kpi: 0.0
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 def deliver(sinks: Mapping[str, Sink], delivery: Delivery, terms: Terms) -> list[Outcome]:
@@ -118,8 +56,8 @@ def restates(
     """Whether a report on an earlier period may be given to a sink again: to one that cannot
     replace it, when figures that were told there differ by the threshold or more, or, where it is
     brought up to date in place, when it shows other groups or rested on partial data and does no
-    more; to any other, unless its place is taken
-    by a later period. by_rows: rows that no figure of the message shows count as well.
+    more; to any other, unless its place is taken by a later period. by_rows: rows that no figure of
+    the message shows count as well.
     """
     attempt = _Attempt(name, sink, delivery, replace(terms, resend=False, is_restatement=True))
     try:
@@ -135,7 +73,7 @@ class _Attempt:
         self._sink, self._delivery, self._terms = sink, delivery, terms
         self._ledger = terms.ledger
         self._outcome = Outcome(name, "failed", period=delivery.message.period_label)
-        self._place = self._place_at("", "")
+        self._where = Whereabouts(name, sink, delivery, terms)
         self._shown: Message = delivery.message
         self._told: Mapping[str, Any] = {}
         self._is_newer = False  # a figure differs from the last attempt that (maybe) arrived
@@ -199,24 +137,24 @@ class _Attempt:
 
     def _prepare(self) -> Past:
         """Where it goes, under which key, and what is there already."""
-        delivery = self._delivery
-        destination = self._sink.destination(delivery)
-        identity = self._sink.destination_id(delivery)
-        self._place = self._place_at(destination, identity)
-        key, past, message = self._key(identity), Past(), delivery.message
-        if self._ledger is not None:
+        delivery, where = self._delivery, self._where.asked()
+        self._where = where
+        message = delivery.message
+        if self._ledger is None:
+            key, past = where.key, Past()
+        else:
             # What is not repeated because it may have arrived has told its owners, too.
             maybe = not self._sink.repeats_unknown
             told_before = self._ledger.told_before(
-                self._place, delivery.period_start, or_maybe=maybe
+                where.place, delivery.period_start, or_maybe=maybe
             )
             message = with_goals_before(message, told_before)
-            key, past = self._past(self._ledger, key, destination, identity)
-            other = self._other_since(self._ledger, key, past, message)
+            key, past = where.past(self._ledger)
+            other = where.other_since(self._ledger, key, past, message)
             if other is not None:
                 message = with_note(message, _REDEFINED)
                 past = Past(other) if past.arrived else past
-        self._outcome = replace(self._outcome, destination=self._place.destination, key=key)
+        self._outcome = replace(self._outcome, destination=where.place.destination, key=key)
         shown = self._sink.shown(message)
         self._told, self._shown = {**told(shown), "where": self._terms.where}, shown
         rows = rows_id(delivery.results) if self._sink.sends_rows else ""
@@ -225,69 +163,6 @@ class _Attempt:
         self._delivery = replace(delivery, key=key, message=message, rows_id=rows, keep=self._keep)
         self._look_back(past)
         return past
-
-    def _other_since(
-        self, ledger: DeliveryLedger, key: str, past: Past, message: Message
-    ) -> DeliveryRecord | None:
-        """Another report on the period that the place got last, by another definition. None where
-        this one replaces it, may have arrived since, or is to be corrected itself."""
-        if self._sink.is_idempotent or self._terms.resend or past.pending is not None:
-            return None
-        days = self._delivery.period_start, self._delivery.period_end
-        last = ledger.last_told(self._place, *days)
-        if last is None or last.key == key:
-            return None
-        known = past.arrived.told if past.arrived else {}
-        shown = self._sink.shown(message)
-        return None if restated(shown, known, self._terms.threshold) else last
-
-    def _place_at(self, destination: str, identity: str) -> Place:
-        job, grain = self._delivery.job, self._delivery.grain
-        shown, channel = redact(destination), channel_of(identity)
-        before = channel_of(destination) if identity != destination else ""
-        return Place(job, grain, self._outcome.sink, shown, channel, before)
-
-    def _key(self, identity: str, sink: str = "", *, has_where: bool = True) -> str:
-        given, definitions = self._delivery, self._terms.definitions
-        if definitions is None:
-            definitions = definitions_of(given.results)
-        days = given.period_start, given.period_end
-        name = sink or self._outcome.sink
-        if has_where and self._terms.where:
-            definitions = json.dumps([definitions, self._terms.where])
-        return delivery_key(given.job, given.grain, *days, name, identity, definitions)
-
-    def _past(
-        self, ledger: DeliveryLedger, key: str, destination: str, identity: str
-    ) -> tuple[str, Past]:
-        """What was sent under the key, or under that of an older version or of a sink that had
-        another name then; that key stays. What was told with another filter is no past of this."""
-        if self._terms.resend:
-            return key, Past()
-        keys = chain((key,), self._keys_before(ledger, destination, identity))
-        where = self._terms.where
-        found = (
-            (one, [each for each in ledger.attempts(one) if each.told.get("where", where) == where])
-            for one in keys
-        )
-        key, attempts = next((one for one in found if one[1]), (key, ()))
-        return key, past_of(attempts)
-
-    def _keys_before(
-        self, ledger: DeliveryLedger, destination: str, identity: str
-    ) -> Iterator[str]:
-        days = self._delivery.period_start, self._delivery.period_end
-        old = ledger.key_before(self._place, *days)
-        if old:
-            yield old
-        # As older versions made them.
-        others = self._sink.destination_ids_before(self._delivery)
-        for one in dict.fromkeys((identity, *others, destination)):
-            yield self._key(one)
-            yield self._key(one, has_where=False)
-        for name in ledger.sinks_at(self._place, *days):
-            if name not in (self._outcome.sink, *self._terms.job_sinks):
-                yield self._key(identity, name)
 
     def _look_back(self, past: Past) -> None:
         """Tell the delivery what arrived before, and which of its figures have changed."""
@@ -395,7 +270,7 @@ class _Attempt:
             return ""
         if not self._sink.holds_one_period(self._delivery):
             return ""
-        held = self._ledger.held(self._place)
+        held = self._ledger.held(self._where.place)
         if held is None or held[0] <= self._delivery.period_start:
             return ""
         if held[1] > self._terms.now().date() + timedelta(days=1):
@@ -437,7 +312,7 @@ class _Attempt:
         """Failed before anything was sent; noted as far as that is possible, like every attempt."""
         outcome = self._failed(exc)
         if not outcome.key:
-            self._outcome = outcome = replace(outcome, key=self._key(""))
+            self._outcome = outcome = replace(outcome, key=self._where.key)
         try:
             self._record("failed", error=str(outcome.error))
         except Exception:  # noqa: BLE001 - the ledger itself may be what failed
@@ -477,7 +352,7 @@ class _Attempt:
                 grain=delivery.grain,
                 fingerprint=fingerprint(self._shown),
                 told=self._told,
-                channel=self._place.channel,
+                channel=self._where.place.channel,
                 recording=self._terms.recording,
             )
         )
