@@ -7,7 +7,6 @@ import itertools
 import socket
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 _NAME = ".s.PGSQL.5432"
@@ -31,12 +30,7 @@ class HeldPostgres:
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.release.set()
         with contextlib.suppress(OSError):
             self._front.shutdown(socket.SHUT_RDWR)

@@ -15,8 +15,9 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from simulators.in_turn import ServerInTurn
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Mail:
 
 
 @dataclass
-class MailServer:
+class MailServer(ServerInTurn):
     """One server on a free port.
 
     tls: the context of the server's certificate; with `is_implicit` from the first byte. users:
@@ -54,40 +55,10 @@ class MailServer:
     on_accepted: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve)
-        self._is_open = True
+        super().__init__()
 
-    @property
-    def port(self) -> int:
-        return int(self._socket.getsockname()[1])
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._is_open = False
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
-            pass
-        self._thread.join()
-        self._socket.close()
-
-    def _serve(self) -> None:
-        while self._is_open:
-            connection, _ = self._socket.accept()
-            if not self._is_open:
-                connection.close()
-                return
-            with contextlib.suppress(OSError, ssl.SSLError):
-                _Conversation(self, connection).run()
-            with contextlib.suppress(OSError):
-                connection.close()
+    def talk(self, connection: socket.socket) -> None:
+        _Conversation(self, connection).run()
 
 
 class _Conversation:

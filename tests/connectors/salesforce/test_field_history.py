@@ -146,17 +146,22 @@ def test_stays_of_deals_stay_when_their_history_is_gone(
     assert gone > 20
 
 
+def a_deal_without_the_log(site: Site, salesforce: SalesforceSimulator) -> str:
+    """An open deal of an org that hides the log of deals, read once."""
+    site.only = ("opportunity_stage_history",)
+    salesforce.org.hide("OpportunityHistory")
+    stages(salesforce.org)
+    deal = salesforce.org.create("Opportunity", StageName="Open", Amount=10, Probability=20)
+    salesforce.clock.advance(7200)
+    site.synced()
+    return deal
+
+
 def test_what_is_not_tracked_changes_when_that_is_seen(
     site: Site, salesforce: SalesforceSimulator
 ) -> None:
-    org = salesforce.org
-    site.only = ("opportunity_stage_history",)
-    org.hide("OpportunityHistory")
-    stages(org)
-    made = salesforce.clock()
-    deal = org.create("Opportunity", StageName="Open", Amount=10, Probability=20)
-    salesforce.clock.advance(7200)
-    site.synced()
+    org, made = salesforce.org, salesforce.clock()
+    deal = a_deal_without_the_log(site, salesforce)
     seen = []
     for change in ({"Amount": 25.123456}, {"NextStep": "call"}, {"StageName": "Won"}):
         site.later(days=1)
@@ -178,14 +183,8 @@ def test_what_is_not_tracked_changes_when_that_is_seen(
 def test_what_was_read_of_a_field_stays_when_it_is_tracked_later(
     site: Site, salesforce: SalesforceSimulator
 ) -> None:
-    org = salesforce.org
-    site.only = ("opportunity_stage_history",)
-    org.hide("OpportunityHistory")
-    stages(org)
-    made = salesforce.clock()
-    deal = org.create("Opportunity", StageName="Open", Amount=10, Probability=20)
-    salesforce.clock.advance(7200)
-    site.synced()
+    org, made = salesforce.org, salesforce.clock()
+    deal = a_deal_without_the_log(site, salesforce)
     moved = []
     for stage, amount, is_tracked in (("Talk", 20, False), ("Won", 30, True), ("Lost", 40, True)):
         before = dict(org.objects["Opportunity"].records[deal])
