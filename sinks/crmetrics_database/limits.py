@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from crmetrics.plugin import pause
 
@@ -27,32 +27,38 @@ class LimitError(Exception):
         self.has_ended = has_ended
 
 
+class StillAtWorkError(Exception):
+    """Earlier work at the same place was given up and has not ended."""
+
+
 class Attempt:
     """One piece of work that may take so many seconds, and few more once the program is to end.
 
     Work that was given up may go on in its thread: it holds its own attempt, never that of work
-    that came later.
+    that came later. place: where it is done; no other work begins there meanwhile, be it of another
+    sink or another run of this process.
     """
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    _left: ClassVar[list[Attempt]] = []
+    """Those of this process that were given up; one that has ended since stays to the next look."""
+
+    def __init__(self, seconds: float, place: str) -> None:
+        self._seconds, self._place = seconds, place
         self._done = threading.Event()
         self.at_work: Database | None = None
         """Where the work is done now; whoever does it says so."""
         self.is_given_up = False
         """Nobody waits for the work any more: it must change nothing from now on."""
 
-    @property
-    def has_ended(self) -> bool:
-        """Whether the work that was run is over, with a result or without."""
-        return self._done.is_set()
-
     def run(self, work: Callable[[Attempt], T]) -> T:
         """What the work gives or raises; past the limit, the database at work is asked to end it.
 
-        Raises LimitError. A driver that does not even answer that is left to its thread, which
-        ends with the program.
+        Raises LimitError, or StillAtWorkError before it begins. A driver that does not even answer
+        that is left to its thread, which ends with the program.
         """
+        self._left[:] = [one for one in self._left if not one._done.is_set()]
+        if any(one._place == self._place for one in self._left):
+            raise StillAtWorkError
         done, found, failed = self._done, list[T](), list[BaseException]()
 
         def act() -> None:
@@ -67,10 +73,10 @@ class Attempt:
         try:
             why = self._wait()
         except BaseException:
-            self.is_given_up = True
+            self._give_up()
             raise
         if why:
-            self.is_given_up = True
+            self._give_up()
             _start(self._cancel)
             done.wait(_CANCEL_S)
         if found:
@@ -78,6 +84,10 @@ class Attempt:
         if why:
             raise LimitError(why, has_ended=bool(failed))
         raise failed[0]
+
+    def _give_up(self) -> None:
+        self.is_given_up = True
+        self._left.append(self)
 
     def _cancel(self) -> None:
         if self.at_work is not None:

@@ -17,7 +17,6 @@ from crmetrics.plugin import (
     Receipt,
     Secret,
     Sink,
-    SinkContext,
     SinkError,
     UnknownOutcomeError,
     export,
@@ -34,7 +33,7 @@ from crmetrics_database.address import (
     place_of,
 )
 from crmetrics_database.engines import Database, DatabaseError, open_file
-from crmetrics_database.limits import Attempt, LimitError, T
+from crmetrics_database.limits import Attempt, LimitError, StillAtWorkError, T
 from crmetrics_database.statements import DEFAULTS, REQUIRED, UPKEEP, Kind, Mode
 
 if TYPE_CHECKING:
@@ -97,13 +96,18 @@ class DatabaseOptions(Options):
         return (self.address.path.as_posix(),) if self.address.is_file else ()
 
     def keeps(self, job: str) -> Mapping[str, str]:
-        place = place_of(self.url.reveal(), self.table_name)
+        place = self.place
         rows = "a row per run (append)" if self.mode == "append" else "a row per period"
         return {f"{place} of the job {job}": f"mode {self.mode}", place: rows}
 
     @property
     def table_name(self) -> TableName:
         return parse_table(self.table, self.address.engine)
+
+    @property
+    def place(self) -> str:
+        """The table, the same however it is written."""
+        return place_of(self.url.reveal(), self.table_name)
 
 
 class DatabaseSink(Sink):
@@ -118,10 +122,6 @@ class DatabaseSink(Sink):
     Config = DatabaseOptions
     is_idempotent = True
     config: DatabaseOptions
-
-    def __init__(self, config: DatabaseOptions, context: SinkContext) -> None:
-        super().__init__(config, context)
-        self._last: Attempt | None = None
 
     def destination(self, delivery: Delivery) -> str:
         return self._shown
@@ -180,15 +180,15 @@ class DatabaseSink(Sink):
 
     def _limited(self, work: Callable[[Attempt], T]) -> T:
         """The work, within the time limit where it waits for a server."""
-        attempt = Attempt(self.config.timeout)
+        attempt = Attempt(self.config.timeout, self.config.place)
         if self.config.address.is_file:
             return work(attempt)
-        if self._last is not None and not self._last.has_ended:
-            # It may still reach its commit, and would take the place of what came later.
-            raise self._error("an earlier write that was given up has not ended; run again")
-        self._last = attempt
         try:
             return attempt.run(work)
+        except StillAtWorkError:
+            # It may still reach its commit, and would take the place of what came later.
+            reason = "an earlier write that was given up has not ended; run again"
+            raise self._error(reason) from None
         except LimitError as exc:
             at_work = attempt.at_work
             is_atomic = at_work is None or not at_work.commits_before_read_back
