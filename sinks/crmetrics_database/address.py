@@ -146,6 +146,19 @@ def place_of(url: str, name: TableName) -> str:
     return f"{base}:{table if address.engine in _EXACT else table.lower()}"
 
 
+def identity_of(url: str, name: TableName, shown: str) -> str:
+    """What tells the table from every other one: `shown`, where that says it all.
+
+    shown: as people see the place, without the options of its URL.
+    """
+    if parse_url(url).is_file:
+        return shown
+    parts = urlsplit(url)
+    bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    place = place_of(url, name)
+    return shown if place == place_of(bare, name) else place
+
+
 def _server_of(url: str, engine: str) -> str:
     """The server and its database. An option wins over the same part before the `?`."""
     parts, options = urlsplit(url), _placing_options(url)

@@ -28,6 +28,7 @@ from crmetrics_database.address import (
     EXTRAS,
     Address,
     TableName,
+    identity_of,
     parse_table,
     parse_url,
     place_of,
@@ -125,6 +126,9 @@ class DatabaseSink(Sink):
 
     def destination(self, delivery: Delivery) -> str:
         return self._shown
+
+    def destination_id(self, delivery: Delivery) -> str:
+        return identity_of(self.config.url.reveal(), self.config.table_name, self._shown)
 
     def holds_one_period(self, delivery: Delivery) -> bool:
         return self.config.mode == "replace"

@@ -9,6 +9,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy.dialects import mssql, mysql
 
+from crmetrics.deliver import Terms, channel_of, deliver
 from crmetrics.plugin import Secret, SinkContext, SinkError, UnknownOutcomeError
 from crmetrics_database.address import TableName, parse_url
 from crmetrics_database.dialects import column_type
@@ -29,6 +31,7 @@ from result_rows import delivery, kpi, table
 from simulators.held_postgres import HeldPostgres
 from simulators.postgres import PostgresServer
 from sinks.writing_at_once import failures_at_once
+from test_deliver_dispatch import MemoryLedger
 
 schemas = itertools.count(1)
 WAITING = "select pid from pg_stat_activity where wait_event_type = 'Lock'"
@@ -227,6 +230,69 @@ def test_a_write_that_was_given_up_takes_the_place_of_no_later_one(place: Place)
         assert place.run(tables) == [("elsewhere",)]
         assert again.write(delivery(february)).rows == 1
     assert place.run("select period_start from kpis") == [(date(2026, 2, 1),)]
+
+
+# --- which table it is ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("postgresql:///kpis?host=/run/pg", "postgresql:///kpis?host=/run/pg&port=5433"),
+        ("postgresql:///?service=eu", "postgresql:///?service=us"),
+        ("postgresql://ann@db", "postgresql://bob@db"),
+        ("mysql://db/kpis", "mysql://db/kpis?unix_socket=/run/b"),
+        ("mssql://db/kpis?instance=eu", "mssql://db/kpis?instance=us"),
+    ],
+)
+def test_servers_that_only_options_tell_apart_are_two_destinations(one: str, other: str) -> None:
+    assert identity(one) != identity(other)
+    assert identity(one) == identity(f"{one}{'&' if '?' in one else '?'}connect_timeout=9")
+
+
+def test_a_url_that_says_all_of_its_place_keeps_its_identity() -> None:
+    sink = DatabaseSink(
+        DatabaseOptions(url=Secret("postgresql://ann:hidden@db:5433/kpis?sslmode=require")),
+        SinkContext("history", Path()),
+    )
+    given = delivery(table(kpi()))
+    assert sink.destination_id(given) == sink.destination(given) == "postgresql db:5433/kpis:kpis"
+
+
+def identity(url: str) -> str:
+    sink = DatabaseSink(DatabaseOptions(url=Secret(url)), SinkContext("history", Path()))
+    return sink.destination_id(delivery(table(kpi())))
+
+
+def test_a_table_of_the_newest_period_elsewhere_keeps_back_no_earlier_one(place: Place) -> None:
+    ledger = MemoryLedger()
+    january, february = (
+        replace(
+            delivery(table(kpi(period_start=start))),
+            period_start=start,
+            period_end=date(2026, start.month + 1, 1),
+        )
+        for start in (date(2026, 1, 1), date(2026, 2, 1))
+    )
+
+    def in_march() -> datetime:
+        return datetime(2026, 3, 2, tzinfo=UTC)
+
+    def note(url: str) -> str:
+        sink = {"latest": place.sink(url=Secret(url), mode="replace")}
+        [outcome] = deliver(sink, january, Terms(ledger, dry_run=True, now=in_march))
+        return outcome.note
+
+    other = place.server.url("elsewhere")
+    terms = Terms(ledger, now=in_march)
+    [there] = deliver({"latest": place.sink(mode="replace")}, february, terms)
+    assert there.status == "delivered"
+    assert "it holds a later period" in note(place.url)
+    assert note(other) == ""
+    # As older versions noted it, which took both for one place.
+    before = channel_of(there.destination)
+    ledger.records[:] = [replace(one, channel=before) for one in ledger.records]
+    assert "it holds a later period" in note(place.url)
 
 
 # --- what befalls a server --------------------------------------------------------------------
