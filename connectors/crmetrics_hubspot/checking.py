@@ -12,6 +12,12 @@ from crmetrics_hubspot.auth import RefreshedTokens
 from crmetrics_hubspot.fields import is_added
 from crmetrics_hubspot.leads import stage_entries
 from crmetrics_hubspot.mapping import fields_in
+from crmetrics_hubspot.marketing import (
+    NO_CAMPAIGNS,
+    NO_EMAILS,
+    columns_of_emails,
+    gives_emails,
+)
 from crmetrics_hubspot.objects import Objects
 from crmetrics_hubspot.people import OWNER_FIELDS
 from crmetrics_hubspot.privacy import is_personal, reason
@@ -139,12 +145,36 @@ class AccountCheck:
         return f"{told}, not supplied: {', '.join(missing)}" if missing else told
 
     def _special(self, name: str) -> CheckResult:
+        if name == "campaigns":
+            return self._campaigns()
         scopes = SPECIAL[name].scopes
         try:
             return CheckResult(name, "ok", self._reach(name))
         except (MissingScopeError, UnavailableError) as exc:
             fix = _grant(exc, " and ".join(scopes))
             return CheckResult(name, "warning", str(exc), fix, {name: ()})
+
+    def _campaigns(self) -> CheckResult:
+        """Campaigns, and the marketing e-mails that are campaigns too: where one of them is out of
+        reach, the other is read."""
+        name, few = "campaigns", {"limit": "1"}
+        try:
+            self.account.api.get(name, params=few)
+        except (MissingScopeError, UnavailableError) as exc:
+            fix = _grant(exc, SPECIAL[name].scopes[0])
+            if not gives_emails(self.account):
+                return CheckResult(name, "warning", str(exc), fix, {name: ()})
+            own = self.account.config.own(name).columns
+            left = columns_of_emails(self.supplies[name].columns, own)
+            lost = tuple(c for c in self.supplies[name].columns if c not in left)
+            return CheckResult(name, "warning", f"{NO_CAMPAIGNS} {exc}", fix, {name: lost})
+        if self.account.config.email_events:
+            try:
+                self.account.api.get("emails", params=few)
+            except (MissingScopeError, UnavailableError) as exc:
+                fix = _grant(exc, SPECIAL["campaign_members"].scopes[0])
+                return CheckResult(name, "warning", f"{NO_EMAILS} {exc}", fix)
+        return CheckResult(name, "ok", "reachable")
 
     def _reach(self, name: str) -> str:
         api, few = self.account.api, {"limit": "1"}
@@ -154,7 +184,7 @@ class AccountCheck:
                     api.get(area, params=few)
                 api.get("objects", "contacts", params=few)
                 return "reachable; HubSpot supports the log of e-mail events until September 2027"
-            case "campaigns" | "marketing_spend":
+            case "marketing_spend":
                 api.get("campaigns", params=few)
             case "users":
                 if self._maps_users():

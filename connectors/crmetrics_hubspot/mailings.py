@@ -9,6 +9,9 @@ from typing import Any
 from crmetrics_hubspot.api import HubSpotApi, MissingScopeError, UnavailableError
 from crmetrics_hubspot.email_log import legacy_pages
 
+OWN = "email-"
+"""How the id of an e-mail begins that is a campaign itself."""
+
 _PAGE = 100
 _SYSTEM = ("MEMBERSHIP_", "OPTIN_", "RESUBSCRIBE_", "MANAGE_PREFERENCES_", "TICKET_",
            "SINGLE_SEND_API", "SMTP_TOKEN")  # fmt: skip
@@ -64,7 +67,7 @@ def _log_ids(api: HubSpotApi) -> Iterator[str]:
 
 def own_mailing(log_id: str) -> Mailing:
     """An e-mail that HubSpot does not list: a campaign of its own."""
-    return Mailing(f"email-{log_id}", (log_id,), is_campaign=True, is_listed=False)
+    return Mailing(f"{OWN}{log_id}", (log_id,), is_campaign=True, is_listed=False)
 
 
 def as_before(mailing: Mailing, campaigns: Mapping[str, str]) -> Mapping[str, Mailing]:
@@ -89,7 +92,7 @@ def _mailing(item: Mapping[str, Any]) -> Mailing:
     is_system = bool(item.get("isTransactional")) or str(item.get("type")).startswith(_SYSTEM)
     return Mailing(
         # The log's own number outlives the e-mail.
-        campaign or f"email-{names[0] if names else item['id']}",
+        campaign or f"{OWN}{names[0] if names else item['id']}",
         names,
         is_campaign=not campaign and not is_system,
         is_system=is_system,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ import pyarrow as pa
 from crmetrics.plugin import ReadRequest, SourceError
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import MissingScopeError, UnavailableError
-from crmetrics_hubspot.mailings import Mailing
+from crmetrics_hubspot.mailings import OWN, Mailing
 from crmetrics_hubspot.privacy import Asked, is_personal
 from crmetrics_hubspot.tables import batches_of
 from crmetrics_hubspot.values import INSTANT, MONEY
@@ -40,20 +41,96 @@ def read_campaigns(account: Account, request: ReadRequest) -> Iterator[Any]:
             f"campaigns: HubSpot does not give {', '.join(forbidden)} of campaigns; it gives "
             f"{', '.join(sorted(READABLE))} and the account's own properties."
         )
-    rows = (_campaign(item, asked, account.currency) for item in _campaigns(account, asked))
-    yield from batches_of(request, rows, {"budgeted_cost": MONEY}, allowed.columns)
-    own = (
-        _own_campaign(mailing, asked)
-        for mailing in _mailings(account, request)
-        if mailing.is_campaign
-    )
-    for batch in batches_of(request, own, {"budgeted_cost": MONEY}, allowed.columns):
-        yield _by_email(batch)
+    try:
+        campaigns = _begun(_campaigns(account, asked))
+    except (MissingScopeError, UnavailableError) as exc:
+        yield from _without_campaigns(account, request, asked, allowed, exc)
+    else:
+        rows = (_campaign(item, asked, account.currency) for item in campaigns)
+        yield from batches_of(request, rows, _TYPES, allowed.columns)
+        yield from _of_emails(account, request, asked, allowed.columns)
     allowed.tell()
+
+
+def _begun(items: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The same items, the first of them read: a list that is refused is refused here."""
+    return chain(list(islice(items, 1)), items)
+
+
+def _without_campaigns(
+    account: Account,
+    request: ReadRequest,
+    asked: tuple[str, ...],
+    allowed: Asked,
+    refusal: SourceError,
+) -> Iterator[Any]:
+    """E-mails alone, where HubSpot refuses its campaigns: without the columns that only campaigns
+    fill, so that the KPIs on those say what is missing.
+
+    Raises the refusal when there is nothing but campaigns to read, or when what is loaded holds
+    some, which would go.
+    """
+    if _holds_campaigns(request):
+        raise SourceError(
+            f"{refusal} Campaigns could be read before; they stay as they are. Give the token "
+            "access again, or accept the loss with `crmetrics sync --full`."
+        ) from refusal
+    if not gives_emails(account):
+        raise refusal
+    columns = columns_of_emails(allowed.columns, request.mapping)
+    request.notice(f"campaigns: {NO_CAMPAIGNS} {refusal}")
+    yield from _of_emails(account, request, asked, columns)
+
+
+def gives_emails(account: Account) -> bool:
+    """Whether there are e-mails that are campaigns themselves, and they may be read."""
+    if not account.config.email_events:
+        return False
+    try:
+        return any(mailing.is_campaign for mailing in account.mailings)
+    except (MissingScopeError, UnavailableError):
+        return False
+
+
+def columns_of_emails(columns: Sequence[str], mapped: Container[str]) -> tuple[str, ...]:
+    """Those of the columns that an e-mail fills: none that the project file fills from campaigns,
+    but for the channel, which is e-mail."""
+    return tuple(
+        name
+        for name in columns
+        if name in _EMAIL_COLUMNS and (name not in mapped or name == "channel")
+    )
+
+
+def _holds_campaigns(request: ReadRequest) -> bool:
+    """Whether earlier reads left campaigns that are no e-mails."""
+    return any(
+        not str(name).startswith(OWN)
+        for batch in request.stored(("id",))
+        for name in batch.column(0).to_pylist()
+    )
+
+
+def _of_emails(
+    account: Account, request: ReadRequest, asked: tuple[str, ...], columns: Sequence[str]
+) -> Iterator[Any]:
+    """The e-mails that are campaigns themselves, as these columns."""
+    mailings = _mailings(account, request)
+    own = (_own_campaign(mailing, asked) for mailing in mailings if mailing.is_campaign)
+    for batch in batches_of(request, own, _TYPES, columns):
+        yield _by_email(batch)
 
 
 _ROW = ("id", "updated_at", "name", "channel", "start_date", "end_date", "budgeted_cost",
         "currency")  # fmt: skip
+_TYPES = {"budgeted_cost": MONEY}
+_EMAIL_COLUMNS = ("id", "updated_at", "name", "channel", "start_date")
+"""What an e-mail that is a campaign itself says."""
+NO_CAMPAIGNS = (
+    "only marketing e-mails of no campaign are among them; names, days and budgets of campaigns "
+    "are missing. HubSpot has campaigns in Marketing Hub Professional and above."
+)
+NO_EMAILS = "marketing e-mails are not among them."
 
 
 def _mailings(account: Account, request: ReadRequest) -> Sequence[Mailing]:
@@ -64,8 +141,7 @@ def _mailings(account: Account, request: ReadRequest) -> Sequence[Mailing]:
         return account.mailings
     except (MissingScopeError, UnavailableError) as exc:
         request.notice(
-            f"campaigns: marketing e-mails are not among them. {exc} `email_events: false` leaves "
-            "them out for good."
+            f"campaigns: {NO_EMAILS} {exc} `email_events: false` leaves them out for good."
         )
         return ()
 

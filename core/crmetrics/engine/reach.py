@@ -26,7 +26,11 @@ def told_with_kpis(
     if not lacking:
         return list(results)
     supplies = supplies_of(project)
-    kpis = tuple(project.catalog.kpis)
+    kpis = tuple(
+        f"{kpi.id}.{variant}" if variant else kpi.id
+        for kpi in project.catalog.kpis.values()
+        for variant in kpi.variants
+    )
     _, before = needs_of(project, kpis, (), supplies)
     supplies[source] = without(supplies[source], (result.lacks for result in lacking))
     _, after = needs_of(project, kpis, (), supplies)
@@ -53,7 +57,8 @@ def without(
 
 
 def _told(result: CheckResult, lost: Sequence[OutOfReach]) -> CheckResult:
-    kpis = sorted({gap.kpi for gap in lost if _is_cause(result.lacks, gap.what)})
+    names = {gap.kpi for gap in lost if _is_cause(result.lacks, gap.what)}
+    kpis = sorted(name for name in names if name.partition(".")[0] not in names - {name})
     if not kpis:
         return result
     more = f" and {len(kpis) - _SHOWN} more" if len(kpis) > _SHOWN else ""

@@ -1,0 +1,164 @@
+"""Accounts without campaigns (Marketing Hub below Professional, or the scope): e-mails are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from connectors.hubspot.conftest import Connect
+from connectors.hubspot.connecting import rows
+from crmetrics.engine import Project
+from crmetrics.engine.loading import sync
+from crmetrics.errors import SourceError
+from crmetrics.testing.request import STARTED
+from simulators.hubspot import ALL_SCOPES, Campaign, HubSpotSimulator
+from simulators.hubspot.records import iso
+
+DAY = timedelta(days=1)
+SCOPE = "marketing.campaigns.read"
+BUDGET = "total_marketing_spend.budget_share"
+NEEDS = {
+    "campaigns": ("name", "channel", "start_date", "end_date", "budgeted_cost", "currency"),
+    "campaign_members": ("campaign_id", "contact_id", "lead_id", "sent_at"),
+}
+SPEND = ("spend_date", "campaign_id", "channel", "amount")
+
+
+@pytest.fixture
+def account(unlimited: HubSpotSimulator) -> Iterator[HubSpotSimulator]:
+    """A campaign, an e-mail of it, one of none, and a send of each; the whole grant is `narrow`."""
+    unlimited.clock.now = STARTED
+    one = unlimited.account
+    one.campaigns["0c1d"] = Campaign("0c1d", {"hs_name": "Spring"})
+    for name, more in (("5001", {"campaign": "0c1d"}), ("5002", {"name": "Autumn issue"})):
+        one.emails.append({"id": f"7{name}", "type": "BATCH_EMAIL", "allEmailCampaignIds": [name],
+                           "createdAt": iso(STARTED - 90 * DAY), **more})  # fmt: skip
+        one.log.add("SENT", "reader@example.com", name, STARTED - 40 * DAY)
+    unlimited.grant("narrow", ALL_SCOPES - {SCOPE})
+    yield unlimited
+
+
+def project_over(service: HubSpotSimulator, folder: Path, token: str, **options: Any) -> Project:
+    """HubSpot, and what was spent from a file."""
+    hubspot = {"connector": "hubspot", "base_url": service.base_url, "auth": {"token": token},
+               **options}  # fmt: skip
+    spend = "id,spend_date,campaign_id,channel,amount\n1,2025-11-03,,paid,500\n"
+    (folder / "marketing_spend.csv").write_text(spend, encoding="utf-8")
+    finance = {"connector": "csv", "path": "."}
+    document = {"version": 1, "project": "p", "sources": {"hs": hubspot, "finance": finance},
+                "metrics": {"packs": ["marketing"]}}  # fmt: skip
+    (folder / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+    return Project(folder, environ={}, now=service.clock)
+
+
+def held(project: Project, columns: str = "id") -> list[Any]:
+    path = str(project.engine_settings.path)
+    with duckdb.connect(path, read_only=True) as base:
+        return sorted(base.execute(f"select {columns} from crm.campaigns").fetchall())
+
+
+@pytest.mark.parametrize("version", ["2026-09", "v3"])
+@pytest.mark.parametrize("status", [403, 404])
+def test_without_campaigns_emails_are_read_and_the_columns_of_campaigns_are_missing(
+    account: HubSpotSimulator, tmp_path: Path, version: str, status: int
+) -> None:
+    account.serves_old = version == "v3"
+    account.versions = () if version == "v3" else (version,)
+    path = "/marketing/v3/campaigns" if version == "v3" else f"/marketing/campaigns/{version}"
+    token = "narrow" if status == 403 else account.token
+    if status == 404:
+        account.faults.answer(404, b'{"message":"no such API"}', on=path, times=99)
+    project = project_over(account, tmp_path, token, api_version=version)
+    report = sync(project, (), needs={**NEEDS, "marketing_spend": SPEND})
+    loaded = {(each.source, each.dataset): each for each in report.reports}
+    campaigns = loaded["hs", "campaigns"]
+    assert held(project, "id, name, channel") == [("email-5002", "Autumn issue", "email")]
+    assert not {"budgeted_cost", "currency", "end_date"} & set(campaigns.columns)
+    (told,) = campaigns.notices
+    assert told.startswith("campaigns: only marketing e-mails of no campaign are among them")
+    assert path in told and (SCOPE in told) == (status == 403)
+    assert loaded["hs", "campaign_members"].rows == 2
+    assert set(report.failures) == {loaded["hs", "marketing_spend"]}
+    # What lacks columns of campaigns has no number; what does not is counted.
+    found = project.query(["campaign_volume", "total_marketing_spend", BUDGET], period="2025-11")
+    values = [(row["kpi"], row["value"], row["status"]) for row in found.to_pylist()]
+    assert values == [("campaign_volume", 2, "ok"), ("total_marketing_spend", 500, "ok"),
+                      ("total_marketing_spend", None, "missing_column")]  # fmt: skip
+
+
+def test_check_names_what_the_missing_scope_costs(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    found = {each.subject: each for each in project_over(account, tmp_path, "narrow").check()}
+    campaigns = found["source hs: campaigns"]
+    assert campaigns.state == "warning" and SCOPE in campaigns.fix
+    assert campaigns.message.endswith(f"Out of reach: {BUDGET}.")
+
+
+def test_campaigns_that_were_read_before_do_not_go_with_the_scope(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    project = project_over(account, tmp_path, account.token)
+    assert sync(project, (), needs=NEEDS).error is None
+    assert held(project) == [("0c1d",), ("email-5002",)]
+    narrow = project_over(account, tmp_path, "narrow")
+    account.clock.now += DAY
+    (failed,) = sync(narrow, (), needs=NEEDS).failures
+    assert failed.dataset == "campaigns" and SCOPE in str(failed.error)
+    assert "crmetrics sync --full" in str(failed.error)
+    assert held(project) == [("0c1d",), ("email-5002",)]
+    assert not sync(narrow, (), needs=NEEDS, full=True).failures
+    assert held(project) == [("email-5002",)]
+    whole = project_over(account, tmp_path, account.token)
+    account.clock.now += DAY
+    assert sync(whole, (), needs=NEEDS).error is None
+    assert held(project, "id, name") == [("0c1d", "Spring"), ("email-5002", "Autumn issue")]
+
+
+@pytest.mark.parametrize("why", ["no e-mails", "no right to e-mails", "turned off"])
+def test_with_nothing_to_read_campaigns_fail_and_are_not_empty(
+    account: HubSpotSimulator, connect: Connect, why: str
+) -> None:
+    options: dict[str, Any] = {"auth": {"token": "narrow"}}
+    if why == "no e-mails":
+        account.account.emails = account.account.emails[:1]
+        account.account.log.campaigns.clear()
+    elif why == "turned off":
+        options["email_events"] = False
+    else:
+        account.grant("narrow", ALL_SCOPES - {SCOPE, "content"})
+    connector = connect(account, **options)
+    with pytest.raises(SourceError, match=SCOPE):
+        rows(connector, "campaigns")
+    result = {each.subject: each for each in connector.check()}["campaigns"]
+    assert result.lacks == {"campaigns": ()} and SCOPE in result.fix
+
+
+def test_columns_mapped_to_properties_of_campaigns_are_missing_with_them(
+    account: HubSpotSimulator, connect: Connect
+) -> None:
+    mapping = {"start_date": "kick_off", "channel": "kind_of_work"}
+    datasets = {"campaigns": {"columns": mapping}}
+    connector = connect(account, auth={"token": "narrow"}, datasets=datasets)
+    result = {each.subject: each for each in connector.check()}["campaigns"]
+    lost = ("start_date", "end_date", "budgeted_cost", "currency")
+    assert result.lacks == {"campaigns": lost}
+    (row,) = rows(connector, "campaigns", mapping=mapping)
+    assert row["channel"] == "email" and row["start_date"] is None
+
+
+def test_check_tells_that_emails_are_not_among_campaigns(
+    account: HubSpotSimulator, connect: Connect
+) -> None:
+    account.grant("narrow", ALL_SCOPES - {"content"})
+    connector = connect(account, auth={"token": "narrow"})
+    result = {each.subject: each for each in connector.check()}["campaigns"]
+    assert result.state == "warning" and not result.lacks
+    assert result.message.startswith("marketing e-mails are not among them")
+    assert "content" in result.fix
