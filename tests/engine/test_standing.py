@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.records import records
 from crmetrics.periods import Grain
 from crmetrics.testing.data import SampleCrm
+from crmetrics.testing.examples import read_tables
 from crmetrics.testing.projects import load_tables, write_project
 
 NOW = datetime(2025, 8, 20, 7, 30, tzinfo=UTC)
@@ -56,6 +58,28 @@ def test_a_question_after_others_has_the_answer_that_it_has_alone(project: Proje
                 wanted = alone.answer(each).drop_columns(RUN_ONLY)
             assert found.num_rows > 1
             assert found.to_pylist() == wanted.to_pylist(), each.kpis
+
+
+CALLS = """
+@activities
+activity_type,case_id,occurred_at,talk_seconds,is_completed,is_automated
+call,1,2025-07-01T09:00:00Z,60,true,false
+call,1,2025-07-01T10:00:00Z,120,true,false
+@cases
+id,created_at,closed_at,status,is_closed
+1,2025-07-01T09:00:00Z,2025-07-02T09:00:00Z,solved,true
+"""
+
+
+def test_a_model_is_made_although_less_is_left_of_the_one_that_it_reads(tmp_path: Path) -> None:
+    # Of contacts the first reads the seconds; the second makes another model of them and of cases.
+    write_project(tmp_path, {}, packs=PACKS)
+    load_tables(tmp_path, read_tables(CALLS))
+    project = Project(tmp_path, environ={}, now=lambda: NOW)
+    names = "average_handle_time", "average_handle_time.per_case", "average_handle_time"
+    asked = [question(project, name, date(2025, 7, 1), "month") for name in names]
+    with project.answerer(asked[0].periods) as answerer:
+        assert [answerer.answer(each)["value"].to_pylist() for each in asked] == [[90], [180], [90]]
 
 
 def test_what_the_next_question_needs_alike_is_not_made_again(project: Project) -> None:

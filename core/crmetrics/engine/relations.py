@@ -6,7 +6,8 @@ it different settings, each gets a view of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ class Relations:
     is_whole: bool = False
     coding: CodedModels | None = None
     _fillings: dict[str, str] = field(default_factory=dict)
+    _empty: dict[str, str] = field(default_factory=dict)
     _columns: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _described: set[str] = field(default_factory=set)
 
@@ -161,15 +163,33 @@ class Relations:
         if model.is_materialized:
             self._fillings[view] = sql.replace(" temp view ", " temp table ", 1)
             sql = f"create or replace temp table {view} as\nselect * from (\n{body}\n) where false"
+            self._empty[view] = sql
         try:
-            self.session.execute(sql)
-            self._columns[view] = self.session.describe(view)
+            with self._all_columns_of(text):
+                self.session.execute(sql)
+                self._columns[view] = self.session.describe(view)
         except CrmetricsError as exc:
             raise ConfigError(
                 findings=[Finding(f"model {model.name!r}: {exc}", model.file, 1, 1)]
             ) from exc
         self.made[view] = text
         self.prelude.append(sql)
+
+    @contextmanager
+    def _all_columns_of(self, text: str) -> Iterator[None]:
+        """While a model is made: what an earlier question left of the materialized models that it
+        reads are the columns which that one read. Their rows stand aside, and come back."""
+        names = [name for name in self._fillings if name in self.behind(words(text))]
+        aside = [name for name in names if self.session.describe(name) != self._columns[name]]
+        for name in aside:
+            self.session.execute(f"alter table {name} rename to {name}_aside")
+            self.session.execute(self._empty[name])
+        try:
+            yield
+        finally:
+            for name in aside:
+                self.session.execute(f"drop table {name}")
+                self.session.execute(f"alter table {name}_aside rename to {name}")
 
     def _coded(self, model: Model, text: str) -> str:
         """The text of a model over coded texts, where it only passes them on."""
