@@ -6,7 +6,7 @@ each, because a month of a large account is millions of them.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,9 @@ Happened = tuple[str, int, int]
 
 OptOut = tuple[str, int, int]
 """A contact, when e-mails were turned off, and when what caused that happened."""
+
+Former = Mapping[str, tuple[str, int | None]]
+"""A send -> its contact as it is known from earlier reads, and when that turned e-mails off."""
 
 
 @dataclass(slots=True)
@@ -114,7 +117,8 @@ class Fold:
 
     columns: those that are wanted of what became of sends. window: for how many days after a send
     its events count. system: what the log calls e-mails that are no campaign's; nobody turns
-    e-mails off because of those. unlinked: events that name no send.
+    e-mails off because of those. former: what is known of sends whose address no contact has.
+    unlinked: events that name no send.
     """
 
     def __init__(
@@ -124,8 +128,9 @@ class Fold:
         columns: Sequence[str],
         window: int,
         system: Container[str] = (),
+        former: Callable[[Sequence[str]], Former] = lambda ids: {},
     ) -> None:
-        self._log, self._recipients = log, recipients
+        self._log, self._recipients, self._former = log, recipients, former
         self._columns = tuple(name for name in TYPES if name in columns)
         self._window_ms, self._system = window * DAY_MS, system
         self._waiting = Waiting()
@@ -182,10 +187,21 @@ class Fold:
     def _sends(self, raw: Sequence[Event]) -> list[Send]:
         events = {str(event["id"]): event for event in raw}
         contacts = self._recipients.of([event.get("recipient") for event in events.values()])
-        return [
+        sends = [
             Send(name, _at(event), str(event.get("emailCampaignId") or ""), contact)
             for (name, event), contact in zip(events.items(), contacts, strict=True)
         ]
+        self._remember([send for send in sends if send.contact is None])
+        return sends
+
+    def _remember(self, sends: Sequence[Send]) -> None:
+        """A contact that has another address since is who it was; what it said under the former
+        one cannot be found by it any more."""
+        former = self._former([send.id for send in sends]) if sends else {}
+        for send in sends:
+            send.contact, left_at = former.get(send.id, (None, None))
+            if left_at is not None and "unsubscribed_at" in self._columns:
+                send.note("unsubscribed_at", left_at)
 
     def _folded(self, sends: list[Send], oldest: int, after: int, last: int) -> Span:
         by_id = {send.id: send for send in sends}

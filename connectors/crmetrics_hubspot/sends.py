@@ -18,7 +18,7 @@ import pyarrow as pa
 from crmetrics.plugin import ReadRequest, SourceStorage
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.email_log import TYPES, EmailLog
-from crmetrics_hubspot.folding import DAY_MS, Fold, Send, Span, as_json, from_json
+from crmetrics_hubspot.folding import DAY_MS, Fold, Former, Send, Span, as_json, from_json
 from crmetrics_hubspot.mailings import Mailing, as_before, own_mailing
 from crmetrics_hubspot.privacy import Asked
 from crmetrics_hubspot.recipients import Recipients
@@ -85,7 +85,22 @@ class SendRead:
             if column in fields and other not in wanted:
                 wanted.append(other)
         system = frozenset(name for name, known in self._mailings.items() if known.is_system)
-        return Fold(EmailLog(self._account.api), self._recipients, wanted, self._window, system)
+        log = EmailLog(self._account.api)
+        return Fold(log, self._recipients, wanted, self._window, system, self._former)
+
+    def _former(self, ids: Sequence[str]) -> Former:
+        """What earlier reads found of these sends; nothing of what the project file maps."""
+        found: dict[str, tuple[str, int | None]] = {}
+        if "contact_id" in self._request.mapping:
+            return found
+        columns = ("id", "contact_id", "unsubscribed_at")
+        is_mapped = "unsubscribed_at" in self._request.mapping
+        for batch in self._request.stored(columns, ids=ids):
+            for name, contact, left_at in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                if contact is not None:
+                    known = None if is_mapped or left_at is None else _ms(left_at)
+                    found[name] = (contact, known)
+        return found
 
     def _first(self, mailings: Sequence[Mailing]) -> int:
         """How far back to read: to the first day of an e-mail that is of another campaign now."""

@@ -261,6 +261,37 @@ def test_an_email_that_is_listed_late_takes_its_sends_with_it(
     assert [row[1] for row in held(tmp_path)] == ["0c1d", "0c1d"]
 
 
+# --- people ----------------------------------------------------------------------------------
+
+
+def test_a_contact_with_another_address_keeps_what_it_was_sent(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    """Also that it turned e-mails off, which is of a later span than the send, and names none."""
+    log, now_at = account.account.log, "someone-new@example.com"
+    log.add("SENT", "reader1@example.com", "5001", NOW - 10 * DAY)
+    sent = log.add("SENT", "reader1@example.com", "5001", NOW - 9 * DAY)
+    for number in range(90):
+        at = NOW - 8 * DAY + number * MINUTE
+        log.add("SENT", f"reader{number % 9 + 2}@example.com", "5002", at)
+    told = {"portalSubscriptionStatus": "UNSUBSCRIBED", "source": "SOURCE_RECIPIENT"}
+    log.add("STATUSCHANGE", "reader1@example.com", "5001", NOW - DAY, **told)
+    load(tmp_path, account)
+    before = held(tmp_path)
+    (row,) = [row for row in before if row[0] == sent["id"]]
+    assert (row[2], row[COLUMNS.index("unsubscribed_at")]) == ("1", NOW - DAY)
+    account.account.update("contacts", "1", NOW + MINUTE, email=now_at)
+    log.add("SENT", now_at, "5002", NOW + 2 * MINUTE)
+    log.add("SENT", "nobody@example.com", "5002", NOW + 2 * MINUTE)
+    for _ in range(2):
+        account.clock.now += DAY
+        report = load(tmp_path, account)
+        assert [row for row in held(tmp_path) if row[3] < NOW] == before
+        assert sorted(str(row[2]) for row in held(tmp_path) if row[3] > NOW) == ["1", "None"]
+        (told_of,) = [n for r in report.reports for n in r.notices]
+        assert told_of.startswith("campaign_members: 1 sends went to addresses that no contact has")
+
+
 # --- runs that end early -------------------------------------------------------------------------
 
 
