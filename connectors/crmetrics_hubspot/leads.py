@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from crmetrics_hubspot.account import Account
-from crmetrics_hubspot.pipelines import Pipelines
+from crmetrics_hubspot.pipelines import PROPERTIES, Pipelines
 from crmetrics_hubspot.properties import stage_date
 from crmetrics_hubspot.streams import Stream
 
 _BY_STATE = {"disqualified_at": "UNQUALIFIED", "converted_at": "QUALIFIED"}
 """Where the project file names no stages: those of the pipelines that HubSpot itself marks."""
+_STAGE = PROPERTIES["leads"][1]
 
 
 def stage_entries(account: Account, stream: Stream) -> Mapping[str, str]:
-    """Entries for the instants of leads: the first entry into one of the stages behind each."""
+    """Entries for the instants of leads: the first entry into one of the stages behind each.
+
+    A lead that is in none of the disqualified ones any more is open again.
+    """
     if stream.kind != "leads":
         return {}
     pipelines = account.pipelines("leads")
@@ -25,6 +29,9 @@ def stage_entries(account: Account, stream: Stream) -> Mapping[str, str]:
         dates = [name for stage in stages if (name := stage_date(known, stage))]
         if dates:
             found[column] = f"least({', '.join(dates)})" if len(dates) > 1 else dates[0]
+        if dates and column == "disqualified_at":
+            now = ", ".join("'" + stage.replace("'", "''") + "'" for stage in stages)
+            found[column] = f"case when {_STAGE} in ({now}) then {found[column]} end"
     return found
 
 

@@ -96,11 +96,14 @@ def _join_former(column: str) -> str:
 
 
 def reached(statuses: tuple[str, ...], meaning: str) -> Extra:
-    """When a lead first got one of these statuses."""
+    """When a lead first got one of these statuses; one that is disqualified no longer is open."""
     table, column = f"{meaning}_entries", f"{meaning}_at"
     listed = ", ".join("'" + status.replace("'", "''") + "'" for status in statuses)
+    at, needs = _earlier(f"{table}.at", column), tuple[str, ...]()
+    if meaning == "disqualified":
+        at, needs = f"case when m.Status in ({listed}) then {at} end", ("Status",)
     return Extra(
-        _earlier(f"{table}.at", column),
+        at,
         f"""left join (
             select LeadId, min(CreatedDate) as at
             from lead_changes
@@ -108,7 +111,7 @@ def reached(statuses: tuple[str, ...], meaning: str) -> Extra:
             group by LeadId
         ) {table} on {table}.LeadId = m.Id
         {_join_former(column)}""",
-        (),
+        needs,
         (
             Companion(
                 "lead_changes",

@@ -69,6 +69,22 @@ def test_what_a_lead_reached_stays_when_its_history_is_gone(
     ]
 
 
+def test_a_lead_that_is_opened_again_is_not_disqualified_by_what_was_read_before(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    org = salesforce.org
+    site.only, site.source = ("leads",), {"lead_statuses": {"Junk": "disqualified"}}
+    lead = org.create("Lead", Status="Junk", stamp=MADE)
+    org.create("LeadHistory", LeadId=lead, Field="Status", NewValue="Junk", stamp=MOVED)
+    salesforce.clock.advance(7200)
+    site.synced()
+    assert site.rows("leads", "disqualified_at") == [(MOVED,)]
+    org.update(lead, Status="Open")
+    site.later(hours=3)
+    site.synced()
+    assert site.rows("leads", "disqualified_at") == [(None,)]
+
+
 def test_a_column_of_the_project_file_is_emptied_with_its_field(
     site: Site, salesforce: SalesforceSimulator
 ) -> None:

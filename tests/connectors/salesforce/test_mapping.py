@@ -266,7 +266,7 @@ def test_a_lead(salesforce: SalesforceSimulator, connect: Connect) -> None:
     org = salesforce.org
     first, second = org.create("Campaign", Name="A"), org.create("Campaign", Name="B")
     lead = org.create(
-        "Lead", Status="Closed", ConvertedDate=date(2026, 1, 9), FirstCallDateTime=NINE + HOUR,
+        "Lead", Status="Junk", ConvertedDate=date(2026, 1, 9), FirstCallDateTime=NINE + HOUR,
         FirstEmailDateTime=NINE,
     )  # fmt: skip
     org.create("CampaignMember", LeadId=lead, CampaignId=second, stamp=NINE + HOUR)
