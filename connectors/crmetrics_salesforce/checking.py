@@ -89,7 +89,7 @@ class SourceCheck:
                 "currency",
                 "warning",
                 f"{found.why}: amounts are taken as {reporting}",
-                "Give the user read access to it, or map `currency:` of the datasets with amounts.",
+                "Map `currency:` of the datasets with amounts, or give the user access to either.",
             )
             return
         message = f"amounts are in {found.code}, the only one of the org"

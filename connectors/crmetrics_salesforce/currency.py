@@ -16,6 +16,7 @@ from crmetrics_salesforce.reach import Reach
 from crmetrics_salesforce.streams import ORG_CURRENCY
 
 _FIELD = "DefaultCurrencyIsoCode"
+_PATH = "connect/organization"
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,17 @@ class Currencies:
         if self._api.describe("CurrencyType") is not None:
             why = "the org has several currencies, and CurrencyIsoCode is hidden from the user"
             return OrgCurrency(None, why)
-        code = self._of_record() or self._of_settings()
+        # Salesforce documents what the Connect API says for orgs with one currency (Connect REST
+        # API, Features); no page of theirs has the field of the record, which such orgs may lack.
+        code = self._of_settings() or self._of_record()
         if code and re.fullmatch("[A-Z]{3}", code):
             return OrgCurrency(code)
-        return OrgCurrency(None, f"Organization.{_FIELD} is missing or hidden from the user")
+        return OrgCurrency(
+            None, f"neither the Connect API ({_PATH}) nor Organization.{_FIELD} tells it"
+        )
 
     def _of_record(self) -> str | None:
+        """What the field of the record says, where the org has it and shows it."""
         described = self._api.describe("Organization")
         if described is None or described.field(_FIELD) is None:
             return None
@@ -62,11 +68,10 @@ class Currencies:
 
     def _of_settings(self) -> str | None:
         """What the Connect API says; an org without it, and a user who may not, are refused."""
-        path = "connect/organization"
         try:
-            what = f"the settings of the org ({path})"
+            what = f"the settings of the org ({_PATH})"
             return self._api.asked(
-                OrganizationSettings, "GET", path, what=what
+                OrganizationSettings, "GET", _PATH, what=what
             ).features.default_currency_iso_code
         except ApiError as exc:
             if exc.is_used_up or exc.status not in (400, 403, 404):

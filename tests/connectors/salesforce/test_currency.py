@@ -32,14 +32,21 @@ def site(tmp_path: Path, euros: SalesforceSimulator) -> Site:
     return Site(tmp_path / "acme", euros)
 
 
+def tell_by_record(salesforce: SalesforceSimulator) -> None:
+    """The Connect API says nothing, and Organization has a field that not all have."""
+    salesforce.rest.has_connect = False
+    salesforce.org.add_fields("Organization", "DefaultCurrencyIsoCode:picklist")
+    salesforce.org.update(salesforce.org.id, DefaultCurrencyIsoCode=salesforce.org.currency)
+
+
 @pytest.mark.parametrize("told_by", ["Organization", "the Connect API"])
 @pytest.mark.parametrize("dataset", WITH_AMOUNTS)
 def test_amounts_of_an_org_with_one_currency_are_in_that(
     euros: SalesforceSimulator, dataset: str, told_by: str
 ) -> None:
     fill(euros.org)
-    if told_by == "the Connect API":
-        euros.org.hide("Organization", "DefaultCurrencyIsoCode")
+    if told_by == "Organization":
+        tell_by_record(euros)
     rows = rows_of(connector_to(euros), dataset)
     assert rows
     assert {row["currency"] for row in rows} == {"EUR"}
@@ -59,8 +66,15 @@ def test_an_org_with_several_currencies_tells_it_with_each_record() -> None:
             assert "several currencies, and CurrencyIsoCode is hidden" in told
 
 
-def test_where_nothing_tells_the_currency_that_is_said(euros: SalesforceSimulator) -> None:
-    euros.org.hide("Organization")
+@pytest.mark.parametrize("lacks", ["the field", "a right to the field", "the object"])
+def test_where_nothing_tells_the_currency_that_is_said(
+    euros: SalesforceSimulator, lacks: str
+) -> None:
+    if lacks == "the object":
+        euros.org.hide("Organization")
+    elif lacks == "a right to the field":
+        tell_by_record(euros)
+        euros.org.hide("Organization", "DefaultCurrencyIsoCode")
     euros.rest.has_connect = False
     euros.org.create("Opportunity", StageName="Open", Amount=5)
     connector = connector_to(euros)
@@ -68,7 +82,9 @@ def test_where_nothing_tells_the_currency_that_is_said(euros: SalesforceSimulato
         [row] = request.collect(connector.read(request)).to_pylist()
         assert row["currency"] is None
         [told] = [notice for notice in request.notices if UNKNOWN in notice]
+    assert "neither the Connect API (connect/organization) nor Organization." in told
     assert "They are taken as USD" in told
+    assert not euros.count("FROM.Organization")  # a field that is not there is not asked for
     assert "`columns: {currency: \"'EUR'\"}`" in told
     line = {found.subject: found for found in connector.check()}["currency"]
     assert (line.state, "taken as USD" in line.message) == ("warning", True)
@@ -87,7 +103,8 @@ def test_who_does_not_ask_for_the_currency_pays_no_call_for_it(euros: Salesforce
     connector = connector_to(euros)
     for dataset in ("opportunities", "orders", "campaigns"):
         rows_of(connector, dataset)
-    assert euros.count("FROM.Organization") == 1
+    assert euros.count("connect/organization") == 1
+    assert not euros.count("FROM.Organization")
 
 
 def test_check_tells_the_currency(euros: SalesforceSimulator) -> None:
@@ -131,19 +148,18 @@ def test_what_was_read_without_the_currency_is_read_anew_when_it_is_known(
     site: Site, euros: SalesforceSimulator
 ) -> None:
     site.only = ("opportunities",)
-    euros.org.hide("Organization")
     euros.rest.has_connect = False
     euros.org.create("Opportunity", StageName="Open", Amount=5)
     euros.clock.advance(3600)
     site.synced()
     assert site.rows("opportunities", "currency") == [(None,)]
-    euros.org.show("Organization")
+    euros.rest.has_connect = True
     site.later(hours=1)
     [report] = site.synced().reports
     assert site.rows("opportunities", "currency") == [("EUR",)]
     assert any("the currency of the org is EUR and was another" in n for n in report.notices)
-    # Hidden once more, it is still known.
-    euros.org.hide("Organization")
+    # Refused once more, it is still known.
+    euros.rest.has_connect = False
     euros.org.create("Opportunity", StageName="New", Amount=7)
     site.later(hours=1)
     site.synced()
@@ -155,12 +171,11 @@ def test_amounts_stay_in_the_currency_of_the_org_when_that_of_the_reports_change
 ) -> None:
     with SalesforceSimulator(currency="USD") as dollars:
         site = Site(tmp_path / "acme", dollars, only=("opportunities",))
-        dollars.org.hide("Organization")
         dollars.rest.has_connect = False
         dollars.org.create("Opportunity", StageName="Open", Amount=5)
         dollars.clock.advance(3600)
         site.synced()
-        dollars.org.show("Organization")
+        dollars.rest.has_connect = True
         for reporting in ("USD", "EUR"):  # null would be 5 euros then
             site.more = {"reporting": {"timezone": "UTC", "currency": reporting}}
             site.later(hours=1)

@@ -78,7 +78,8 @@ class Org:
         self._fallen: dict[str, list[str]] = {}
         self.user = self.create("User", Username="integration@acme.example", IsActive=True)
         self.currency = currency
-        self.create("Organization", Id=self.id, DefaultCurrencyIsoCode=currency)
+        told = {"DefaultCurrencyIsoCode": currency} if is_multi_currency else {}
+        self.create("Organization", Id=self.id, **told)
 
     # --- the shape ---------------------------------------------------------------------------
 

@@ -304,7 +304,6 @@ _OBJECTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "00D",
         _STAMPED + "Name FiscalYearStartMonth:int UsesStartDateAsFiscalYearName:boolean "
         "DefaultLocaleSidKey:picklist TimeZoneSidKey:picklist IsSandbox:boolean "
-        "DefaultCurrencyIsoCode:picklist "
         "OrganizationType:picklist InstanceName",
         (),
     ),
@@ -327,6 +326,8 @@ def standard_objects(*, is_multi_currency: bool = False) -> dict[str, SObject]:
     for name, (prefix, text, parents) in _OBJECTS.items():
         if is_multi_currency and name in _MONEY:
             text += " CurrencyIsoCode:picklist"
+        if is_multi_currency and name == "Organization":
+            text += " DefaultCurrencyIsoCode:picklist"
         fields = parse_fields(text)
         if "ConversionRate" in fields:
             fields["ConversionRate"] = with_scale(fields["ConversionRate"], 6)
