@@ -240,19 +240,46 @@ CASE_HISTORY = r"""(
             where id <> case_id || ':0'
         )
     ),
-    seen as (
+    told_begins as (
         -- There is no record of the first status: it is what the first change left.
-        select main.Id as CaseId, main.Id || ':0' as RowId, 0 as number,
+        select main.Id as CaseId,
             case
                 when moves.OldValue is not null then moves.OldValue
                 when begins.id is not null then begins.status
                 else main.Status
             end as RowStatus,
             case when moves.OldValue is null then begins.status_category end as RowCategory,
-            main.CreatedDate as EnteredAt
+            begins.id is not null and begins.status_category is null
+                and 'status_category' in (select name from held_before) as was_unknown,
+            coalesce(
+                main.IsClosedOnCreate::boolean,
+                main.ClosedDate::timestamptz <= main.CreatedDate + interval 1 second,
+                false
+            ) as IsClosedOnCreate
         from main
         left join moves on moves.CaseId = main.Id and moves.number = 1
         left join begins on begins.case_id = main.Id
+    ),
+    unknown as (
+        -- What is solved at the first that is known of it was not so from its creation on, and
+        -- nothing tells what it was, nor how often it was solved and opened again.
+        select told_begins.CaseId
+        from told_begins
+        left join categories on categories.status = told_begins.RowStatus
+        where was_unknown
+            or (
+                not IsClosedOnCreate
+                and coalesce(categories.category, told_begins.RowCategory) = 'solved'
+            )
+    ),
+    seen as (
+        select main.Id as CaseId, main.Id || ':0' as RowId, 0 as number,
+            case when unknown.CaseId is null then told_begins.RowStatus end as RowStatus,
+            case when unknown.CaseId is null then told_begins.RowCategory end as RowCategory,
+            main.CreatedDate as EnteredAt
+        from main
+        join told_begins on told_begins.CaseId = main.Id
+        left join unknown on unknown.CaseId = main.Id
         union all
         select CaseId, RowId, number, RowStatus, RowCategory, EnteredAt from moves
     ),
@@ -275,7 +302,7 @@ CASE_HISTORY = r"""(
         join categories on categories.status = main.Status
         where main.Id not in (select CaseId from told)
             and (
-                categories.category <> last_seen.category
+                categories.category <> coalesce(last_seen.category, 'solved')
                 or (last_seen.number = 0 and last_seen.RowStatus <> main.Status)
             )
     ),
@@ -288,11 +315,17 @@ CASE_HISTORY = r"""(
     )
     select
         main.*, rows_.RowId, rows_.RowStatus, rows_.EnteredAt,
-        lead(rows_.EnteredAt) over (
-            partition by rows_.CaseId order by rows_.number
+        coalesce(
+            lead(rows_.EnteredAt) over (partition by rows_.CaseId order by rows_.number),
+            case when is_unknown then coalesce(
+                main.ClosedDate::timestamptz, main.SystemModstamp::timestamptz, rows_.EnteredAt
+            ) end
         ) as ExitedAt,
-        coalesce(categories.category, rows_.RowCategory, 'open') as Category
-    from rows_
+        case when not is_unknown
+            then coalesce(categories.category, rows_.RowCategory, 'open') end as StatusCategory
+    from (
+        select *, number = 0 and CaseId in (select CaseId from unknown) as is_unknown from rows_
+    ) rows_
     join main on main.Id = rows_.CaseId
     left join categories on categories.status = rows_.RowStatus
 )"""

@@ -158,16 +158,17 @@ SERVICE_STREAMS: tuple[Stream, ...] = (
             "is_deleted": "IsDeleted",
             "case_id": "Id",
             "status": "RowStatus",
-            "status_category": "Category",
+            "status_category": "StatusCategory",
             "entered_at": "EnteredAt",
             "exited_at": "ExitedAt",
         },
         relation=CASE_HISTORY,
         base=CASE_HISTORY_BASE,
-        if_shown=("ClosedDate", "SystemModstamp"),
+        if_shown=("ClosedDate", "IsClosedOnCreate", "SystemModstamp"),
         companions=CASE_HISTORY_COMPANIONS,
         extras={
-            name: Extra("") for name in ("RowId", "RowStatus", "Category", "EnteredAt", "ExitedAt")
+            name: Extra("")
+            for name in ("RowId", "RowStatus", "StatusCategory", "EnteredAt", "ExitedAt")
         },
         removals="none",
         belongs_to=("Case", "case_id"),

@@ -53,6 +53,33 @@ id,created_at,is_closed,owner_id
 """
 
 
+def test_a_stay_without_a_category_is_neither_open_nor_waiting_and_told(tmp_path: Path) -> None:
+    text = """@cases
+id,created_at,closed_at,is_closed,owner_id
+1,2026-01-01T00:00:00Z,2026-02-10T00:00:00Z,true,
+2,2026-01-01T00:00:00Z,2026-02-11T00:00:00Z,true,ann
+3,2026-01-20T00:00:00Z,2026-02-12T00:00:00Z,true,
+@case_status_history
+case_id,status_category,entered_at,exited_at
+1,,2026-01-01T00:00:00Z,2026-02-10T00:00:00Z
+2,,2026-01-01T00:00:00Z,2026-01-15T00:00:00Z
+2,,2026-01-15T00:00:00Z,2026-02-01T12:00:00Z
+2,open,2026-02-01T12:00:00Z,2026-02-11T00:00:00Z
+2,solved,2026-02-11T00:00:00Z,
+3,open,2026-01-20T00:00:00Z,2026-02-12T00:00:00Z
+3,solved,2026-02-12T00:00:00Z,
+"""
+    names = ["case_backlog", "case_backlog.unassigned", "case_backlog.oldest_age"]
+    for row, value in zip(ask(tmp_path, text, names), (1, 1, 12), strict=True):
+        assert (row["value"], row["coverage"]["missing_status_category"]) == (value, 2)
+    names = ["customer_wait_time", "customer_wait_time.mean", "customer_wait_time.p90"]
+    for row in ask(tmp_path, text, names, period="2026-02"):
+        assert (row["value"], row["n"]) == (23 * 86400, 1)
+        assert row["coverage"]["missing_status_category"] == 2
+    [left] = ask(tmp_path, text, "case_backlog", period="2026-02")
+    assert (left["value"], "missing_status_category" in left["coverage"]) == (0, False)
+
+
 def test_without_history_only_the_present_backlog_is_known(tmp_path: Path) -> None:
     present = one(ask(tmp_path, OPEN_CASES, "case_backlog", period="2026-06"))
     assert (present["value"], present["status"]) == (2, "partial")

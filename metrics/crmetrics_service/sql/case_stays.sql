@@ -1,6 +1,7 @@
--- One row per stay of a case in a status that is not solved, with the case. A stay ends when the next
--- one begins, also where its own end is not told. Without any history only the present is known: an
--- open case then has been so since the moment before as_of.
+-- One row per stay of a case in a status that is not solved, with the case; a stay without a category
+-- may have been (is_known tells them apart). A stay ends when the next one begins, also where its own
+-- end is not told. Without any history only the present is known: an open case then has been so since
+-- the moment before as_of.
 -- excluded: cases
 with history as (
   select
@@ -27,16 +28,18 @@ stays as (
     case_id,
     status_category,
     entered_at,
-    coalesce(exited_at, next_entered_at) as exited_at
+    coalesce(exited_at, next_entered_at) as exited_at,
+    status_category is not null as is_known
   from followed
-  where status_category <> 'solved'
+  where status_category is distinct from 'solved'
   union all
   select
     source,
     id,
     null,
     $as_of - interval 1 microsecond,
-    null
+    null,
+    true
   from live_cases
   where not is_closed
     and not $is_past
@@ -48,6 +51,7 @@ select
   s.status_category,
   s.entered_at,
   s.exited_at,
+  s.is_known,
   c.created_at,
   c.account_id,
   c.contact_id,

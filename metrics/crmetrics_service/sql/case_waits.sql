@@ -1,5 +1,6 @@
 -- One row per case whose last stay is solved: how long it waited for us, in seconds of the calendar
--- and of the team's business hours. Waiting for the customer (pending) does not count.
+-- and of the team's business hours. Waiting for the customer (pending) does not count. Null where the
+-- category of a stay is not known; a case of which none is known is solved when the case says so.
 -- excluded: cases
 with stays as (
   select
@@ -10,7 +11,7 @@ with stays as (
     entered_at,
     exited_at
   from live_case_status_history
-  where case_id is not null and entered_at is not null and status_category is not null
+  where case_id is not null and entered_at is not null
 ),
 ordered as (
   select
@@ -32,6 +33,7 @@ waits as (
     o.case_id,
     o.next_entered_at is null and o.status_category = 'solved' as is_last_solve,
     o.status_category in ('new', 'open', 'on_hold') as is_ours,
+    o.status_category is not null as is_known,
     (epoch_us(coalesce(o.exited_at, o.next_entered_at)) - epoch_us(o.entered_at)) / 1e6 as seconds,
     business_seconds(t.team, o.entered_at, coalesce(o.exited_at, o.next_entered_at))
       as worked_seconds
@@ -42,12 +44,14 @@ totals as (
   select
     source,
     case_id,
-    coalesce(sum(seconds) filter (where is_ours), 0) as wait_seconds,
-    coalesce(sum(worked_seconds) filter (where is_ours), 0) as worked_wait_seconds,
+    case when bool_and(is_known) then coalesce(sum(seconds) filter (where is_ours), 0) end
+      as wait_seconds,
+    case when bool_and(is_known) then coalesce(sum(worked_seconds) filter (where is_ours), 0) end
+      as worked_wait_seconds,
     count(*) filter (where is_ours and seconds < 0) as invalid_stays
   from waits
   group by source, case_id
-  having bool_or(is_last_solve)
+  having bool_or(is_last_solve) or not bool_or(is_known)
 )
 select s.*, t.wait_seconds, t.worked_wait_seconds, t.invalid_stays
 from totals t
