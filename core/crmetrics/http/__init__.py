@@ -42,13 +42,13 @@ if TYPE_CHECKING:
         Hitch,
         Judge,
         Retries,
-        Timeouts,
         by_status,
         expecting_json,
         is_json,
     )
     from crmetrics.http.session import USER_AGENT, Session
     from crmetrics.http.tokens import Tokens, fixed
+    from crmetrics.http.transport import Timeouts
 
 __all__ = [
     "USER_AGENT",
@@ -112,7 +112,6 @@ _HOMES: Mapping[str, str] = {
             "Hitch",
             "Judge",
             "Retries",
-            "Timeouts",
             "by_status",
             "expecting_json",
             "is_json",
@@ -125,6 +124,7 @@ _HOMES: Mapping[str, str] = {
             "Tokens",
             "fixed",
         ),
+        "crmetrics.http.transport": ("Timeouts",),
     }.items()
     for name in names
 }

@@ -1,4 +1,4 @@
-"""How long to wait, how often to try, and which answers are worth another try."""
+"""How often to try, how long to wait in between, and which answers are worth another try."""
 
 from __future__ import annotations
 
@@ -25,16 +25,6 @@ _BUSY = frozenset({500, 502, 503, 504})
 _DECLINED = 429
 _BRACKETS = ((b"{", b"}"), (b"[", b"]"))
 _LOOKED_AT = 64  # bytes in which a document has begun or ended, white space included
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds to wait for a connection, and for the next bytes of an answer. total_s: for an
-    attempt as a whole, from its begin to the last byte of its answer; None = no limit."""
-
-    connect_s: float = 10.0
-    read_s: float = 60.0
-    total_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,11 @@ from crmetrics.http.retries import (
     IDEMPOTENT,
     Judge,
     Retries,
-    Timeouts,
     asked_wait_s,
     by_status,
 )
 from crmetrics.http.tokens import Tokens
-from crmetrics.http.transport import Outgoing
+from crmetrics.http.transport import Outgoing, Timeouts
 from crmetrics.secrets import Secret
 
 USER_AGENT = f"crmetrics/{__version__}"

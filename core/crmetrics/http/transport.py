@@ -14,10 +14,19 @@ from crmetrics.deadline import Deadline
 from crmetrics.http import compression
 from crmetrics.http.addresses import is_loopback, origin
 from crmetrics.http.failures import HttpError, broke_off, late, lost
-from crmetrics.http.retries import Timeouts
 
 if TYPE_CHECKING:
     import requests
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a connection, and for the next bytes of an answer. total_s: for an
+    attempt as a whole, from its begin to the last byte of its answer; None = no limit."""
+
+    connect_s: float = 10.0
+    read_s: float = 60.0
+    total_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
