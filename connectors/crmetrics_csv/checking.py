@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from crmetrics.plugin import CheckResult, ConnectorContext, CrmetricsError, Dataset, SourceError
 from crmetrics_csv.fields import FilePlan, Header, plan_file
 from crmetrics_csv.files import DataFile, SourceFiles
-from crmetrics_csv.records import open_records
+from crmetrics_csv.opening import open_records
 
 _LISTED = 12
 

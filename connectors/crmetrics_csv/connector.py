@@ -70,7 +70,7 @@ class CsvConnector(Connector):
 
     def _header(self, file: DataFile, rules: FileRules) -> Header:
         """The field names of a file, remembered until it changes. Raises SourceError."""
-        from crmetrics_csv.records import open_records
+        from crmetrics_csv.opening import open_records
 
         key = (file, rules, stamp_of(file))
         if key not in self._headers:

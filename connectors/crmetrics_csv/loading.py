@@ -11,8 +11,8 @@ from crmetrics_csv.conversion import Conversion
 from crmetrics_csv.fields import FilePlan, Header, plan_file
 from crmetrics_csv.files import DataFile
 from crmetrics_csv.ledger import LoadedFile, Stamp, stamp_of
+from crmetrics_csv.opening import open_records
 from crmetrics_csv.options import FileRules
-from crmetrics_csv.records import open_records
 from crmetrics_csv.streams import checksum_of
 
 
