@@ -8,9 +8,10 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,21 @@ class Module:
 
         `from a import b` gives `a.b`: whether b is a module is for the reader to decide.
         """
-        for node in ast.walk(self.tree):
+        yield from self._imports(ast.walk(self.tree))
+
+    def needs(self) -> Iterator[str]:
+        """The same names without those that are imported for types alone."""
+        for_types = {
+            inner
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+            for inner in ast.walk(node)
+        }
+        needed = (node for node in ast.walk(self.tree) if node not in for_types)
+        return (name for _, name in self._imports(needed))
+
+    def _imports(self, nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
+        for node in nodes:
             if isinstance(node, ast.Import):
                 yield from ((node.lineno, alias.name) for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -173,6 +188,25 @@ def test_core_imports_only_downward() -> None:
             other = layer_of(name)
             if other is not None and other < own:
                 problems.append(f"{module.place}:{line}: {module.name} imports {name}, above it")
+    tell(problems)
+
+
+def test_no_module_needs_one_that_needs_it() -> None:
+    known = {module.name for module in modules()}
+    needed = {
+        module.name: {
+            found
+            for name in module.needs()
+            for found in (name if name in known else name.rpartition(".")[0],)
+            if found in known - {module.name}
+        }
+        for module in modules()
+    }
+    problems = []
+    try:
+        TopologicalSorter(needed).prepare()
+    except CycleError as exc:
+        problems.append(" <- ".join(exc.args[1]))
     tell(problems)
 
 

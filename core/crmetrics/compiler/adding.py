@@ -21,6 +21,7 @@ from datetime import timedelta
 
 from crmetrics.catalog import Measure
 from crmetrics.compiler import expressions
+from crmetrics.compiler.conditions import filtered
 from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.frames import WINDOW_COLUMNS
 from crmetrics.compiler.slices import Window
@@ -67,7 +68,7 @@ def parts_of(sql: str, alias: str) -> tuple[Sequence[Part], str] | None:
     if shape.kind in ("sum", "min", "max"):
         return [Part(alias, sql, shape.kind)], f"{shape.kind}({alias})"
     if shape.kind == "avg":
-        under = f" filter (where {shape.condition})" if shape.condition else ""
+        under = filtered(shape.condition)
         total, count = f"{alias}_sum", f"{alias}_count"
         parts = [
             Part(total, f"sum({shape.argument}){under}", "sum"),

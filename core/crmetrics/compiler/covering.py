@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from crmetrics.catalog import NOWHERE
 from crmetrics.compiler import expressions
+from crmetrics.compiler.conditions import disjunction
 from crmetrics.compiler.relations import Relation
 from crmetrics.compiler.surroundings import Surroundings
 
@@ -27,10 +28,10 @@ def any_of(
     if _is_worth_asking(distinct, relation, dimensions, around):
         name = around.source_name(relation.name)
         for wide in distinct:
-            others = _either(item for item in distinct if item != wide)
+            others = disjunction(item for item in distinct if item != wide)
             if not around.has_any(name, f"({others}) and ({wide}) is not true"):
                 return wide
-    return _either(distinct)
+    return disjunction(distinct)
 
 
 def _is_worth_asking(
@@ -48,7 +49,3 @@ def _is_worth_asking(
     )
     names = {name for sql in conditions for name in expressions.columns(sql, NOWHERE)}
     return any(map(around.is_large, parents)) and names <= relation.columns.keys()
-
-
-def _either(conditions: Iterable[str]) -> str:
-    return " or ".join(f"({condition})" for condition in conditions)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from crmetrics.compiler.conditions import disjunction
 from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.rowset import RowSet
 
@@ -45,11 +46,10 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
     columns: dict[int, dict[str, str]] = {}
     for item in rowset.compiled:
         # One aggregate without a filter counts every row, whatever the filters of the others say.
-        wanted = " or ".join(f"({c})" for c in dict.fromkeys(item.conditions))
-        wanted = wanted if all(item.conditions) and wanted else "true"
+        wanted = disjunction(item.conditions) if all(item.conditions) else ""
         for reason in rowset.around.reasons(other.relation.name):
             key = REASONS[reason]
-            sql = f"count(*) filter (where _reason = '{reason}' and ({wanted}))"
+            sql = f"count(*) filter (where _reason = '{reason}' and ({wanted or 'true'}))"
             alias = counts.setdefault(sql, f"e{len(counts)}")
             columns.setdefault(item.operand.number, {})[key] = alias
     name = rowset.excluded_name

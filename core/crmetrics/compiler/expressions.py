@@ -55,13 +55,6 @@ def substituted(sql: str, others: Mapping[str, str], place: Place = NOWHERE) -> 
     return str(_recall("substitute", place, sql, *pairs))
 
 
-def conjunction(terms: Iterable[str]) -> str:
-    parts = [term for term in terms if term]
-    if len(parts) == 1:
-        return parts[0]
-    return " and ".join(f"({part})" for part in parts)
-
-
 def active(conditions: Iterable[Condition], settings: Mapping[str, Any]) -> list[Condition]:
     """The terms of a `where` whose setting, if they name one, is neither empty nor false."""
     return [term for term in conditions if not term.when or settings.get(term.when)]

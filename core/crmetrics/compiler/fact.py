@@ -13,6 +13,7 @@ from crmetrics.catalog import NOWHERE, DerivedDimension, Place
 from crmetrics.compiler import expressions
 from crmetrics.compiler.bands import band_sql
 from crmetrics.compiler.coding import NONE, Coded, can_be_coded, with_codes
+from crmetrics.compiler.conditions import conjunction
 from crmetrics.compiler.expressions import failure
 from crmetrics.compiler.frames import WINDOW_COLUMNS, FrameTables
 from crmetrics.compiler.relations import FIRST_LEAD, Path, Relation, alias_of, virtual_base
@@ -421,7 +422,7 @@ class Fact:
         if self.is_running:
             lines = ["f.first_reading", "f.last_reading"]
         lines += [sql if sql == f"f.{name}" else f"{sql} as {quoted(name)}" for sql, name in shown]
-        where = expressions.conjunction(conditions)
+        where = conjunction(conditions)
         text = "select\n  " + ",\n  ".join(lines) + "\n" + "\n".join(head)
         text = "\n".join([text, *self._joined(text + where)])
         return text + (f"\nwhere {where}" if where else "")

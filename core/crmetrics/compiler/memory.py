@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 _MAX_ENTRIES = 5_000
-_CODE = ("expressions.py", "memory.py", "trees.py")
+_CODE = ("conditions.py", "expressions.py", "memory.py", "trees.py")
 _PARSER = ("_version.py", "parser.py", "generator.py", "dialects/duckdb.py")
 
 

@@ -15,6 +15,7 @@ from crmetrics.catalog import NOWHERE, Measure, Place, WindowSpec
 from crmetrics.compiler import expressions
 from crmetrics.compiler.adding import Adding, adds_up, do_overlap, reads_windows
 from crmetrics.compiler.coding import named_as_text
+from crmetrics.compiler.conditions import conjunction, disjunction, filtered
 from crmetrics.compiler.covering import any_of
 from crmetrics.compiler.expressions import Aggregate, Split
 from crmetrics.compiler.fact import Fact, quoted
@@ -243,7 +244,7 @@ class RowSet:
 
     def _with_orphans(self, item: Compiled) -> Compiled:
         """The count of the rows behind a value whose dimension follows a key to nowhere (E6)."""
-        either = " or ".join(f"({c})" for c in item.conditions) if all(item.conditions) else ""
+        either = disjunction(item.conditions) if all(item.conditions) else ""
         condition = f"is_orphan and ({either})" if either else "is_orphan"
         count = self._alias(f"count(*) filter (where {condition})")
         return replace(item, coverage={**item.coverage, "orphan": count})
@@ -338,7 +339,7 @@ class RowSet:
             for place in (operand.measure.place("where"),)
             for term in expressions.active(operand.measure.where, operand.settings)
         ]
-        return expressions.conjunction(terms)
+        return conjunction(terms)
 
     def _compile(self, operand: Operand, condition: str, fact: Fact) -> Compiled:
         measure = operand.measure
@@ -421,14 +422,14 @@ class RowSet:
             return  # the columns of a model are its own; it counts what it leaves out itself
         if plain not in fact.relation.columns or plain == operand_time(fact):
             return
-        present = f"count({plain})" + _filter(aggregate.condition)
+        present = f"count({plain})" + filtered(aggregate.condition)
         fact.need([plain], NOWHERE)
         name = f"missing_{plain}"
         missing = f"{self._alias(aggregate.total)} - {self._alias(present)}"
         known = found.get(name, missing)
         found[name] = missing if known == missing else f"greatest({known}, {missing})"
         if base and column.endswith(("_rc", "_cc")):
-            converted = f"count({column})" + _filter(aggregate.condition)
+            converted = f"count({column})" + filtered(aggregate.condition)
             found["missing_rate"] = f"{self._alias(present)} - {self._alias(converted)}"
 
     def _updated(self, operand: Operand, counted: list[Aggregate], fact: Fact) -> str:
@@ -438,7 +439,7 @@ class RowSet:
         moment = f"timestamptz '{self.clock.as_of:%Y-%m-%d %H:%M:%S.%f}+00'"
         sums = []
         for condition in dict.fromkeys(a.condition for a in counted):
-            later = expressions.conjunction([condition, f"updated_at > {moment}"])
+            later = conjunction([condition, f"updated_at > {moment}"])
             sums.append(self._alias(f"count(*) filter (where {later})"))
         return " + ".join(sums)
 
@@ -486,7 +487,3 @@ def operand_time(fact: Fact) -> str:
 
 def _ratio(numerator: str, denominator: str) -> str:
     return f"({numerator})::double / nullif(({denominator})::double, 0)"
-
-
-def _filter(condition: str) -> str:
-    return f" filter (where {condition})" if condition else ""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from crmetrics.compiler import expressions
+from crmetrics.compiler.conditions import filtered
 from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.frames import WINDOW_COLUMNS
 from crmetrics.compiler.relations import Relation, virtual_base
@@ -46,7 +47,7 @@ def count_behind(sql: str) -> str | None:
     shape = expressions.shape_of(sql)
     if shape.kind != "sum":
         return None
-    where = f" filter (where {shape.condition})" if shape.condition else ""
+    where = filtered(shape.condition)
     return f"count({shape.argument}){where}"
 
 

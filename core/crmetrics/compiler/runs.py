@@ -16,6 +16,7 @@ from itertools import pairwise
 
 from crmetrics.catalog import Vector
 from crmetrics.compiler import expressions
+from crmetrics.compiler.conditions import conjunction
 from crmetrics.compiler.running import is_exact_type
 
 _EDGES = ("opening", "closing")
@@ -202,7 +203,7 @@ def _located_cte(
         + ",\n    ".join([*_amounts(tallies), *positions])
         + f"\n  from {rows}\n  left join days a on a.day = {start}\n"
         f"  left join days b on b.day = {end}\n"
-        f"  where {expressions.conjunction(condition)}\n)"
+        f"  where {conjunction(condition)}\n)"
     )
 
 
@@ -213,7 +214,7 @@ def _amounts(tallies: Mapping[str, Tally]) -> list[str]:
         if not value.is_true:
             amounts.append(_where(value.condition, value.amount, name))
         counted = [value.condition, f"{value.amount} is not null" if value.amount else ""]
-        amounts.append(_where(expressions.conjunction(counted), "1", f"{name}_rows"))
+        amounts.append(_where(conjunction(counted), "1", f"{name}_rows"))
     return amounts
 
 

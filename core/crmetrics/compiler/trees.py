@@ -13,7 +13,7 @@ from typing import Any
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
-from crmetrics.compiler.expressions import conjunction
+from crmetrics.compiler.conditions import conjunction, filtered
 
 _FORBIDDEN = (
     exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Copy, exp.Command, exp.Create, exp.Drop,
@@ -173,7 +173,7 @@ def _aggregate(node: exp.Expression, condition: str) -> list[Any]:
     if argument is not None and not is_distinct and not is_rowless:
         used = _count(both, _text(argument))
     return [
-        bare + (f" filter (where {both})" if both else ""),
+        bare + filtered(both),
         both,
         _count(both),
         used,
@@ -194,7 +194,7 @@ def _argument(inner: exp.Expression) -> exp.Expression | None:
 
 
 def _count(condition: str, argument: str = "*") -> str:
-    return f"count({argument})" + (f" filter (where {condition})" if condition else "")
+    return f"count({argument})" + filtered(condition)
 
 
 def passes_on(sql: str, column: str) -> bool:

@@ -16,6 +16,7 @@ from functools import cached_property
 
 from crmetrics.catalog import Vector
 from crmetrics.compiler import expressions
+from crmetrics.compiler.conditions import conjunction
 from crmetrics.compiler.relations import virtual_base
 from crmetrics.compiler.runs import Tally, are_in_order, runs_query, tally
 from crmetrics.compiler.slices import Clock, Frame, Window
@@ -167,7 +168,7 @@ class VectorViews:
             f"{self.conversion.convert(amount, self.vector.currency, '')} is null"
             for amount in self._own_amounts
         )
-        return expressions.conjunction([self.vector.where, special])
+        return conjunction([self.vector.where, special])
 
     @cached_property
     def _own_amounts(self) -> list[str]:

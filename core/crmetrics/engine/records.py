@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.compiler import expressions
+from crmetrics.compiler.conditions import conjunction, disjunction
 from crmetrics.compiler.excluded import REASONS
 from crmetrics.compiler.expressions import Aggregate
 from crmetrics.compiler.fact import Fact, quoted
@@ -215,7 +216,7 @@ class RecordSql:
         counted = [aggregate for key in keys for aggregate in self._aggregates(key)]
         if not all(aggregate.condition for aggregate in counted):
             return "true"
-        return _either(aggregate.condition for aggregate in counted)
+        return disjunction(aggregate.condition for aggregate in counted) or "true"
 
     def _missing(self) -> dict[str, str]:
         """Coverage count -> SQL that is true for rows left out for a null measure or rate."""
@@ -238,7 +239,7 @@ class RecordSql:
                     if base and column.endswith(("_rc", "_cc")):
                         unrated = f"{quoted(plain)} is not null and {quoted(column)} is null"
                         found.setdefault("missing_rate", []).append(f"({condition}) and {unrated}")
-        return {name: _either(sqls) for name, sqls in found.items()}
+        return {name: disjunction(sqls) for name, sqls in found.items()}
 
     def _own_counts(self) -> dict[str, str]:
         """The same for the counts that the definition makes itself."""
@@ -249,9 +250,9 @@ class RecordSql:
                 term = aggregate.condition or "true"
                 if aggregate.sql.lower().startswith("sum("):
                     above = " or ".join(f"{quoted(column)} > 0" for column in aggregate.inputs)
-                    term = expressions.conjunction([term, above])
+                    term = conjunction([term, above])
                 terms.append(term)
-            found[name] = _either(terms)
+            found[name] = disjunction(terms) or "true"
         return found
 
 
@@ -260,12 +261,8 @@ def _any_counts(aggregates: Sequence[Aggregate]) -> str:
     terms = []
     for aggregate in aggregates:
         present = f"({aggregate.argument}) is not null" if aggregate.argument else ""
-        terms.append(expressions.conjunction([aggregate.condition or "true", present]))
-    return f"coalesce({_either(terms)}, false)" if terms else ""
-
-
-def _either(terms: Any) -> str:
-    return " or ".join(f"({term})" for term in dict.fromkeys(terms)) or "true"
+        terms.append(conjunction([aggregate.condition or "true", present]))
+    return f"coalesce({disjunction(terms)}, false)" if terms else ""
 
 
 def _map(entries: Sequence[str]) -> str:
