@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from crmetrics.catalog.definition import Place
-from crmetrics.config.tree import Entry, Listing, Node, Scalar, Section, is_empty
+from crmetrics.config.tree import Listing, Node, Scalar, Section, is_empty
 from crmetrics.errors import Finding, did_you_mean
 
 
@@ -27,6 +27,11 @@ class Fields:
             return Fields(node, f"{self.path}.{key}", self.findings)
         self.refuse(node, f"{self.path}.{key}: expected keys and values, found {_kind(node)}.")
         return None
+
+    def sections_of(self, key: str) -> Mapping[str, Fields]:
+        """The sections under `key`, by their names; empty if there is none."""
+        below = self.below(key)
+        return below.sections() if below is not None else {}
 
     def sections(self) -> Mapping[str, Fields]:
         """All keys as sections; a key whose value is none is a finding."""
@@ -52,11 +57,7 @@ class Fields:
 
     def place(self, key: str) -> Place:
         entry = self.section.entries.get(key)
-        return _place(entry.node if entry is not None else self.section)
-
-    def key_place(self, entry: Entry) -> Place:
-        at = entry.place
-        return Place(at.file, at.line, at.column)
+        return place_of(entry.node if entry is not None else self.section)
 
     # --- typed values ----------------------------------------------------------------------------
 
@@ -113,7 +114,8 @@ class Fields:
         return {name: child.text(name) for name in child.section.entries} if child else {}
 
 
-def _place(node: Node) -> Place:
+def place_of(node: Node) -> Place:
+    """Where a definition says it."""
     at = node.place
     return Place(at.file, at.line, at.column)
 

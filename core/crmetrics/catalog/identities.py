@@ -23,6 +23,7 @@ from typing import Literal, cast
 
 from crmetrics.catalog.definition import NOWHERE, Input, Kpi, Measure, Place, Variant
 from crmetrics.catalog.fields import Fields
+from crmetrics.catalog.measures import read_inputs
 from crmetrics.errors import Finding, did_you_mean
 
 Relation = Literal["=", "<=", ">="]
@@ -74,10 +75,9 @@ class Identity:
         return all(any(fnmatchcase(name, one) for one in self.by) for name in dimensions)
 
 
-def read_identity(
-    name: str, pack: str, fields: Fields, inputs: tuple[Input, ...]
-) -> Identity | None:
+def read_identity(name: str, pack: str, fields: Fields) -> Identity | None:
     """The identity of one section; None (and findings) when it says no comparison."""
+    inputs = read_inputs(fields)
     fields.known(KEYS)
     text = fields.text("holds")
     found = _COMPARISON.fullmatch(text)
