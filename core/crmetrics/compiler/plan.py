@@ -25,7 +25,7 @@ from crmetrics.catalog import (
 from crmetrics.catalog.inheriting import inherited, shape_of
 from crmetrics.compiler import expressions
 from crmetrics.compiler.expressions import columns
-from crmetrics.compiler.rowset import Grouping, Operand
+from crmetrics.compiler.operand import Grouping, Operand
 from crmetrics.compiler.slices import SliceBook, window_of
 from crmetrics.warehouse.business_hours import MACRO
 

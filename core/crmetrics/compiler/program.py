@@ -21,9 +21,10 @@ from crmetrics.compiler.frames import listed
 from crmetrics.compiler.hashing import definition_hash, named_segments
 from crmetrics.compiler.keeping import QuestionVectors
 from crmetrics.compiler.needs import Needs, Supplied
+from crmetrics.compiler.operand import Grouping, Operand
 from crmetrics.compiler.plan import Part, Planner
 from crmetrics.compiler.readings import Reading, readings
-from crmetrics.compiler.rowset import Compiled, Grouping, Operand, RowSet
+from crmetrics.compiler.rowset import Compiled, RowSet
 from crmetrics.compiler.slices import SliceBook, Window
 from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.compiler.union import PartRows, found

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from crmetrics.catalog import NOWHERE, Measure, Place, WindowSpec
+from crmetrics.catalog import NOWHERE
 from crmetrics.compiler import expressions
-from crmetrics.compiler.adding import Adding, adds_up, do_overlap, reads_windows
+from crmetrics.compiler.adding import Adding, adds_up, do_overlap
 from crmetrics.compiler.coding import named_as_text
 from crmetrics.compiler.conditions import conjunction, disjunction, filtered
 from crmetrics.compiler.covering import any_of
@@ -21,60 +20,14 @@ from crmetrics.compiler.expressions import Aggregate, Split
 from crmetrics.compiler.fact import Fact, quoted
 from crmetrics.compiler.frames import FrameTables
 from crmetrics.compiler.latest import latest_fact, latest_statement, only_latest, orphan_of
+from crmetrics.compiler.operand import Operand
 from crmetrics.compiler.relations import FIRST_LEAD, virtual_base
 from crmetrics.compiler.running import can_run, count_behind, running_statement
-from crmetrics.compiler.slices import Clock, Frame, Window
+from crmetrics.compiler.slices import Clock, Frame
 from crmetrics.compiler.surroundings import Surroundings
 
-Grouping = tuple[str, ...]
 _PERIOD_COLUMNS = frozenset({"period_start", "window_id"})
 """Columns of a vector that its runs do not have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Operand:
-    """One measure to evaluate: as a KPI's own number, an input, or a coverage count.
-
-    measure: placeholders filled, alternatives chosen. windows: slice index -> window.
-    """
-
-    number: int
-    label: str
-    measure: Measure
-    groupings: tuple[Grouping, ...]
-    windows: Mapping[int, Window]
-    where: str = ""
-    where_place: Place = NOWHERE
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    tracks_updates: bool = False
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """Operands with the same key share a statement."""
-        measure = self.measure
-        return (
-            measure.relation,
-            measure.shape,
-            measure.time,
-            measure.span,
-            measure.looks_ahead,
-            measure.currency,
-            measure.rate_day,
-            self._window_key,
-            self.groupings,
-            self.where,
-            (measure.latest, measure.where) if measure.latest else None,
-        )
-
-    @property
-    def _window_key(self) -> WindowSpec | None:
-        """Which windows may stand beside others in one statement: None = those of events that can
-        be added up, and the periods themselves; of others each row would count in all windows."""
-        measure = self.measure
-        window = replace(measure.window, shift="", shift_months=0)
-        if measure.shape != "event" or measure.latest or reads_windows(measure):
-            return window
-        return None if window.is_plain or adds_up(measure) else window
 
 
 @dataclass(frozen=True)

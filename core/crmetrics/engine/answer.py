@@ -12,10 +12,10 @@ from crmetrics.catalog import Catalog, Place
 from crmetrics.compiler.coding import Coded
 from crmetrics.compiler.frames import EMPTY_PERIODS
 from crmetrics.compiler.needs import Supplied
+from crmetrics.compiler.operand import Grouping
 from crmetrics.compiler.plan import Planner
 from crmetrics.compiler.program import Compiler, Program, Requested
 from crmetrics.compiler.relations import Relation, Schema
-from crmetrics.compiler.rowset import Grouping
 from crmetrics.compiler.slices import Clock, SliceBook
 from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.datasets import Dataset

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from crmetrics import state
 from crmetrics.compiler.hashing import definition_hash
-from crmetrics.compiler.rowset import Grouping
+from crmetrics.compiler.operand import Grouping
 from crmetrics.config import JobConfig
 from crmetrics.config.settings import setting_value
 from crmetrics.deliver import Series, Threshold, detail_of

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from crmetrics.compiler import expressions
 from crmetrics.compiler.excluded import REASONS
+from crmetrics.compiler.operand import Operand
 from crmetrics.compiler.program import Program
-from crmetrics.compiler.rowset import Operand, RowSet
+from crmetrics.compiler.rowset import RowSet
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.asking import Asked
 from crmetrics.engine.given import periods_of, prepared

@@ -22,7 +22,7 @@ from crmetrics.periods import Period
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from crmetrics.compiler.rowset import Grouping
+    from crmetrics.compiler.operand import Grouping
     from crmetrics.engine.answer import Answerer, Question
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,11 @@ from crmetrics.compiler.conditions import conjunction, disjunction
 from crmetrics.compiler.excluded import REASONS
 from crmetrics.compiler.expressions import Aggregate
 from crmetrics.compiler.fact import Fact, quoted
+from crmetrics.compiler.operand import Operand
 from crmetrics.compiler.plan import Part
 from crmetrics.compiler.program import Program
 from crmetrics.compiler.relations import virtual_base
-from crmetrics.compiler.rowset import Operand, RowSet
+from crmetrics.compiler.rowset import RowSet
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.asking import Asked
 from crmetrics.engine.given import prepared

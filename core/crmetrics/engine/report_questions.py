@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.compiler.coding import NONE
-from crmetrics.compiler.rowset import Grouping
+from crmetrics.compiler.operand import Grouping
 from crmetrics.config import JobConfig
 from crmetrics.engine.answer import Answerer, Question, groupings_of
 from crmetrics.results import STATUSES_OF_WANT
