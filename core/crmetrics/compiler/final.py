@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from crmetrics.compiler import expressions
@@ -38,11 +38,10 @@ class Labelled:
     undated_status: str = ""
     is_stale: bool = False
     is_assumed: bool = False
-    dims: tuple[str, ...] = ()
     early: tuple[int, ...] = ()
 
 
-def final_select(item: Labelled, render: Callable[[str], str]) -> str:
+def final_select(item: Labelled) -> str:
     """The rows of one part: one per slice and group, the total for every slice (S7)."""
     part = item.part
     name = f"p{part.number}"
@@ -54,7 +53,7 @@ def final_select(item: Labelled, render: Callable[[str], str]) -> str:
     if has_total:
         shown.append(" and ".join(f"{name}.{d} is null" for d in dims) or "true")
     extras = "".join(_extra_join(child, name, dims) for child in part.extras.values())
-    columns = [*_value_columns(item, name), *_status_columns(item, name, render)]
+    columns = [*_value_columns(item, name), *_status_columns(item, name)]
     if not has_total:
         columns.append(f"{name}.rows is null as is_stand_in")
     return (
@@ -88,7 +87,7 @@ def _value_columns(item: Labelled, name: str) -> list[str]:
     ]
 
 
-def _status_columns(item: Labelled, name: str, render: Callable[[str], str]) -> list[str]:
+def _status_columns(item: Labelled, name: str) -> list[str]:
     part = item.part
     return [
         f"{_in_list('k.slice', item.uncovered)} as is_uncovered",
@@ -96,54 +95,43 @@ def _status_columns(item: Labelled, name: str, render: Callable[[str], str]) -> 
         "true as is_newer" if item.is_assumed else f"coalesce({name}.updated, 0) > 0 as is_newer",
         f"{str(item.is_stale).lower()} as is_stale",
         f"{str(part.measure.looks_ahead).lower()} as looks_ahead",
-        f"{_special(item, name, render)} as special",
-        f"{_flags(item, name, render)} as own_flags",
+        f"{_special(item, name)} as special",
+        f"{_flags(item, name)} as own_flags",
         f"{item.min_sample} as min_sample",
         f"{str(item.is_rate).lower()} as is_rate",
         f"'{item.definition_hash}' as definition_hash",
     ]
 
 
-def _special(item: Labelled, name: str, render: Callable[[str], str]) -> str:
+def _special(item: Labelled, name: str) -> str:
+    """SQL of the status that the definition itself gives (`target_met`), else null."""
     if item.undated_status:
         return f"'{item.undated_status}'"
-    return special_status(item.part, name, render)
-
-
-def special_status(part: Part, name: str, render: Callable[[str], str]) -> str:
-    """SQL of the status that the definition itself gives (`target_met`), else null."""
     cases = [
         f"when {condition} then '{status}'"
-        for status, condition in _conditions(part, name, "status_when", render)
+        for status, condition in _conditions(item.part, name, "status_when")
     ]
     return f"case {' '.join(cases)} end" if cases else "null::varchar"
 
 
-def _flags(item: Labelled, name: str, render: Callable[[str], str]) -> str:
-    found = own_flags(item.part, name, render)
-    if not item.early:
-        return found
-    is_early = _in_list("k.slice", item.early)
-    return f"list_concat({found}, case when {is_early} then ['{BEFORE_AGREED}'] else [] end)"
-
-
-def own_flags(part: Part, name: str, render: Callable[[str], str]) -> str:
+def _flags(item: Labelled, name: str) -> str:
     """SQL of the flags that the definition itself gives: always, or under a condition."""
-    flags = _literal_list(part.measure.flags)
-    for flag, condition in _conditions(part, name, "flag_when", render):
+    flags = _literal_list(item.part.measure.flags)
+    conditions = [*_conditions(item.part, name, "flag_when")]
+    if item.early:
+        conditions.append((BEFORE_AGREED, _in_list("k.slice", item.early)))
+    for flag, condition in conditions:
         flags = f"list_concat({flags}, case when {condition} then ['{flag}'] else [] end)"
     return flags
 
 
-def _conditions(
-    part: Part, name: str, key: str, render: Callable[[str], str]
-) -> Iterator[tuple[str, str]]:
+def _conditions(part: Part, name: str, key: str) -> Iterator[tuple[str, str]]:
     """Name and condition of each entry of `status_when` or `flag_when`, over the row `name`."""
+    place = part.measure.place(key)
     for label, sql in getattr(part.measure, key).items():
-        text, place = render(sql), part.measure.place(key)
-        columns = expressions.columns(text, place)
+        columns = expressions.columns(sql, place)
         others = {column: f"{name}.{column.rpartition('.')[2]}" for column in columns}
-        yield label, expressions.substituted(text, others, place)
+        yield label, expressions.substituted(sql, others, place)
 
 
 def segment_sql(row: str, dimensions: Sequence[str]) -> str:

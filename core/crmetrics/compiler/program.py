@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
 
-from crmetrics.catalog import Catalog, Kpi, Measure, Vector
-from crmetrics.compiler import expressions
+from crmetrics.catalog import Catalog, Kpi, Vector
 from crmetrics.compiler.assemble import Assembler
 from crmetrics.compiler.excluded import excluded_counts, with_kept
 from crmetrics.compiler.final import Labelled, final_select, result_select
 from crmetrics.compiler.frames import listed
-from crmetrics.compiler.hashing import definition_hash, named_segments
 from crmetrics.compiler.keeping import QuestionVectors
+from crmetrics.compiler.labelling import Labelling
 from crmetrics.compiler.needs import Needs, Supplied
 from crmetrics.compiler.operand import Grouping, Operand
 from crmetrics.compiler.plan import Part, Planner
@@ -29,7 +27,6 @@ from crmetrics.compiler.slices import SliceBook, Window
 from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.compiler.union import PartRows, found
 
-_RATE_MIN_SAMPLE = 20
 _SLICES = {
     "slice": "integer",
     "period_start": "date",
@@ -100,12 +97,7 @@ class Program:
 class Compiler:
     """Compiles one question.
 
-    first_day: (relation, expression, until) -> the earliest local day, or any before `until`;
-    None = no row; asked for the rule of coverage (N3). covers_from: dataset -> first day that its
-    source declares complete.
-    has_rows: whether the warehouse holds any row of a dataset. has_any: whether any row of a
-    relation, by its SQL name, meets a condition.
-    hash_of: definition hash of a measure. is_stale: KPI needs -> freshness. fillings: statements
+    has_any: whether any row of a relation, by its SQL name, meets a condition. fillings: statements
     that compute the materialized models a text reads, as far as it reads them; period_fillings:
     those that differ from one set of periods to the next. mirror: (relation, its vectors) -> the
     rows that quality rules left out of it, as a query.
@@ -116,17 +108,13 @@ class Compiler:
     around: Surroundings
     supplied: Supplied
     planner: Planner
+    labelling: Labelling
     band: Callable[[str], list[float]]
     model_words: Callable[[str], Sequence[str]]
     vectors_of: Callable[[str], Sequence[Vector]]
     fillings: Callable[[str, Mapping[str, Reading]], Sequence[str]]
     period_fillings: Callable[[str], Sequence[str]]
-    first_day: Callable[[str, str, date], date | None]
-    has_rows: Callable[[str], bool]
     has_any: Callable[[str, str], bool]
-    covers_from: Mapping[str, date]
-    is_stale: Callable[[Mapping[str, set[str]]], bool]
-    min_sample: Callable[[str], int | None]
     mirror: Callable[[str, Mapping[str, str]], str]
     min_base: float | None = None
     _rowsets: list[RowSet] = field(default_factory=list)
@@ -305,9 +293,16 @@ class Compiler:
             program.statements.append(Statement("setup", self._slice_windows_sql(operands)))
         rows = []
         for ordinal, requested, part in parts:
-            item = self._label(ordinal, requested, part, assembler, program)
+            item = self.labelling.label(
+                ordinal,
+                requested.kpi,
+                requested.variant,
+                part,
+                is_additive=assembler.is_additive(part),
+                needs=program.needs.get(requested.name, {}),
+            )
             program.labelled.append(item)
-            select = final_select(item, lambda sql: sql)
+            select = final_select(item)
             rows.append(PartRows(ordinal, select, assembler.ctes(part)))
         rows += [PartRows(item.ordinal, self._missing_select(item)) for item in program.missing]
         program.statements += [Statement("assemble", sql) for sql in found(rows)]
@@ -330,89 +325,6 @@ class Compiler:
         rows = [(number, *pair) for pairs, number in numbers.items() for pair in pairs]
         types = dict.fromkeys(("operand", "slice", "window_id"), "integer")
         return f"create or replace temp table slice_windows as\n{listed(types, rows)}"
-
-    def _label(
-        self,
-        ordinal: int,
-        requested: Requested,
-        part: Part,
-        assembler: Assembler,
-        program: Program,
-    ) -> Labelled:
-        unit = requested.kpi.variant(requested.variant).unit or requested.kpi.unit
-        undated = self._undated_status(part)
-        return Labelled(
-            ordinal,
-            requested.kpi.id,
-            requested.variant,
-            unit,
-            part,
-            is_additive=assembler.is_additive(part),
-            is_rate=_is_rate(part, unit),
-            min_sample=self._min_sample(requested.kpi, part, unit),
-            maturing=self._maturing(part),
-            definition_hash=definition_hash(
-                requested.kpi, requested.variant, self.planner.catalog, self.planner.settings_of
-            ),
-            is_assumed=self.supplied.reads_assumed_ends(part),
-            uncovered=() if undated else self._uncovered(part),
-            undated_status=undated,
-            is_stale=self.is_stale(program.needs.get(requested.name, {})),
-            early=self._early(requested.kpi, part),
-        )
-
-    def _min_sample(self, kpi: Kpi, part: Part, unit: str) -> int:
-        configured = self.min_sample(kpi.id)
-        if kpi.min_sample:
-            return configured if configured is not None else kpi.min_sample
-        if unit == "percent" and _is_of_counted(part):
-            return configured if configured is not None else _RATE_MIN_SAMPLE
-        return 0
-
-    def _maturing(self, part: Part) -> tuple[int, ...]:
-        days = _maturity(part)
-        if not days:
-            return ()
-        clock = self.book.clock
-        return tuple(
-            s.index
-            for s in self.book.slices
-            if not clock.is_over(date.fromordinal(s.end.toordinal() + days))
-        )
-
-    def _early(self, kpi: Kpi, part: Part) -> tuple[int, ...]:
-        """Slices that begin before the day from which the definition, or a segment that it names,
-        is agreed."""
-        named = named_segments(repr(part.measure), self.planner.catalog)
-        days = [kpi.effective_from, *(segment.effective_from for segment in named)]
-        agreed = max((date.fromisoformat(day) for day in days if day), default=date.min)
-        return tuple(s.index for s in self.book.slices if s.start < agreed)
-
-    def _undated_status(self, part: Part) -> str:
-        """The status of a measure whose dataset has rows, but none that is dated; else empty."""
-        measure = part.measure
-        if not measure.undated_status or not self.has_rows(measure.relation):
-            return ""
-        is_dated = self._first(measure.relation, measure.time)[0] is not None
-        return "" if is_dated else measure.undated_status
-
-    def _uncovered(self, part: Part) -> tuple[int, ...]:
-        """Slices before the first row of what the measure dates (N3)."""
-        gaps: set[int] = set()
-        if part.operand is None:
-            return tuple(sorted(gaps.union(*map(self._uncovered, part.inputs.values()))))
-        for dated in _dated_by(part.measure):
-            firsts = [self._first(*self.supplied.dated(name, sql)) for name, sql in dated]
-            gaps |= {
-                s.index
-                for s in self.book.slices
-                if not any(_covers(first, declared, s.start, s.end) for first, declared in firsts)
-            }
-        return tuple(sorted(gaps))
-
-    def _first(self, relation: str, sql: str) -> tuple[date | None, date | None]:
-        until = min((item.end for item in self.book.slices), default=self.book.clock.as_of_day)
-        return self.first_day(relation, sql, until), self.covers_from.get(relation)
 
     def _missing_select(self, item: Missing) -> str:
         kpi, variant = item.requested.kpi, item.requested.variant
@@ -438,50 +350,3 @@ def _share_frames(rowsets: Sequence[RowSet]) -> None:
     for rowset in rowsets:
         windows = tuple(rowset.frame.ordered())
         rowset.frame_name = names.setdefault(windows, rowset.suffix)
-
-
-def _covers(first: date | None, declared: date | None, start: date, end: date) -> bool:
-    return (first is not None and first < end) or (declared is not None and declared <= start)
-
-
-def _dated_by(measure: Measure) -> list[list[tuple[str, str]]]:
-    """(relation, dating SQL) of what must cover a period: of each group, one is enough."""
-    if measure.covered_by or measure.each_covered_by:
-        groups = [measure.covered_by, *([name] for name in measure.each_covered_by)]
-        return [
-            [(name.partition(".")[0], name.partition(".")[2]) for name in group]
-            for group in groups
-            if group
-        ]
-    if measure.shape == "event":
-        return [[(measure.relation, measure.time)]]
-    if measure.shape == "state" and measure.span:
-        return [[(measure.relation, measure.span[0])]]
-    return []
-
-
-def _maturity(part: Part) -> int:
-    days = int(part.measure.matures_after or 0)
-    return max([days, *(_maturity(child) for child in part.inputs.values())])
-
-
-def _is_of_counted(part: Part) -> bool:
-    """True for what is set against counted rows or units, its own or those of an input."""
-    name, _, side = part.measure.denominator.partition(".")
-    if name in part.inputs:
-        measure = part.inputs[name].measure
-        counted = measure.denominator if side == "denominator" else measure.value
-    else:
-        counted = part.measure.denominator if part.operand else ""
-    return bool(counted) and expressions.text(counted).lower().startswith("count(")
-
-
-def _is_rate(part: Part, unit: str) -> bool:
-    """True for a share of counted rows or units, which has a Wilson interval."""
-    measure = part.measure
-    if unit != "percent" or part.operand is None or not measure.is_ratio or measure.value:
-        return False
-    return all(
-        expressions.text(sql).lower().startswith("count(")
-        for sql in (measure.numerator, measure.denominator)
-    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crmetrics.catalog import Catalog, Place
 from crmetrics.compiler.coding import Coded
 from crmetrics.compiler.frames import EMPTY_PERIODS
+from crmetrics.compiler.labelling import Labelling
 from crmetrics.compiler.needs import Supplied
 from crmetrics.compiler.operand import Grouping
 from crmetrics.compiler.plan import Planner
@@ -113,7 +114,7 @@ class Answerer:
         return self._compiler(book, question.where).compile(requests)
 
     def _compiler(self, book: SliceBook, where: str) -> Compiler:
-        inventory = self.session.inventory
+        inventory, supplied = self.session.inventory, self.supplied or self._supplied()
         planner = Planner(
             self.catalog,
             book,
@@ -127,23 +128,28 @@ class Answerer:
             catalog=self.catalog,
             book=book,
             around=self._surroundings(),
-            supplied=self.supplied or self._supplied(),
+            supplied=supplied,
             planner=planner,
+            labelling=Labelling(
+                book,
+                planner,
+                supplied,
+                first_day=self._first_day,
+                has_rows=lambda name: inventory[name].rows > 0,
+                covers_from={
+                    name: declared
+                    for name in self.datasets
+                    if (declared := inventory[name].covers_from) is not None
+                },
+                is_stale=self._is_stale,
+                min_sample=lambda kpi: self.settings.configured_value(kpi, "min_sample"),
+            ),
             band=lambda name: list(self.settings.of("")[name]),
             model_words=self.relations.model_words,
             fillings=self.relations.fillings,
             period_fillings=self.relations.period_fillings,
             vectors_of=self.relations.vectors_of,
-            first_day=self._first_day,
-            has_rows=lambda name: inventory[name].rows > 0,
             has_any=self._has_any,
-            covers_from={
-                name: declared
-                for name in self.datasets
-                if (declared := inventory[name].covers_from) is not None
-            },
-            is_stale=self._is_stale,
-            min_sample=lambda kpi: self.settings.configured_value(kpi, "min_sample"),
             mirror=self._mirrors().mirror,
             min_base=self.settings.of("")["min_base"],
         )
