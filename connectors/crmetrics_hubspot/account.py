@@ -8,8 +8,9 @@ from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from crmetrics.plugin import SourceStorage
 from crmetrics_hubspot.api import HubSpotApi, MissingScopeError, UnavailableError
-from crmetrics_hubspot.mailings import Mailing, read_mailings
+from crmetrics_hubspot.mailings import LogTypes, Mailing, read_mailings
 from crmetrics_hubspot.options import HubSpotOptions
 from crmetrics_hubspot.pipelines import Pipelines, read_pipelines
 from crmetrics_hubspot.properties import Properties
@@ -35,9 +36,10 @@ class OwnerInfo:
 class Account:
     """One account, looked up piece by piece when a dataset needs it."""
 
-    def __init__(self, api: HubSpotApi, config: HubSpotOptions) -> None:
+    def __init__(self, api: HubSpotApi, config: HubSpotOptions, storage: SourceStorage) -> None:
         self.api = api
         self.config = config
+        self._storage = storage
         self.properties = Properties(api)
         self._pipelines: dict[str, Pipelines] = {}
 
@@ -125,7 +127,12 @@ class Account:
     @cached_property
     def mailings(self) -> Sequence[Mailing]:
         """Marketing e-mails. Raises MissingScopeError, UnavailableError."""
-        return read_mailings(self.api)
+        return read_mailings(self.api, self.log_types)
+
+    @cached_property
+    def log_types(self) -> LogTypes:
+        """Types of the e-mails that are not among `mailings` by a list."""
+        return LogTypes(self.api, self._storage, self.portal)
 
     # --- people --------------------------------------------------------------------------------
 

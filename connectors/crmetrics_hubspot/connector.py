@@ -148,7 +148,7 @@ class HubSpotConnector(Connector):
         from crmetrics_hubspot.api import HubSpotApi
 
         self._api = HubSpotApi(self.config, self.timing, self.context.storage)
-        return Account(self._api, self.config)
+        return Account(self._api, self.config, self.context.storage)
 
     @property
     def timing(self) -> Timing:

@@ -6,7 +6,7 @@ each, because a month of a large account is millions of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,12 +127,12 @@ class Fold:
         recipients: Recipients,
         columns: Sequence[str],
         window: int,
-        system: Container[str] = (),
+        is_left_out: Callable[[str], bool] = lambda log_id: False,
         former: Callable[[Sequence[str]], Former] = lambda ids: {},
     ) -> None:
         self._log, self._recipients, self._former = log, recipients, former
         self._columns = tuple(name for name in TYPES if name in columns)
-        self._window_ms, self._system = window * DAY_MS, system
+        self._window_ms, self._is_left_out = window * DAY_MS, is_left_out
         self._waiting = Waiting()
         self._opt_outs: list[OptOut] = []
         self.unlinked = 0
@@ -254,7 +254,7 @@ class Fold:
             return []
         own: dict[str, list[Send]] = {}
         for send in sends:
-            if send.contact is not None and send.log_id not in self._system:
+            if send.contact is not None and not self._is_left_out(send.log_id):
                 own.setdefault(send.contact, []).append(send)
         rest = []
         for contact, at, cause in self._opt_outs:

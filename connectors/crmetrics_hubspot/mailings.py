@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from crmetrics.plugin import SourceStorage
 from crmetrics_hubspot.api import HubSpotApi, MissingScopeError, UnavailableError
 from crmetrics_hubspot.email_log import legacy_pages
 
@@ -24,22 +25,64 @@ class Mailing:
 
     campaign: the id in the dataset `campaigns`: of the marketing campaign, or its own. log_ids:
     what the log calls it, one per variant or sending. is_campaign: it stands in `campaigns` itself.
-    is_system: it answers what a person did, and is no campaign at all. is_listed: not known from
-    the log alone. began: when it was made.
+    is_system: it answers what a person did, and is no campaign at all. is_unknown: nobody says
+    whether it is one. is_listed: not known from the log alone. began: when it was made.
     """
 
     campaign: str
     log_ids: tuple[str, ...]
     is_campaign: bool
     is_system: bool = False
+    is_unknown: bool = False
     is_listed: bool = True
     name: str | None = None
     began: str | None = None
     published: str | None = None
     updated_at: str | None = None
 
+    @property
+    def place(self) -> str | None:
+        """The campaign that its sends are of; empty = of none, None = nobody says."""
+        if self.is_unknown:
+            return None
+        return "" if self.is_system else self.campaign
 
-def read_mailings(api: HubSpotApi) -> Sequence[Mailing]:
+
+class LogTypes:
+    """Types of e-mails that no list names, as the log of events tells them.
+
+    Each is asked for once, and kept beside the warehouse: an e-mail that is gone changes no more.
+    """
+
+    _NAME = "email-types"
+
+    def __init__(self, api: HubSpotApi, storage: SourceStorage, portal: str | None) -> None:
+        self._api, self._storage, self._portal = api, storage, portal
+        kept = storage.read(self._NAME)
+        self._known: dict[str, str] = kept["types"] if kept.get("portal") == portal else {}
+        self._saved = len(self._known)
+        self._is_refused = False
+
+    def of(self, log_id: str) -> str:
+        """The type in HubSpot's words; empty where it does not say one."""
+        if log_id not in self._known and not self._is_refused:
+            try:
+                told = self._api.json("email_campaigns", log_id)
+                self._known[log_id] = str(told.get("type") or "")
+            except MissingScopeError:
+                self._is_refused = True
+            except UnavailableError:
+                self._known[log_id] = ""
+        return self._known.get(log_id, "")
+
+    def save(self) -> None:
+        if len(self._known) > self._saved:
+            document = {"portal": self._portal, "types": self._known}
+            self._storage.write(self._NAME, document)
+            self._saved = len(self._known)
+
+
+def read_mailings(api: HubSpotApi, types: LogTypes) -> Sequence[Mailing]:
     """All marketing e-mails that were sent, archived ones too, and what only the log knows.
 
     Without statistics: with them HubSpot leaves some out. Raises MissingScopeError,
@@ -53,7 +96,10 @@ def read_mailings(api: HubSpotApi) -> Sequence[Mailing]:
     ]
     known = {name for mailing in listed for name in mailing.log_ids}
     others = dict.fromkeys(name for name in _log_ids(api) if name not in known)
-    return [*listed, *map(own_mailing, others)]
+    try:
+        return [*listed, *(own_mailing(name, types.of(name)) for name in others)]
+    finally:
+        types.save()
 
 
 def _log_ids(api: HubSpotApi) -> Iterator[str]:
@@ -65,20 +111,30 @@ def _log_ids(api: HubSpotApi) -> Iterator[str]:
         return
 
 
-def own_mailing(log_id: str) -> Mailing:
-    """An e-mail that HubSpot does not list: a campaign of its own."""
-    return Mailing(f"{OWN}{log_id}", (log_id,), is_campaign=True, is_listed=False)
+def own_mailing(log_id: str, kind: str) -> Mailing:
+    """An e-mail that HubSpot does not list: a campaign of its own, as far as its type says so."""
+    is_system = kind.startswith(_SYSTEM)
+    return Mailing(
+        f"{OWN}{log_id}",
+        (log_id,),
+        is_campaign=not is_system,
+        is_system=is_system,
+        is_unknown=not kind,
+        is_listed=False,
+    )
 
 
-def as_before(mailing: Mailing, campaigns: Mapping[str, str]) -> Mapping[str, Mailing]:
+def as_before(mailing: Mailing, campaigns: Mapping[str, str | None]) -> Mapping[str, Mailing]:
     """Log id -> the e-mail; one that HubSpot lists no longer stays what it was.
 
-    campaigns: log id -> the campaign at the last read; empty where it was none at all.
+    campaigns: log id -> its place at the last read. What answers a person is no campaign, though it
+    was taken for one.
     """
-    if mailing.is_listed or mailing.log_ids[0] not in campaigns:
+    former = campaigns.get(mailing.log_ids[0])
+    if mailing.is_listed or mailing.is_system or former is None:
         return dict.fromkeys(mailing.log_ids, mailing)
-    former = campaigns[mailing.log_ids[0]]
-    kept = replace(mailing, campaign=former or mailing.campaign, is_system=not former)
+    campaign = former or mailing.campaign
+    kept = replace(mailing, campaign=campaign, is_system=not former, is_unknown=False)
     return dict.fromkeys(mailing.log_ids, kept)
 
 

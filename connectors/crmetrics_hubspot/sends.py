@@ -42,33 +42,43 @@ class SendRead:
         self._asked = Asked(request, "e-mail events", lambda _: False)
         self._recipients = Recipients(account)
         self._log = storage.pages(f"{request.dataset.name}-log")
-        self._before: Mapping[str, Any] = {} if request.is_full else request.state
+        # Also when all is read anew: of e-mails that are gone HubSpot does not tell it again.
+        told = request.state
+        is_ours = told["portal"] == account.portal if "portal" in told else not request.is_full
+        self._before: Mapping[str, Any] = told if is_ours else {}
+        self._places: Mapping[str, str | None] = self._before.get("campaigns") or {}
         self._mailings: dict[str, Mailing] = {}
         self._began = request.started
-        self._strangers = self._system = self._unlinked = 0
+        self._strangers = self._system = self._unknown = self._unlinked = 0
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of each span of the log, the newest first."""
-        mailings = self._account.mailings
-        former = self._before.get("campaigns") or {}
-        for mailing in mailings:
-            self._mailings |= as_before(mailing, former)
-        for name in former.keys() - self._mailings.keys():  # HubSpot names it nowhere any more
-            self._mailings |= as_before(own_mailing(name), former)
-        first, last = self._first(mailings), _ms(self._request.until or self._request.started)
+        self._place_mailings()
+        first, last = self._first(), _ms(self._request.until or self._request.started)
         last -= 1  # the end of the log's spans belongs to them
         kept, fold = self._kept_note(first), self._fold()
         spans = self._logged(fold, first, last) if kept is None else self._more(fold, kept, last)
         for span in spans:
             yield from self._rows(span)
         self._unlinked = fold.unlinked
+        self._account.log_types.save()
         self._tell()
+
+    def _place_mailings(self) -> None:
+        """Find the e-mail behind each name that the log gives one."""
+        for mailing in self._account.mailings:
+            self._mailings |= as_before(mailing, self._places)
+        for name in self._places.keys() - self._mailings.keys():  # HubSpot lists it nowhere
+            kind = self._account.log_types.of(name) if self._places[name] is None else ""
+            self._mailings |= as_before(own_mailing(name, kind), self._places)
 
     def state(self) -> dict[str, Any]:
         """To be saved once all is read: the campaigns of all e-mails that were ever met."""
-        known = self._mailings.items()
-        campaigns = {name: "" if m.is_system else m.campaign for name, m in known}
-        return {"began": self._began.isoformat(), "campaigns": campaigns}
+        return {
+            "portal": self._account.portal,
+            "began": self._began.isoformat(),
+            "campaigns": {name: mailing.place for name, mailing in self._mailings.items()},
+        }
 
     def done(self) -> None:
         """The dataset is loaded: what was kept of it is no longer needed."""
@@ -84,9 +94,15 @@ class SendRead:
         for column, other in (("responded_at", "clicked_at"), ("delivered_at", "bounced_at")):
             if column in fields and other not in wanted:
                 wanted.append(other)
-        system = frozenset(name for name, known in self._mailings.items() if known.is_system)
         log = EmailLog(self._account.api)
-        return Fold(log, self._recipients, wanted, self._window, system, self._former)
+        return Fold(
+            log,
+            self._recipients,
+            wanted,
+            self._window,
+            lambda name: not self._mailing(name).place,
+            self._former,
+        )
 
     def _former(self, ids: Sequence[str]) -> Former:
         """What earlier reads found of these sends; nothing of what the project file maps."""
@@ -102,27 +118,25 @@ class SendRead:
                     found[name] = (contact, known)
         return found
 
-    def _first(self, mailings: Sequence[Mailing]) -> int:
-        """How far back to read: to the first day of an e-mail that is of another campaign now."""
+    def _first(self) -> int:
+        """How far back to read: to the first day of an e-mail that is of another campaign now, or
+        of none, and to what opt-outs may belong to in its place."""
         if self._request.since is None:
             return 0
         first = max(0, _ms(self._request.since) - self._window * DAY_MS)
-        former = self._before.get("campaigns") or {}
-        moved = [
-            mailing
-            for mailing in mailings
-            if mailing.is_listed
-            and any((former.get(name) or mailing.campaign) != mailing.campaign
-                    for name in mailing.log_ids)
-        ]  # fmt: skip
+        moved = {
+            mailing.log_ids: mailing
+            for name, mailing in self._mailings.items()
+            if name in self._places and self._places[name] != mailing.place
+        }
         if not moved:
             return first
         self._request.notice(
-            f"{len(moved)} marketing e-mails belong to another campaign than at the last read; "
-            "what was sent since the first of them was made is read again."
+            f"{len(moved)} marketing e-mails belong to another campaign than at the last read, or "
+            "to none; what was sent since the first of them was made is read again."
         )
-        began = [instant_of(mailing.began) for mailing in moved]
-        return min(first, *(_ms(at) if at else 0 for at in began))
+        began = [instant_of(mailing.began) for mailing in moved.values()]
+        return max(0, min(first, *(_ms(at) - self._window * DAY_MS if at else 0 for at in began)))
 
     # --- what a killed run had read ------------------------------------------------------------
 
@@ -178,18 +192,29 @@ class SendRead:
     # --- rows ----------------------------------------------------------------------------------
 
     def _rows(self, span: Span) -> Iterator[pa.RecordBatch]:
-        sends = [send for send in span.sends if not self._mailing(send).is_system]
-        self._system += len(span.sends) - len(sends)
+        sends, gone = list[Send](), list[str]()
+        for send in span.sends:
+            mailing = self._mailing(send.log_id)
+            if mailing.place:
+                sends.append(send)
+                continue
+            self._unknown += mailing.is_unknown
+            self._system += mailing.is_system
+            if self._places.get(send.log_id):  # it was a campaign's
+                gone.append(send.id)
+        self._request.delete(gone)
         self._strangers += sum(send.contact is None for send in sends)
         own = {name: name for name in COLUMNS}
         for start in range(0, len(sends), _ROWS):  # thousands may be sent in one instant
             batch = self._batch(sends[start : start + _ROWS])
             yield self._request.derive(batch, own, self._asked.columns)
 
-    def _mailing(self, send: Send) -> Mailing:
-        """The e-mail; one that the log of events alone knows is remembered, too."""
-        name = send.log_id
-        return self._mailings.get(name) or self._mailings.setdefault(name, own_mailing(name))
+    def _mailing(self, name: str) -> Mailing:
+        """The e-mail of this name; one that the log of events alone knows is remembered, too."""
+        known = self._mailings.get(name)
+        if known is None:
+            known = self._mailings[name] = own_mailing(name, self._account.log_types.of(name))
+        return known
 
     def _batch(self, sends: Sequence[Send]) -> pa.RecordBatch:
         def instants(values: Sequence[int | None]) -> Any:
@@ -197,8 +222,9 @@ class SendRead:
 
         columns: dict[str, Any] = {
             "id": pa.array([send.id for send in sends], pa.string()),
+            "is_deleted": pa.repeat(pa.scalar(False), len(sends)),
             "updated_at": instants([send.changed for send in sends]),
-            "campaign_id": pa.array([self._mailing(s).campaign for s in sends], pa.string()),
+            "campaign_id": pa.array([self._mailing(s.log_id).campaign for s in sends], pa.string()),
             "lead_id": nulls(len(sends), pa.string()),
             "contact_id": pa.array([send.contact for send in sends], pa.string()),
             "sent_at": instants([send.at for send in sends]),
@@ -216,6 +242,8 @@ class SendRead:
              "nobody known."),
             (self._system, "sends answer what a person did (receipts, passwords, tickets): they "
              "are no campaign's and left out."),
+            (self._unknown, "sends are of e-mails that HubSpot lists nowhere and does not tell the "
+             "type of: nobody says whether they are marketing, and they are left out."),
             (self._unlinked, "events of the e-mail log name no send, and count for none."),
         )  # fmt: skip
         for count, text in notices:

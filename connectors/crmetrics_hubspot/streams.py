@@ -258,9 +258,9 @@ SPECIAL: Mapping[str, Special] = {
         ("marketing.campaigns.read",),
     ),
     "campaign_members": Special(
-        ("id", "updated_at", "campaign_id", "lead_id", "contact_id", "sent_at", "delivered_at",
-         "bounced_at", "opened_at", "clicked_at", "responded_at", "unsubscribed_at",
-         "complained_at"),
+        ("id", "is_deleted", "updated_at", "campaign_id", "lead_id", "contact_id", "sent_at",
+         "delivered_at", "bounced_at", "opened_at", "clicked_at", "responded_at",
+         "unsubscribed_at", "complained_at"),
         ("content", CONTACTS_SCOPE), incremental=True,
     ),
     "marketing_spend": Special(

@@ -20,6 +20,7 @@ from crmetrics.http import recording
 from crmetrics.testing import CollectingRequest
 from simulators.hubspot import HubSpotSimulator, Limits
 from simulators.hubspot.email_log import Event
+from simulators.hubspot.records import iso
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
@@ -127,7 +128,14 @@ def shown(rows: list[Row]) -> list[tuple[Any, ...]]:
     return sorted((tuple(row[name] for name in COLUMNS) for row in rows), key=str)
 
 
-def load(folder: Path, service: HubSpotSimulator, **options: Any) -> Any:
+def load(
+    folder: Path,
+    service: HubSpotSimulator,
+    *,
+    columns: tuple[str, ...] = COLUMNS,
+    full: bool = False,
+    **options: Any,
+) -> Any:
     """Sync a project at the time of the simulated world; its report."""
     source = {"connector": "hubspot", "base_url": service.base_url, "hold_back": "0s",
               "auth": {"token": service.token}, **options}  # fmt: skip
@@ -135,14 +143,15 @@ def load(folder: Path, service: HubSpotSimulator, **options: Any) -> Any:
     folder.mkdir(exist_ok=True)
     (folder / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
     project = Project(folder, environ={}, now=service.clock)
-    return sync(project, (), needs={"campaign_members": COLUMNS})
+    return sync(project, (), needs={"campaign_members": columns}, full=full)
 
 
-def held(folder: Path) -> list[tuple[Any, ...]]:
+def held(folder: Path, columns: tuple[str, ...] = COLUMNS) -> list[tuple[Any, ...]]:
     path = str(folder / ".crmetrics" / "warehouse.duckdb")
     with duckdb.connect(path, read_only=True) as base:
         base.execute("set timezone = 'UTC'")
-        table = base.execute(f"select {', '.join(COLUMNS)} from crm.campaign_members").fetchall()
+        rows = f"select {', '.join(columns)} from crm.campaign_members where not is_deleted"
+        table = base.execute(rows).fetchall()
     return sorted(table, key=str)
 
 
@@ -244,6 +253,100 @@ def test_an_email_that_no_list_names_any_more_leaves_its_sends_where_they_were(
         assert held(tmp_path) == before
 
 
+@pytest.mark.parametrize("how", ["full", "a further column"])
+def test_reading_all_anew_leaves_sends_of_emails_that_are_gone_where_they_were(
+    account: HubSpotSimulator, tmp_path: Path, how: str
+) -> None:
+    log, emails = account.account.log, account.account.emails
+    emails[0]["campaign"] = "0c1d"
+    emails[1]["isTransactional"] = True
+    for log_id in ("5001", "5002", "5003"):
+        log.add("SENT", "reader1@example.com", log_id, NOW - 50 * DAY)
+    columns = COLUMNS if how == "full" else COLUMNS[:-1]
+    load(tmp_path, account, columns=columns)
+    before = [row[:2] for row in held(tmp_path, columns)]
+    assert sorted(row[1] for row in before) == ["0c1d", "email-5003"]
+    emails.clear()
+    for _ in range(2):
+        account.clock.now += DAY
+        assert load(tmp_path, account, full=how == "full").error is None
+        assert [row[:2] for row in held(tmp_path)] == before
+
+
+@pytest.mark.parametrize(
+    "kind, campaign", [("AUTOMATED_EMAIL", "email-9"), ("SMTP_TOKEN", None), (None, None)]
+)
+def test_an_email_that_no_list_ever_named_is_what_its_type_says(
+    account: HubSpotSimulator, tmp_path: Path, kind: str | None, campaign: str | None
+) -> None:
+    """kpis.md counts the sends of campaigns that were deleted, and those of nothing else."""
+    account.account.log.types["9"] = kind
+    account.account.log.add("SENT", "reader1@example.com", "9", NOW - DAY)
+    sent = account.account.log.add("SENT", "reader1@example.com", "5001", NOW - 2 * DAY)
+    told = {"portalSubscriptionStatus": "UNSUBSCRIBED", "source": "SOURCE_RECIPIENT"}
+    account.account.log.add("STATUSCHANGE", "reader1@example.com", "9", NOW - MINUTE, **told)
+    report = load(tmp_path, account)
+    rows = {row[1]: row for row in held(tmp_path)}
+    assert set(rows) == {"email-5001", campaign or "email-5001"}
+    left_at = COLUMNS.index("unsubscribed_at")
+    assert rows[campaign or "email-5001"][left_at] == NOW - MINUTE
+    assert rows["email-5001"][0] == sent["id"]
+    notices = [n for r in report.reports for n in r.notices]
+    if kind == "SMTP_TOKEN":
+        assert "1 sends answer what a person did" in notices[0]
+    elif kind is None:
+        assert "1 sends are of e-mails that HubSpot lists nowhere and does not tell" in notices[0]
+    else:
+        assert not notices
+    asked = account.count("campaigns/9")
+    account.clock.now += DAY
+    load(tmp_path, account)
+    assert asked == account.count("campaigns/9") == 1, "once is enough"
+    assert {row[1] for row in held(tmp_path)} == set(rows)
+
+
+def test_types_that_the_token_may_not_ask_for_are_asked_for_again(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    for log_id in ("9", "8"):
+        account.account.log.add("SENT", "reader1@example.com", log_id, NOW - 99 * DAY)
+    account.faults.answer(403, b"{}", on="campaigns/[89]$", times=99)
+    load(tmp_path, account)
+    assert held(tmp_path) == [] and account.count("campaigns/[89]$") == 1
+    account.faults.clear()
+    account.clock.now += DAY
+    assert load(tmp_path, account).error is None
+    assert {row[1] for row in held(tmp_path)} == {"email-8", "email-9"}
+
+
+@pytest.mark.parametrize("steps, opts_out", [((True,), True), ((True, False, True), False)])
+def test_an_email_that_becomes_transactional_takes_its_sends_out_and_brings_them_back(
+    account: HubSpotSimulator, tmp_path: Path, steps: tuple[bool, ...], opts_out: bool
+) -> None:
+    log, mail = account.account.log, account.account.emails[0]
+    mail["createdAt"] = iso(NOW - 120 * DAY)
+    told = {"portalSubscriptionStatus": "UNSUBSCRIBED", "source": "SOURCE_RECIPIENT"}
+    for days in (130, 100, 5):
+        log.add("SENT", "reader1@example.com", "5002", NOW - days * DAY)
+        if days < 130:
+            log.add("SENT", "reader1@example.com", "5001", NOW - days * DAY + MINUTE)
+    if opts_out:
+        log.add("STATUSCHANGE", "reader1@example.com", "5001", NOW - 99 * DAY, **told)
+    load(tmp_path, account)
+    as_marketing = held(tmp_path)
+    for is_transactional in steps:
+        mail["isTransactional"] = is_transactional
+        account.clock.now += DAY
+        report = load(tmp_path, account)
+        (notice,) = [n for r in report.reports for n in r.notices if "1 marketing e-mails" in n]
+        assert "belong to another campaign than at the last read, or to none" in notice
+        folder = tmp_path / f"anew-{account.clock.now:%d}"
+        load(folder, account)
+        assert held(tmp_path) == held(folder)
+        assert (held(tmp_path) == as_marketing) == (not is_transactional)
+    assert len(as_marketing) == 5 and len(held(tmp_path)) == 3
+
+
 def test_an_email_that_is_listed_late_takes_its_sends_with_it(
     account: HubSpotSimulator, tmp_path: Path
 ) -> None:
@@ -310,7 +413,7 @@ def test_a_read_that_ends_early_is_gone_on_with(account: HubSpotSimulator, tmp_p
             break  # fewer of its calls are of this kind
         account.faults.clear()
         kept = [file.read_bytes() for file in folder.rglob("*.pages")]
-        assert all(b"@" not in body for body in kept)
+        assert all(b"@example.com" not in body.lower() for body in kept)
         account.clock.now = NOW + DAY
         before = len(account.calls)
         assert load(folder, account).error is None

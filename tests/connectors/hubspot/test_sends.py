@@ -89,7 +89,7 @@ def test_a_send_is_a_row_with_the_first_of_each_of_its_events(
     happens(mailing, "SPAMREPORT", at + 11 * HOUR, sent)
     assert the_row(mailing, connect) == {
         "id": sent["id"],
-        "is_deleted": None,
+        "is_deleted": False,
         "is_test": None,
         "updated_at": at + 11 * HOUR,
         "campaign_id": "0c1d-campaign",

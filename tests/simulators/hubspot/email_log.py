@@ -7,8 +7,11 @@ milliseconds, a type, the recipient, the e-mail campaign, `sentBy`, `causedBy` a
 Known from a report of its answers: the types, and the words that refuse another one. Known from
 recorded events: `filteredEvent`, `category` and `status` of bounces, and a status change that says
 `portalSubscriptionStatus: UNSUBSCRIBED`, `source: SOURCE_RECIPIENT` and no subscriptions.
-Assumed: that an unknown parameter is refused, how long a token is good, that the log keeps all of
-its events, and the answer of the list of e-mail campaigns beside the ids.
+Known from HubSpot's reference and from published extracts: what it tells of one e-mail, whose
+`type` has the words of the list of marketing e-mails (`AUTOMATED_EMAIL`) and is missing for some.
+Assumed: that it tells of an e-mail that was deleted, that an unknown parameter is refused, how long
+a token is good, that the log keeps all of its events, and the answer of the list of e-mail
+campaigns beside the ids.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from simulators.hubspot.errors import CORRELATION_ID, Refusal, invalid
+from simulators.hubspot.errors import CORRELATION_ID, Refusal, invalid, not_found
 from simulators.hubspot.records import milliseconds
 from simulators.messages import Answer, Call
 
@@ -39,13 +42,15 @@ Event = dict[str, Any]
 
 class EmailLog:
     """The events of one account. portal: its number. is_ended: HubSpot has switched it off.
-    page_cap: pages of events are no longer than this, whatever is asked for."""
+    page_cap: pages of events are no longer than this, whatever is asked for. campaigns: e-mails
+    that the list of them names. types: of e-mails; None = HubSpot does not tell it."""
 
     def __init__(self, portal: int, clock: Callable[[], datetime]) -> None:
         self.portal, self._clock = portal, clock
         self.is_ended = False
         self.page_cap = LARGEST_PAGE
         self.campaigns: list[str] = []
+        self.types: dict[str, str | None] = {}
         self._events: dict[str, list[tuple[int, str, Event]]] = {}
 
     def add(
@@ -146,6 +151,28 @@ class EmailLog:
                 "campaigns": rows[start : start + limit],
             }
         )
+
+    def answer(self, call: Call, name: str) -> Answer:
+        """The list of e-mail campaigns, or one of them."""
+        return self.by_id(call) if name == "by-id" else self._one(name)
+
+    def _one(self, name: str) -> Answer:
+        """What is told of one e-mail that something was sent of."""
+        if not any(str(event["emailCampaignId"]) == name for event in self.of_kind("SENT")):
+            raise not_found()
+        told: Event = {
+            "appId": 113,
+            "appName": "Batch",
+            "contentId": 1_000 + int(name),
+            "counters": {"sent": 1},
+            "id": int(name),
+            "name": "A name",
+            "numIncluded": 1,
+            "numQueued": 1,
+            "subject": "A text",
+        }
+        kind = self.types.get(name, "BATCH_EMAIL")
+        return Answer.json(told if kind is None else {**told, "type": kind})
 
     # --- tokens --------------------------------------------------------------------------------
 

@@ -133,8 +133,8 @@ class HubSpotSimulator(Service):
                 return self.settings.activity(call, kind)
             case "email_events", [] if call.method == "GET":
                 return self.account.log.events(call)
-            case "email_campaigns", ["by-id"] if call.method == "GET":
-                return self.account.log.by_id(call)
+            case "email_campaigns", [name] if call.method == "GET":
+                return self.account.log.answer(call, name)
             case "campaigns" | "emails" | "conversations", _:
                 return self.marketing.answer(call, area, rest)
             case "owners" | "schemas" | "account" | "currencies", _:
