@@ -21,7 +21,7 @@ from crmetrics.compiler.labelling import Labelling
 from crmetrics.compiler.needs import Needs, Supplied
 from crmetrics.compiler.operand import Grouping, Operand
 from crmetrics.compiler.plan import Part, Planner
-from crmetrics.compiler.readings import Reading, readings
+from crmetrics.compiler.portions import Portion, portions
 from crmetrics.compiler.rowset import Compiled, RowSet
 from crmetrics.compiler.slices import SliceBook, Window
 from crmetrics.compiler.surroundings import Surroundings
@@ -112,7 +112,7 @@ class Compiler:
     band: Callable[[str], list[float]]
     model_words: Callable[[str], Sequence[str]]
     vectors_of: Callable[[str], Sequence[Vector]]
-    fillings: Callable[[str, Mapping[str, Reading]], Sequence[str]]
+    fillings: Callable[[str, Mapping[str, Portion]], Sequence[str]]
     period_fillings: Callable[[str], Sequence[str]]
     has_any: Callable[[str, str], bool]
     mirror: Callable[[str, Mapping[str, str]], str]
@@ -182,7 +182,7 @@ class Compiler:
         before = [
             self._slices_sql(),
             *self._looked_at_sql(),
-            *self.fillings(read, readings(program.rowsets, texts, self.book.clock.calendar)),
+            *self.fillings(read, portions(program.rowsets, texts, self.book.clock.calendar)),
             *self._parents_sql(read),
         ]
         program.statements = [*(Statement("setup", text) for text in before), *statements]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmetrics.catalog import Catalog, Model, Vector
 from crmetrics.compiler.expressions import check_model
-from crmetrics.compiler.readings import Reading
+from crmetrics.compiler.portions import Portion
 from crmetrics.compiler.slices import Clock, Frame, Window
 from crmetrics.compiler.templates import expanded
 from crmetrics.compiler.vectors import VectorViews
@@ -217,32 +217,32 @@ class Relations:
             )
             raise ConfigError(findings=[Finding(problem, model.file, 1, 1)])
 
-    def fillings(self, text: str, readings: Mapping[str, Reading]) -> list[str]:
+    def fillings(self, text: str, portions: Mapping[str, Portion]) -> list[str]:
         """The statements that compute the materialized models that `text` reads, directly or
-        through other models, in an order that runs; without those of `period_fillings`. readings:
+        through other models, in an order that runs; without those of `period_fillings`. portions:
         what is read of those whose readers are all known."""
         found = self.behind(words(text))
         return [
-            self._narrowed(name, sql, text, found, readings.get(name))
+            self._narrowed(name, sql, text, found, portions.get(name))
             for name, sql in self._fillings.items()
             if name in found and not self._reads_periods(name)
         ]
 
     def _narrowed(
-        self, name: str, sql: str, text: str, found: set[str], reading: Reading | None
+        self, name: str, sql: str, text: str, found: set[str], portion: Portion | None
     ) -> str:
         """The filling of a model with the columns and rows that are read, or else the columns that
         `text` names; with all of them where another model reads it, which may read whole rows."""
         others = found & self.made.keys() - {name}
         if self.is_whole or any(name in words(self.made[other]) for other in others):
             return sql
-        named = reading.columns if reading else words(text)
+        named = portion.columns if portion else words(text)
         columns = [c for c in self._columns[name] if c.lower() in named or f'"{c}"' in text]
-        if len(columns) in (0, len(self._columns[name])) and not (reading and reading.where):
+        if len(columns) in (0, len(self._columns[name])) and not (portion and portion.where):
             return sql
         head, _, body = sql.partition("\n")
         shown = ", ".join(f"m.{identifier(name)}" for name in columns) or "*"
-        where = f"\nwhere {reading.where}" if reading and reading.where else ""
+        where = f"\nwhere {portion.where}" if portion and portion.where else ""
         return f"{head}\nselect {shown}\nfrom (\n{body}\n) m{where}"
 
     def period_fillings(self, text: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a question reads of a relation that is kept in a table: no more of it need be kept.
+"""The portion of a kept relation that a question reads: no more of it need be kept.
 
 Where dated facts alone read a relation, their columns are known, and so is the first day that any
 of them looks at. Where anything else reads it, as a model or along a key, nothing is known.
@@ -19,16 +19,17 @@ _OWN = re.compile(r'\bf\.(?:"((?:[^"]|"")+)"|(\w+))')
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """columns: that are read. where: SQL over `m` that every row that counts meets; empty = all."""
+class Portion:
+    """What is read of a relation. where: SQL over `m` that every row that counts meets; empty = all
+    rows."""
 
     columns: frozenset[str]
     where: str
 
 
-def readings(
+def portions(
     rowsets: Sequence[RowSet], statements: Sequence[str], calendar: Calendar
-) -> Mapping[str, Reading]:
+) -> Mapping[str, Portion]:
     """What the facts of row sets read, by the name of the relation; only of relations that no other
     statement reads."""
     facts: dict[str, list[tuple[RowSet, Fact]]] = {}
@@ -40,19 +41,19 @@ def readings(
     for name, readers in facts.items():
         is_dated = all(fact.time for _, fact in readers)
         if is_dated and len(re.findall(rf"\b{name}\b", text)) == len(readers):
-            found[name] = _reading([rowset for rowset, _ in readers], calendar)
+            found[name] = _portion([rowset for rowset, _ in readers], calendar)
     return found
 
 
-def _reading(rowsets: Sequence[RowSet], calendar: Calendar) -> Reading:
+def _portion(rowsets: Sequence[RowSet], calendar: Calendar) -> Portion:
     read = {a or b for rowset in rowsets for a, b in _OWN.findall(rowset.fact_sql)}
     terms: dict[str, None] = {}
     for rowset in rowsets:
         term = _since(rowset, calendar)
         if not term:
-            return Reading(frozenset(read), "")
+            return Portion(frozenset(read), "")
         terms[term] = None
-    return Reading(frozenset(read), " or ".join(terms))
+    return Portion(frozenset(read), " or ".join(terms))
 
 
 def _since(rowset: RowSet, calendar: Calendar) -> str:
