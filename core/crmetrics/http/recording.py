@@ -13,45 +13,28 @@ ids and figures are what was read: keep a recording as the data itself.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import re
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from crmetrics.errors import UsageError
 from crmetrics.http.addresses import origin
 from crmetrics.http.failures import HttpError
+from crmetrics.http.masking import masked
 from crmetrics.http.transport import Incoming, Outgoing, Transport, Wire
-from crmetrics.secrets import redact
 
-_MASK = "********"
 _KEPT_HEADERS = re.compile(
     r"content-type|retry-after|link|sforce-.*|x-hubspot-ratelimit-.*|location", re.IGNORECASE
 )
-_CREDENTIALS = (
-    "access_token|refresh_token|id_token|client_id|client_secret|assertion|password|signature|token|api_key"
-    "|apikey|sessionId"
-)
-_JSON_CREDENTIAL = re.compile(rf'("(?:{_CREDENTIALS})"\s*:\s*)"(?:[^"\\]|\\.)*"', re.IGNORECASE)
-_FORM_CREDENTIAL = re.compile(rf"((?:^|[&?])(?:{_CREDENTIALS})=)[^&\s]*", re.IGNORECASE)
-_ADDRESS = re.compile(
-    r"(?:(?<!\\)(?=\\)|(?<![\w.+%'!#$*^|~`\\-]))"  # where a name begins, or JSON escapes before it
-    r"((?:\\\\)*(?:\\[^u\\])?)((?:\\u(?!0040)[0-9a-fA-F]{4}|[\w.+%'!#$*^|~`-])+?)"
-    r"(@|%40|\\u0040)(?=[\w-]+\.[\w.-]*\w)"  # as it stands, in an address of the web, in JSON
-)
-_MASKED_NAME = re.compile(r"masked-[0-9a-f]{16}")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+ -]\d\d:?\d\d)?")
 _EPOCH_MS = re.compile(r"\b\d{13}\b")
 
 _active: _Recorder | _Player | None = None
-_salt = os.urandom(16)
-"""Made anew by each process, and kept nowhere: nobody can try names until one fits."""
 
 
 def transport(*, proxy: str = "") -> Transport:
@@ -104,25 +87,6 @@ def suspended() -> Iterator[None]:
         yield
     finally:
         _active = before
-
-
-def masked(text: str) -> str:
-    """The text without known secrets, values that look like credentials, and names in addresses.
-
-    One address is masked alike wherever it stands, so that what asks for it again finds it.
-    """
-    text = _JSON_CREDENTIAL.sub(rf'\1"{_MASK}"', redact(text))
-    text = _FORM_CREDENTIAL.sub(rf"\1{_MASK}", text)
-    has_address = any(at in text for at in ("@", "%40", r"\u0040"))
-    return _ADDRESS.sub(_without_name, text) if has_address else text
-
-
-def _without_name(found: re.Match[str]) -> str:
-    before, name, at = found.groups()
-    if not _MASKED_NAME.fullmatch(name):
-        told = hashlib.blake2b(unquote(name).lower().encode(), key=_salt, digest_size=8)
-        name = f"masked-{told.hexdigest()}"
-    return f"{before}{name}{at}"
 
 
 def _sanitised(outgoing: Outgoing) -> dict[str, Any]:
