@@ -12,6 +12,7 @@ import pytest
 from crmetrics.compiler.expressions import is_made_of, passes_on
 from crmetrics.engine import Project
 from crmetrics.engine.answer import Question
+from crmetrics.engine.explaining import explained
 from crmetrics.engine.records import records
 from crmetrics.testing.examples import read_tables
 from crmetrics.testing.projects import load_tables, write_project
@@ -152,6 +153,20 @@ def test_records_show_texts(project: Project) -> None:
         rows = records(answerer, Question(("exits",), periods, (("stage",),))).to_pylist()
     stages = sorted(dict(row["segment"])["stage"] for row in rows)
     assert stages == ["(none)", "(none)", "Angebot für später", "Proposal", "Proposal"]
+
+
+@pytest.mark.parametrize("kpi", ["stage_duration", "exits", "loud"])
+def test_the_script_of_an_explanation_runs_by_itself(project: Project, kpi: str) -> None:
+    periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
+    with project.answerer(periods) as answerer:
+        answerer.large_rows = 1
+        found = explained(answerer, Question((kpi,), periods, ((), ("stage",))))
+    with project.answerer(periods) as answerer:
+        for statement in found.statements[:-1]:
+            answerer.session.execute(statement)
+        again = answerer.session.arrow(found.statements[-1])
+    assert found.results.num_rows > 1
+    assert again.column("value").to_pylist() == found.results.column("value").to_pylist()
 
 
 PASSES = [

@@ -35,19 +35,19 @@ class CodedModels:
         return self._types.get(kind)
 
     def coded(self, text: str) -> tuple[str, Sequence[str]]:
-        """The text of a kept model with coded texts, and what was made for it."""
+        """The text of a kept model with coded texts, and what makes the enumerations it names."""
         found = list(self._worth(text))
         if not found:
             return text, ()
         shown = self.session.describe(text)
         found = [one for one in found if shown.get(one.column) == "VARCHAR"]
-        new = [one for one in found if one not in self._made]
-        for one in new:
-            self._make(one)
+        for one in found:
+            if one not in self._made:
+                self._make(one)
         types = {one.column: one.type for one in found}
         # Of the rows that are kept: a dataset that they are made of has more.
         coded = _replaced(f"(\n{text.strip()}\n)", types) if types else text
-        return coded, [one.type_sql() for one in new]
+        return coded, [one.type_sql() for one in found]
 
     def _make(self, one: Coded) -> None:
         self.session.prepare(one.type_sql())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmetrics.compiler import expressions
 from crmetrics.compiler.excluded import REASONS
+from crmetrics.compiler.frames import EMPTY_PERIODS
 from crmetrics.compiler.operand import Operand
 from crmetrics.compiler.program import Program
 from crmetrics.compiler.rowset import RowSet
@@ -148,31 +149,25 @@ def _definition(answerer: Answerer, name: str) -> Mapping[str, str]:
 
 def _script(answerer: Answerer, program: Program) -> list[str]:
     """The views first, then the program, as one script."""
-    views = [*answerer.relations.made]
     named = {
-        word
-        for statement in (*program.statements,)
-        for word in answerer.session.prepare(statement.sql)
+        word for statement in program.statements for word in answerer.session.prepare(statement.sql)
     }
     for text in answerer.relations.made.values():
         named |= set(answerer.session.prepare(text))
     prelude = answerer.session.prelude(sorted(named))
     used = " ".join(statement.sql for statement in program.statements)
-    needed = _models_of(answerer, used, views)
-    models = [
-        sql for view, sql in zip(views, answerer.relations.prelude, strict=True) if view in needed
-    ]
-    empty = [f"{sql}" for sql in _empty_periods()] if models else []
+    needed = _models_of(answerer, used)
+    models = dict.fromkeys(
+        sql
+        for view, statements in answerer.relations.prelude.items()
+        if view in needed
+        for sql in statements
+    )
+    empty = EMPTY_PERIODS if models else ()
     return [*prelude, *empty, *models, *(statement.sql for statement in program.statements)]
 
 
-def _empty_periods() -> Sequence[str]:
-    from crmetrics.compiler.frames import EMPTY_PERIODS
-
-    return EMPTY_PERIODS
-
-
-def _models_of(answerer: Answerer, text: str, views: Sequence[str]) -> set[str]:
+def _models_of(answerer: Answerer, text: str) -> set[str]:
     """The model views that a text names, with those they read themselves."""
     needed: set[str] = set()
     waiting = [text]

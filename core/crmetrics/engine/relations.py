@@ -39,9 +39,9 @@ class Relations:
     """What statements may read beside datasets; makes each view once per session.
 
     given: relations that the engine fills itself, with what makes their empty table. made: model
-    views with the text they were made of. prelude: their SQL, in order. is_whole: materialized
-    models get all their columns, not only those that the statements name. coding: which texts
-    they keep as values of enumerations.
+    views with the text they were made of. prelude: their statements, in order. is_whole:
+    materialized models get all their columns, not only those that the statements name. coding:
+    which texts they keep as values of enumerations.
     """
 
     catalog: Catalog
@@ -50,7 +50,7 @@ class Relations:
     defaults: Mapping[str, Any]
     given: Mapping[str, Callable[[], pa.Table]] = field(default_factory=dict)
     made: dict[str, str] = field(default_factory=dict)
-    prelude: list[str] = field(default_factory=list)
+    prelude: dict[str, tuple[str, ...]] = field(default_factory=dict)
     is_whole: bool = False
     coding: CodedModels | None = None
     _fillings: dict[str, str] = field(default_factory=dict)
@@ -158,7 +158,8 @@ class Relations:
             self._empty_vector(word)
         for word in words(model.text) & self.given.keys():
             self._empty_given(word)
-        body = self._coded(model, text).strip()
+        coded, types = self._coded(model, text)
+        body = coded.strip()
         sql = f"create or replace temp view {view} as\n{body}"
         if model.is_materialized:
             self._fillings[view] = sql.replace(" temp view ", " temp table ", 1)
@@ -173,7 +174,7 @@ class Relations:
                 findings=[Finding(f"model {model.name!r}: {exc}", model.file, 1, 1)]
             ) from exc
         self.made[view] = text
-        self.prelude.append(sql)
+        self.prelude[view] = (*types, sql)
 
     @contextmanager
     def _all_columns_of(self, text: str) -> Iterator[None]:
@@ -191,17 +192,16 @@ class Relations:
                 self.session.execute(f"drop table {name}")
                 self.session.execute(f"alter table {name}_aside rename to {name}")
 
-    def _coded(self, model: Model, text: str) -> str:
-        """The text of a model over coded texts, where it only passes them on."""
+    def _coded(self, model: Model, text: str) -> tuple[str, Sequence[str]]:
+        """The text of a model over coded texts, where it only passes them on, and the statements
+        that make the enumerations it names."""
         if self.coding is None:
-            return text
+            return text, ()
         text = self.coding.plain(text, self._columns)
         is_read_by_vector = any(one.relation == model.name for one in self.catalog.vectors.values())
         if not model.is_materialized or is_read_by_vector:
-            return text
-        text, types = self.coding.coded(text)
-        self.prelude += types
-        return text
+            return text, ()
+        return self.coding.coded(text)
 
     def _reads_periods(self, view: str) -> bool:
         return not {*PERIOD_RELATIONS, *self.catalog.vectors}.isdisjoint(self.model_words(view))
