@@ -147,7 +147,7 @@ class DelimitedRecords:
                 yield progress.advance(batch)
         except pa.ArrowInvalid as exc:
             if odd_rows.has_overflown:
-                raise self._no_row_fits(progress) from exc
+                raise self._no_row_fits() from exc
             raise self._explained(exc) from exc
         if not odd_rows.saw_end:
             progress.note_odd_rows()
@@ -214,7 +214,7 @@ class DelimitedRecords:
             )
         return block * 8
 
-    def _no_row_fits(self, progress: Progress) -> SourceError:
+    def _no_row_fits(self) -> SourceError:
         return SourceError(
             f"{self._file.part}: hardly a line has the {len(self.header.names)} fields of the "
             f"header. Look at `delimiter:` under {self._rules.option_path}; it is "

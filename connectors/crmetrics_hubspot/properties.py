@@ -14,11 +14,10 @@ from crmetrics_hubspot.api import HubSpotApi
 @dataclass(frozen=True, slots=True)
 class PropertyInfo:
     """A property: its type and the field that people fill, as HubSpot names them, and whether it is
-    computed by HubSpot or marked as sensitive."""
+    marked as sensitive."""
 
     name: str
     type: str
-    is_calculated: bool = False
     field_type: str = ""
     is_sensitive: bool = False
 
@@ -45,7 +44,6 @@ def _info(item: Mapping[str, Any]) -> PropertyInfo:
     return PropertyInfo(
         item["name"],
         item.get("type", "string"),
-        bool(item.get("calculated")),
         item.get("fieldType", ""),
         item.get("dataSensitivity", "non_sensitive") != "non_sensitive",
     )

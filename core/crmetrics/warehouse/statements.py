@@ -20,11 +20,6 @@ def literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def literal_list(values: Iterable[str]) -> str:
-    """Text literals, comma-separated."""
-    return ", ".join(literal(value) for value in values)
-
-
 def first_lines(sql: str, *, lines: int = 6, width: int = 160) -> str:
     """The beginning of a statement, for messages."""
     kept = [line[:width] for line in sql.strip().splitlines()]

@@ -10,8 +10,6 @@ from crmetrics.testing.data.dice import Dice, workday
 SALES_TEAMS = ("Enterprise", "Commercial East", "Commercial West")
 """Enterprise sells to enterprise accounts, East and West share the others; West falls behind."""
 
-SUPPORT_TEAMS = ("Support Desk", "Support Experts")
-
 _STAFF = (
     ("Enterprise", "sales", 4),
     ("Commercial East", "sales", 4),
