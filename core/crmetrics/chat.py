@@ -90,8 +90,7 @@ class ChatSink(Sink):
         return for_chat(message, allow_people=self.config.allow_people)
 
     def why_not_again(self, delivery: Delivery) -> str:
-        is_news = delivery.restated or delivery.has_new_rows
-        return "" if is_news else "no figure has changed since"
+        return "" if delivery.is_correction else "no figure has changed since"
 
     def report(self, delivery: Delivery) -> Message:
         """The message as this channel may see it, marked as a correction when it is one."""

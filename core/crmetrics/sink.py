@@ -103,6 +103,11 @@ class Delivery:
     goals_told: Mapping[str, str] = field(default_factory=dict)
     keep: Callable[[Receipt], None] = field(default=_keep_nothing, repr=False, compare=False)
 
+    @property
+    def is_correction(self) -> bool:
+        """Whether what was delivered reads differently now: a figure, or a row that went along."""
+        return bool(self.restated) or self.has_new_rows
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:

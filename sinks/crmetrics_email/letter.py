@@ -59,9 +59,8 @@ def compose(
 
 def message_id(delivery: Delivery, message: Message, sender: str) -> str:
     """`<KEY.HASH@domain of the sender>`; a correction back to earlier figures has its own."""
-    is_correction = delivery.restated or delivery.has_new_rows
     text = repr(message.kpis) + delivery.rows_id
-    text += chat.change_of(delivery) if is_correction else ""
+    text += chat.change_of(delivery) if delivery.is_correction else ""
     said = hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
     domain = Address(addr_spec=sender).domain if "<" not in sender else sender.rpartition("@")[2]
     return f"<{delivery.key}.{said}@{domain.rstrip('>')}>"

@@ -117,8 +117,7 @@ class WebhookSink(chat.ChatSink):
         said: list[Any] = [lines, delivery.is_partial]
         if delivery.rows_id:
             said.append(delivery.rows_id)
-        is_correction = delivery.restated or delivery.has_new_rows
-        return [*said, chat.change_of(delivery)] if is_correction else said
+        return [*said, chat.change_of(delivery)] if delivery.is_correction else said
 
     def _document(self, delivery: Delivery) -> dict[str, Any]:
         message = asdict(self.shown(delivery.message))

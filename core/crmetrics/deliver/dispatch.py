@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
@@ -187,8 +188,7 @@ class _Attempt:
             return False
         if past.pending is not None and not self._sink.repeats_unknown:
             return False
-        is_right = not (self._delivery.restated or self._delivery.has_new_rows)
-        return is_right and self._sink.lacks(past.arrived.receipt)
+        return not self._delivery.is_correction and self._sink.lacks(past.arrived.receipt)
 
     def _compare(self, past: Past) -> None:
         """Which figures read differently than they were told, or than an attempt that may have
@@ -253,7 +253,7 @@ class _Attempt:
         known = f"delivered before, at {export.instant(past.arrived.at)} by run"
         known = f"{known} {past.arrived.run_id}"
         is_same = past.arrived.fingerprint in ("", fingerprint(self._shown))
-        if is_same and not (self._delivery.restated or self._delivery.has_new_rows):
+        if is_same and not self._delivery.is_correction:
             return known
         reason = self._sink.why_not_again(self._delivery)
         return f"{known}; {reason}" if reason else ""
@@ -313,10 +313,8 @@ class _Attempt:
         outcome = self._failed(exc)
         if not outcome.key:
             self._outcome = outcome = replace(outcome, key=self._where.key)
-        try:
+        with suppress(Exception):  # the ledger itself may be what failed
             self._record("failed", error=str(outcome.error))
-        except Exception:  # noqa: BLE001 - the ledger itself may be what failed
-            return outcome
         return outcome
 
     # --- recording -------------------------------------------------------------------------------
