@@ -142,11 +142,12 @@ def is_opt_out(event: Event) -> bool:
 
 def is_by_the_person(event: Event) -> bool:
     """Whether the recipient did it, rather than a colleague on the recipient's behalf."""
-    by = _plain(event.get("requestedBy"))
-    return not by or by == _plain(event.get("recipient"))
+    by = plain_address(event.get("requestedBy"))
+    return not by or by == plain_address(event.get("recipient"))
 
 
-def _plain(address: Any) -> str:
+def plain_address(address: Any) -> str:
+    """An e-mail address as it is compared with others; empty for none."""
     return str(address or "").strip().lower()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import InvalidError
+from crmetrics_hubspot.email_log import plain_address
 from crmetrics_hubspot.objects import PAGE
 
 _FURTHER = "hs_additional_emails"
@@ -39,7 +40,7 @@ class Recipients:
 
     def of(self, addresses: Sequence[Any]) -> list[str | None]:
         """The contact of each address; None where no contact has it."""
-        plain = [_plain(address) for address in addresses]
+        plain = [plain_address(address) for address in addresses]
         found = {text: self._known[text] for text in plain if text in self._known}
         new = [text for text in dict.fromkeys(plain) if text and text not in found]
         for some in _chunks(new):
@@ -55,15 +56,15 @@ class Recipients:
         found: dict[str, str | None] = dict.fromkeys(addresses)
         for record in self._batch(addresses):
             _enter(found, record)
-        for number, look in self._further_ways.items():
+        for way, look in self._further_ways.items():
             missing = [text for text, contact in found.items() if contact is None]
-            if not missing or number in self.refused:
+            if not missing or way in self.refused:
                 continue
             try:
                 for record in look(missing):
                     _enter(found, record)
             except InvalidError:
-                self.refused.add(number)
+                self.refused.add(way)
         return found
 
     def _archived(self, addresses: Sequence[str]) -> Iterable[Mapping[str, Any]]:
@@ -105,13 +106,9 @@ def _enter(found: dict[str, str | None], record: Mapping[str, Any]) -> None:
     """Note a contact under each of its addresses that was asked for."""
     own = record.get("properties") or {}
     texts = [own.get("email"), *(own.get(_FURTHER) or "").split(";")]
-    for text in map(_plain, texts):
+    for text in map(plain_address, texts):
         if text in found:
             found[text] = str(record["id"])
-
-
-def _plain(address: Any) -> str:
-    return str(address or "").strip().lower()
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
