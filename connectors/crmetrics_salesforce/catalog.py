@@ -62,7 +62,7 @@ class Catalog:
         """Every dataset with every column that an org may have; what it lacks shows when it is
         read, and by `check`."""
         found = []
-        for dataset in dict.fromkeys([*(s.dataset for s in self.all_streams()), *self._mapped()]):
+        for dataset in dict.fromkeys([*(s.dataset for s in EVERY_STREAM), *self._mapped()]):
             model = self.context.datasets.get(dataset)
             columns = {"updated_at"} if dataset not in WHOLE else set()
             for stream in self.streams(dataset):
@@ -84,9 +84,6 @@ class Catalog:
     def _mapped(self) -> list[str]:
         return [name for name, own in self.options.datasets.items() if own.object]
 
-    def all_streams(self) -> tuple[Stream, ...]:
-        return EVERY_STREAM
-
     def dataset_options(self, dataset: str) -> SalesforceDatasetOptions | None:
         return self.options.datasets.get(dataset)
 
@@ -102,7 +99,7 @@ class Catalog:
             return [
                 self._ruled(Stream(dataset, own.object, {"id": "Id", "is_deleted": "IsDeleted"}))
             ]
-        return [self._ruled(s) for s in self.all_streams() if s.dataset == dataset]
+        return [self._ruled(s) for s in EVERY_STREAM if s.dataset == dataset]
 
     def _ruled(self, stream: Stream) -> Stream:
         """With the conditions that only Salesforce may look at, as columns."""

@@ -10,6 +10,7 @@ from crmetrics_salesforce.answers import Limits
 from crmetrics_salesforce.applying import Applying
 from crmetrics_salesforce.catalog import Catalog, Survey
 from crmetrics_salesforce.errors import TOO_HEAVY, ApiError, SetupError
+from crmetrics_salesforce.every_stream import EVERY_STREAM
 from crmetrics_salesforce.expressions import fields_of
 from crmetrics_salesforce.reach import Absence, Lack, Reach
 from crmetrics_salesforce.rules import RULES
@@ -35,7 +36,7 @@ class SourceCheck:
             return
         yield CheckResult("login", "ok", f"API {api.options.api_version}")
         yield self._quota(limits)
-        datasets = list(dict.fromkeys(s.dataset for s in self._catalog.all_streams()))
+        datasets = list(dict.fromkeys(s.dataset for s in EVERY_STREAM))
         datasets += [name for name in self._catalog.options.datasets if name not in datasets]
         try:
             api.describe_all(self._catalog.needed_objects(datasets))

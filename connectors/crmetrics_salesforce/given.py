@@ -10,6 +10,7 @@ from crmetrics_salesforce.catalog import Catalog, Survey
 from crmetrics_salesforce.reach import Reach
 
 _UNKNOWN = ""
+"""In place of an entry that is not compared."""
 
 
 class Given:
@@ -26,15 +27,15 @@ class Given:
 
     @cached_property
     def now(self) -> dict[str, dict[str, str]]:
-        """Object -> column -> its entry; "" for one of the project file, whose change is noticed
-        with those of other rules."""
+        """Object -> column -> its entry; unknown for one of the project file, whose change is
+        noticed with those of other rules."""
         return {
             reach.stream.object: dict(sorted(self._of(reach))) for reach in self._survey.reaches
         }
 
     def _of(self, reach: Reach) -> Iterator[tuple[str, str]]:
         yield from reach.entries.items()
-        yield from ((c, "") for c in self._request.mapping if c not in reach.missing)
+        yield from ((c, _UNKNOWN) for c in self._request.mapping if c not in reach.missing)
 
     @cached_property
     def before(self) -> Mapping[str, Mapping[str, str]]:

@@ -67,8 +67,8 @@ class Stream:
     column with its ids: rows leave with the record that they are the history of. doubts: SQL over
     the tables that gives sentences about what in them makes numbers doubtful. remembered: columns
     from records that Salesforce forgets by age: what was read of them before is the table `former`,
-    with the id, and stays. if_shown: fields
-    for `relation` that are null where the org has none of them, or hides them.
+    with the id, and stays. if_shown: fields for `relation` that are null where the org has none of
+    them, or hides them.
     """
 
     dataset: str
