@@ -159,8 +159,8 @@ class EmailSink(chat.ChatSink):
         if not refused:
             return ""
         named = "; ".join(f"{one} with {why}" for one, why in refused.items())
-        known = "the address, or take it out of `to`"
-        fix = f" Check {known}." if any(why.startswith("5") for why in refused.values()) else ""
+        is_for_good = any(why.startswith("5") for why in refused.values())
+        fix = " Check the address, or take it out of `to`." if is_for_good else ""
         return (
             f"sink {self.context.name}: {self.config.host} refused {named}. The other recipients "
             f"have the mail; the next run sends it to these alone.{fix}"

@@ -24,8 +24,7 @@ class Rehearsal:
         body: Mapping[str, Any] | None = None,
         *,
         form: Mapping[str, str] | None = None,
-        is_idempotent: bool = True,
-        budget: str = "",
+        **_: Any,
     ) -> Json:
         sent: Json = {**(body or {}), **(form or {})}
         self.calls.append({"method": method, "body": sent})

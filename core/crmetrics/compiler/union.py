@@ -47,8 +47,11 @@ def found(parts: Iterable[PartRows]) -> list[str]:
     """The statements that make the table `found` of the rows of all parts."""
     together = _in_turns(parts)
     queries = [_union(items, is_only=len(together) == 1) for items in together]
-    heads = ["create or replace temp table found as", *["insert into found by name"] * len(queries)]
-    return [f"{head}\n{query}" for head, query in zip(heads, queries, strict=False)]
+    first, *others = queries
+    return [
+        f"create or replace temp table found as\n{first}",
+        *(f"insert into found by name\n{query}" for query in others),
+    ]
 
 
 def _in_turns(parts: Iterable[PartRows]) -> list[list[PartRows]]:

@@ -32,13 +32,13 @@ def overlaps(config: ProjectConfig, datasets: Iterable[str]) -> list[Finding]:
     findings = list(_into_warehouse(config))
     users = [(job, number) for job in config.jobs.values() for number in range(len(job.sinks))]
     slots = {job.grain: _slots(config, job.grain) for job in config.jobs.values()}
-    owners: dict[str, tuple[JobConfig, int]] = {}
+    owners: dict[str, _User] = {}
     data = _Data(config, tuple(datasets))
     for job, number in users:
         for name in _written(config, job, number, slots):
             owner = owners.setdefault(name, (job, number))
             if owner != (job, number):
-                findings.append(_finding(config, (job, number), owner, name))
+                findings.append(_written_twice(config, (job, number), owner, name))
                 break
             if source := data.source_of(name):
                 findings.append(_into_source(config, (job, number), source, name))
@@ -147,7 +147,7 @@ def _into_source(config: ProjectConfig, user: _User, source: str, name: str) -> 
     )
 
 
-def _finding(config: ProjectConfig, user: _User, owner: _User, name: str) -> Finding:
+def _written_twice(config: ProjectConfig, user: _User, owner: _User, name: str) -> Finding:
     job, number = user
     shown = name.removeprefix(f"{config.directory}/")
     return _place(config, user).finding(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from crmetrics.catalog.registry import Catalog
     from crmetrics.periods import Period
 
+_SERIES = ["kpi", "variant", "period_start"]
+"""What tells one number from another, its groups aside."""
+
 
 def questions_of(
     catalog: Catalog, job: JobConfig, periods: Sequence[Period]
@@ -78,9 +81,6 @@ def with_further(
         groups = answerer.answer(question, run_id=run_id)
         found.append(groups.filter(pa.array(_tells_apart(groups), pa.bool_())))
     return pa.concat_tables(found)
-
-
-_SERIES = ["kpi", "variant", "period_start"]
 
 
 def _tells_apart(groups: pa.Table) -> list[bool]:
