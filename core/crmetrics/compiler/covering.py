@@ -45,7 +45,7 @@ def _is_worth_asking(
         parent.name
         for path in paths
         if path is not None
-        for parent in around.schema.along(relation, path)
+        for parent in around.schema.along(relation, path.hops)
     )
     names = {name for sql in conditions for name in expressions.columns(sql, NOWHERE)}
     return any(map(around.is_large, parents)) and names <= relation.columns.keys()

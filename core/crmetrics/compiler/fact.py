@@ -184,11 +184,8 @@ class Fact:
     # --- joins -----------------------------------------------------------------------------------
 
     def _at(self, hops: tuple[str, ...]) -> Relation:
-        relation = self.relation
-        for hop in hops:
-            following = self.around.schema.target(relation, hop)
-            assert following is not None, (relation.name, hop)
-            relation = following
+        """The relation behind these keys; without any its own."""
+        *_, relation = (self.relation, *self.around.schema.along(self.relation, hops))
         return relation
 
     def _join(self, hops: tuple[str, ...]) -> str:

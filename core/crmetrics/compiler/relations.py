@@ -184,9 +184,9 @@ class Schema:
                 found.append(Path((hop,), name))
         return found[0] if len(found) == 1 else None
 
-    def along(self, relation: Relation, path: Path) -> Iterator[Relation]:
-        """The relations behind the keys of a path, in order."""
-        for hop in path.hops:
+    def along(self, relation: Relation, hops: Iterable[str]) -> Iterator[Relation]:
+        """The relations behind these keys, each followed from the one before."""
+        for hop in hops:
             following = self.target(relation, hop)
             assert following is not None, (relation.name, hop)
             yield following
