@@ -22,9 +22,9 @@ from datetime import timedelta
 from crmetrics.catalog import Measure
 from crmetrics.compiler import expressions
 from crmetrics.compiler.conditions import filtered
-from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.frames import WINDOW_COLUMNS
 from crmetrics.compiler.slices import Window
+from crmetrics.warehouse.placeholders import identifier
 
 _WORTH = 1.5
 """Windows per day from which pieces pay."""
@@ -145,7 +145,7 @@ class Adding:
 
     @property
     def _dims(self) -> list[str]:
-        return [quoted(f"by {name}") for name in self.dimensions]
+        return [identifier(f"by {name}") for name in self.dimensions]
 
     def _grouped(
         self,
@@ -155,7 +155,9 @@ class Adding:
         groupings: Sequence[Sequence[str]] = (),
     ) -> str:
         """The aggregates by the key and all dimensions, or by each of these groupings."""
-        sets = [", ".join([key, *(quoted(f"by {name}") for name in names)]) for names in groupings]
+        sets = [
+            ", ".join([key, *(identifier(f"by {name}") for name in names)]) for names in groupings
+        ]
         by = ", ".join([key, *self._dims])
         if len(sets) > 1:
             by = "grouping sets (" + ", ".join(f"({names})" for names in sets) + ")"

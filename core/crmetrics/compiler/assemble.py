@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from crmetrics.compiler import expressions
 from crmetrics.compiler.expressions import failure
-from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.plan import Part
 from crmetrics.compiler.rowset import Compiled
 from crmetrics.errors import did_you_mean
+from crmetrics.warehouse.placeholders import identifier
 
 EMPTY_MAP = "map([]::varchar[], []::double[])"
 _FIELDS = ("value", "numerator", "denominator", "n")
@@ -55,7 +55,7 @@ class Assembler:
         assert part.operand is not None
         number = part.operand.number
         at = self.compiled[number]
-        dims = [quoted(f"by {name}") for name in part.dimensions]
+        dims = [identifier(f"by {name}") for name in part.dimensions]
         counts = {"rows_used": at.n, **at.coverage}
         if number in self.excluded:
             _, columns = self.excluded[number]
@@ -89,7 +89,7 @@ class Assembler:
         assert part.operand is not None
         number = part.operand.number
         name, table = self._sliced_name(part), self.compiled[number].rowset
-        dims = [quoted(f"by {name}") for name in part.dimensions]
+        dims = [identifier(f"by {name}") for name in part.dimensions]
         shown, join, window = ["r.* exclude (window_id)"], "", "r.window_id"
         if number in self.excluded:
             excluded, _ = self.excluded[number]
@@ -114,7 +114,7 @@ class Assembler:
     def _formula(self, part: Part) -> str:
         if part.measure.over:
             return self._formula_over(part)
-        dims = [quoted(f"by {name}") for name in part.dimensions]
+        dims = [identifier(f"by {name}") for name in part.dimensions]
         keys = self._input_keys(part, dims)
         if () in part.groupings:
             empty = "".join(f", null as {d}" for d in dims)
@@ -146,7 +146,7 @@ class Assembler:
         found = []
         for child in part.inputs.values():
             own = set(group_columns(child))
-            groups = [{quoted(f"by {name}") for name in group} for group in part.groupings]
+            groups = [{identifier(f"by {name}") for name in group} for group in part.groupings]
             within = [_is_group(group, own) for group in groups if group and group <= own]
             shown = "".join(f", {d if d in own else 'null as ' + d}" for d in dims)
             where = "true" if set(dims) <= own else " or ".join(within) or "false"
@@ -166,14 +166,16 @@ class Assembler:
         """A formula that aggregates the rows of its inputs over further dimensions: one SELECT per
         grouping, as the rows of several groupings stand side by side in the inputs."""
         dims = group_columns(part)
-        fine = list(dict.fromkeys((*dims, *(quoted(f"by {name}") for name in part.measure.over))))
+        fine = list(
+            dict.fromkeys((*dims, *(identifier(f"by {name}") for name in part.measure.over)))
+        )
         joins = "\n  ".join(self._input_join(child, fine) for child in part.inputs.values())
         rows = " + ".join(f"coalesce(p{c.number}.rows, 0)" for c in part.inputs.values())
         updated = " + ".join(f"coalesce(p{c.number}.updated, 0)" for c in part.inputs.values())
         selects = []
         for grouping in part.groupings:
-            group = [quoted(f"by {name}") for name in grouping]
-            within = {*group, *(quoted(f"by {name}") for name in part.measure.over)}
+            group = [identifier(f"by {name}") for name in grouping]
+            within = {*group, *(identifier(f"by {name}") for name in part.measure.over)}
             where = " and ".join(f"k.{d} is {'not ' if d in within else ''}null" for d in fine)
             columns = [
                 "k.slice",
@@ -244,7 +246,7 @@ def _is_group(group: Collection[str], dims: Collection[str]) -> str:
 
 def group_columns(part: Part) -> list[str]:
     """The quoted columns of the part's dimensions."""
-    return [quoted(f"by {name}") for name in part.dimensions]
+    return [identifier(f"by {name}") for name in part.dimensions]
 
 
 def coverage_sql(counts: Mapping[str, str]) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from crmetrics.compiler.conditions import disjunction
-from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.rowset import RowSet
+from crmetrics.warehouse.placeholders import identifier
 
 REASONS: Mapping[str, str] = {
     "deleted": "excluded_deleted",
@@ -56,7 +56,7 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
     read = other.read_for(" ".join(counts))
     text = read.sql(rowset.fact_where, [("f._reason", "_reason")])
     body = "\n".join("  " + line for line in text.splitlines())
-    shown = ["window_id", *(quoted(f"by {d}") for d in rowset.dimensions)]
+    shown = ["window_id", *(identifier(f"by {d}") for d in rowset.dimensions)]
     shown += [f"{sql} as {alias}" for sql, alias in counts.items()]
     statement = (
         f"create or replace temp table {name} as\nwith fact as (\n{body}\n)\n"

@@ -19,6 +19,7 @@ from crmetrics.compiler.frames import WINDOW_COLUMNS, FrameTables
 from crmetrics.compiler.relations import FIRST_LEAD, Path, Relation, alias_of, virtual_base
 from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.errors import ConfigError, Finding, did_you_mean
+from crmetrics.warehouse.placeholders import identifier
 
 EVENT_COLUMNS = ("event_day", "event_at", *WINDOW_COLUMNS)
 
@@ -126,7 +127,7 @@ class Fact:
 
     def _field(self, alias: str, column: str) -> str:
         self._read.setdefault(alias, set()).add(column)
-        return f"{alias}.{quoted(column)}"
+        return f"{alias}.{identifier(column)}"
 
     def _event_column(self, name: str, place: Place) -> str:
         if name == "event_day":
@@ -232,7 +233,7 @@ class Fact:
         alias, parent, far = self._parent(path.hops)
         behind = Path(far, path.column)
         parent._columns.setdefault(behind.name, parent.path_sql(behind))
-        return f"{alias}.{quoted(behind.name)}"
+        return f"{alias}.{identifier(behind.name)}"
 
     @property
     def widened_name(self) -> str:
@@ -249,7 +250,7 @@ class Fact:
             if alias != "f" and alias not in found:
                 continue
             for column in sorted({"id", "source", *self._read.get(alias, ())}):
-                parent._columns.setdefault(column, f"f.{quoted(column)}")
+                parent._columns.setdefault(column, f"f.{identifier(column)}")
             if alias in found:
                 plain = f"left join {self.around.source_name(parent.relation.name)} "
                 found[alias] = found[alias].replace(plain, f"left join {parent.widened_name} ", 1)
@@ -317,7 +318,7 @@ class Fact:
         column = f"code of {behind.name}"
         parent._columns.setdefault(column, parent.path_sql(behind))
         parent.coded[column] = self.coded[shown] = coded
-        return coded.named(f"{alias}.{quoted(column)}")
+        return coded.named(f"{alias}.{identifier(column)}")
 
     def _note_orphans(self, path: Path) -> None:
         """Remember what makes a row an orphan: a key along the path that names no row (E6)."""
@@ -329,7 +330,7 @@ class Fact:
                 alias, parent, far = self._parent(hops)
                 name = f"{alias_of(far)} is orphan"
                 parent._columns.setdefault(name, parent._orphan(far))
-                self._orphans[alias_of(hops)] = f"{alias}.{quoted(name)}"
+                self._orphans[alias_of(hops)] = f"{alias}.{identifier(name)}"
             else:
                 self._orphans[alias_of(hops)] = self._orphan(hops)
 
@@ -371,7 +372,7 @@ class Fact:
                 f"left join {name} {alias} on {alias}.{theirs} = {own_sql}"
                 f" and {alias}.source = {self._source_of(own, own_sql)}",
             )
-            return f"{alias}.{quoted(dimension.column)}"
+            return f"{alias}.{identifier(dimension.column)}"
         return self.expression(dimension.expression, dimension.place)
 
     def _source_of(self, column: str, sql: str) -> str:
@@ -401,7 +402,7 @@ class Fact:
         columns = dict(self._columns)
         for name, coded in self.coded.items():
             is_own = coded.alias == "f"
-            columns[name] = coded.own_sql() if is_own else f"{coded.alias}.{quoted(coded.code)}"
+            columns[name] = coded.own_sql() if is_own else f"{coded.alias}.{identifier(coded.code)}"
         text = replace(self, _columns=columns).sql(())
         return with_codes(text, [one for one in self.coded.values() if one.alias != "f"])
 
@@ -418,7 +419,9 @@ class Fact:
             lines = ["d.piece"]
         if self.is_running:
             lines = ["f.first_reading", "f.last_reading"]
-        lines += [sql if sql == f"f.{name}" else f"{sql} as {quoted(name)}" for sql, name in shown]
+        lines += [
+            sql if sql == f"f.{name}" else f"{sql} as {identifier(name)}" for sql, name in shown
+        ]
         where = conjunction(conditions)
         text = "select\n  " + ",\n  ".join(lines) + "\n" + "\n".join(head)
         text = "\n".join([text, *self._joined(text + where)])
@@ -466,7 +469,7 @@ class Fact:
     def _widened_over(self, base: str) -> str:
         """All columns of another table, and what lies behind the relation."""
         parent = self._widened["f"]
-        behind = {n: sql for n, sql in parent._columns.items() if sql != f"f.{quoted(n)}"}
+        behind = {n: sql for n, sql in parent._columns.items() if sql != f"f.{identifier(n)}"}
         inner = replace(parent, _columns=behind, _base=base, _gone_parent=self._gone_parent)
         lines = inner.sql((), [("f.*", "*")]).splitlines()
         return "(\n" + "\n".join("  " + line for line in lines) + "\n)"
@@ -480,10 +483,6 @@ class Fact:
             return sql.endswith("_day") or "::date" in sql
         kind = self._at(path.hops).columns.get(path.column, "DATE")
         return kind == "DATE"
-
-
-def quoted(name: str) -> str:
-    return name if name.isidentifier() and name.islower() else '"' + name.replace('"', '""') + '"'
 
 
 def _named(sql: str) -> str:

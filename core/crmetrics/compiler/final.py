@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from crmetrics.compiler import expressions
 from crmetrics.compiler.assemble import EMPTY_MAP, group_columns
-from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.plan import Part
+from crmetrics.warehouse.placeholders import identifier
 
 BEFORE_AGREED = "before_effective_date"
 """Flag of a period that begins before the definition's `effective_from`."""
@@ -138,7 +138,7 @@ def segment_sql(row: str, dimensions: Sequence[str]) -> str:
     if not dimensions:
         return "map([]::varchar[], []::varchar[])"
     entries = ", ".join(
-        "{'k': '" + name.replace("'", "''") + f"', 'v': {row}.{quoted(f'by {name}')}" + "}"
+        "{'k': '" + name.replace("'", "''") + f"', 'v': {row}.{identifier(f'by {name}')}" + "}"
         for name in dimensions
     )
     return f"map_from_entries(list_filter([{entries}], lambda e: e.v is not null))"

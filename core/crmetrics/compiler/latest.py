@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from crmetrics.catalog import Measure
-from crmetrics.compiler.fact import Fact, quoted
+from crmetrics.compiler.fact import Fact
+from crmetrics.warehouse.placeholders import identifier
 
 LATEST_COLUMNS = ("latest_per", "latest_by")
 _SAME = "r.window_id = f.window_id and r.latest_per is not distinct from f.latest_per"
@@ -54,7 +55,7 @@ def latest_statement(
     selects = []
     for number, grouping in enumerate(groupings):
         columns = [
-            quoted(f"by {name}") if name in grouping else f"null as {quoted(f'by {name}')}"
+            identifier(f"by {name}") if name in grouping else f"null as {identifier(f'by {name}')}"
             for name in dimensions
         ]
         own = f"*, {orphan_of(number)} as is_orphan" if has_orphans else "*"
@@ -88,7 +89,7 @@ def _is_latest(grouping: Sequence[str]) -> str:
 
 
 def _keys(grouping: Sequence[str]) -> list[str]:
-    return ["window_id", *(quoted(f"by {name}") for name in grouping)]
+    return ["window_id", *(identifier(f"by {name}") for name in grouping)]
 
 
 def _indented(text: str) -> str:

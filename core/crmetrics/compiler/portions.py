@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from crmetrics.compiler.fact import Fact, quoted
+from crmetrics.compiler.fact import Fact
 from crmetrics.compiler.rowset import RowSet
 from crmetrics.periods import Calendar
+from crmetrics.warehouse.placeholders import identifier
 
 _OWN = re.compile(r'\bf\.(?:"((?:[^"]|"")+)"|(\w+))')
 
@@ -64,8 +65,8 @@ def _since(rowset: RowSet, calendar: Calendar) -> str:
     kind = fact.relation.columns.get(fact.time)
     start: date = min(window.start for window in rowset.frame.windows)
     if kind == "DATE":
-        return f"m.{quoted(fact.time)} >= date '{start}'"
+        return f"m.{identifier(fact.time)} >= date '{start}'"
     if kind == "TIMESTAMP WITH TIME ZONE":
         instant = calendar.instant(start)
-        return f"m.{quoted(fact.time)} >= timestamptz '{instant:%Y-%m-%d %H:%M:%S}+00'"
+        return f"m.{identifier(fact.time)} >= timestamptz '{instant:%Y-%m-%d %H:%M:%S}+00'"
     return ""

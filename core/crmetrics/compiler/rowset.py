@@ -17,7 +17,7 @@ from crmetrics.compiler.coding import named_as_text
 from crmetrics.compiler.conditions import conjunction, disjunction, filtered
 from crmetrics.compiler.covering import any_of
 from crmetrics.compiler.expressions import Aggregate, Split
-from crmetrics.compiler.fact import Fact, quoted
+from crmetrics.compiler.fact import Fact
 from crmetrics.compiler.frames import FrameTables
 from crmetrics.compiler.latest import latest_fact, latest_statement, only_latest, orphan_of
 from crmetrics.compiler.operand import Operand
@@ -25,6 +25,7 @@ from crmetrics.compiler.relations import FIRST_LEAD, virtual_base
 from crmetrics.compiler.running import can_run, count_behind, running_statement
 from crmetrics.compiler.slices import Clock, Frame
 from crmetrics.compiler.surroundings import Surroundings
+from crmetrics.warehouse.placeholders import identifier
 
 _PERIOD_COLUMNS = frozenset({"period_start", "window_id"})
 """Columns of a vector that its runs do not have."""
@@ -218,7 +219,7 @@ class RowSet:
         """The statement that adds the rows of a further layer; by name, as a layer with runs has
         counts beside its sums that one without them does not have."""
         own, theirs = ({*item._aggregates.values()} for item in (self, other))
-        columns = ["window_id", *(quoted(f"by {name}") for name in self.dimensions)]
+        columns = ["window_id", *(identifier(f"by {name}") for name in self.dimensions)]
         columns += sorted(own & theirs)
         return f"insert into {self.name} by name\nselect {', '.join(columns)} from {other.name}"
 
@@ -397,7 +398,7 @@ class RowSet:
         return " + ".join(sums)
 
     def _statement(self, dimensions: list[str]) -> str:
-        columns = ["window_id", *(quoted(name) for name in dimensions)]
+        columns = ["window_id", *(identifier(name) for name in dimensions)]
         columns += [f"{sql} as {alias}" for sql, alias in self._aggregates.items()]
         fact = "\n".join("  " + line for line in self.fact_sql.splitlines())
         return (
@@ -409,7 +410,7 @@ class RowSet:
         """GROUP BY for the groupings: plain for one, GROUPING SETS for several."""
         groupings = []
         for grouping in self.operands[0].groupings:
-            names = [*(quoted(f"by {name}") for name in grouping)]
+            names = [*(identifier(f"by {name}") for name in grouping)]
             groupings.append(", ".join([key, *names]))
         if len(groupings) == 1:
             return f"group by {groupings[0]}"

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 
 from crmetrics.compiler import expressions
 from crmetrics.compiler.conditions import filtered
-from crmetrics.compiler.fact import quoted
 from crmetrics.compiler.frames import WINDOW_COLUMNS
 from crmetrics.compiler.relations import Relation, virtual_base
+from crmetrics.warehouse.placeholders import identifier
 
 _EXACT = ("DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "SMALLINT", "TINYINT", "BOOLEAN")
 
@@ -75,7 +75,7 @@ def running_statement(
     dimensions and the columns. aggregates: (SQL over the states, alias). group_by: by `position`
     and the groups. nullable: alias -> the alias of the count behind a sum that is null without it.
     """
-    dims = [quoted(item) for item in dimensions]
+    dims = [identifier(item) for item in dimensions]
     listed = "".join(f", {dim}" for dim in dims)
     same = "".join(f" and c.{dim} is not distinct from g.{dim}" for dim in dims)
     partition = ", ".join(f"g.{dim}" for dim in dims)

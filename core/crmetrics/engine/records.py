@@ -10,7 +10,7 @@ from crmetrics.compiler import expressions
 from crmetrics.compiler.conditions import conjunction, disjunction
 from crmetrics.compiler.excluded import REASONS
 from crmetrics.compiler.expressions import Aggregate
-from crmetrics.compiler.fact import Fact, quoted
+from crmetrics.compiler.fact import Fact
 from crmetrics.compiler.operand import Operand
 from crmetrics.compiler.plan import Part
 from crmetrics.compiler.program import Program
@@ -21,6 +21,7 @@ from crmetrics.engine.asking import Asked
 from crmetrics.engine.given import prepared
 from crmetrics.engine.projecting import is_projected
 from crmetrics.errors import UsageError
+from crmetrics.warehouse.placeholders import identifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -144,8 +145,8 @@ class RecordSql:
     def text(self) -> str:
         relation = self.fact.relation
         names = self.fact.column_names()
-        segment = [f"'{name[3:]}': {quoted(name)}" for name in names if name.startswith("by ")]
-        shown = [f"'{n}': {quoted(n)}::varchar" for n in names if not n.startswith("by ")]
+        segment = [f"'{name[3:]}': {identifier(name)}" for name in names if name.startswith("by ")]
+        shown = [f"'{n}': {identifier(n)}::varchar" for n in names if not n.startswith("by ")]
         in_numerator, in_denominator = self._sides()
         counts = self._counts()
         condition = self.rowset.condition_of(self.operand)
@@ -235,10 +236,12 @@ class RecordSql:
                         continue
                     if base is None and self.fact.relation.dataset is None:
                         continue
-                    is_null = f"({condition}) and {quoted(plain)} is null"
+                    is_null = f"({condition}) and {identifier(plain)} is null"
                     found.setdefault(f"missing_{plain}", []).append(is_null)
                     if base and column.endswith(("_rc", "_cc")):
-                        unrated = f"{quoted(plain)} is not null and {quoted(column)} is null"
+                        unrated = (
+                            f"{identifier(plain)} is not null and {identifier(column)} is null"
+                        )
                         found.setdefault("missing_rate", []).append(f"({condition}) and {unrated}")
         return {name: disjunction(sqls) for name, sqls in found.items()}
 
@@ -250,7 +253,7 @@ class RecordSql:
             for aggregate in self._split(sql, f"coverage.{name}"):
                 term = aggregate.condition or "true"
                 if aggregate.sql.lower().startswith("sum("):
-                    above = " or ".join(f"{quoted(column)} > 0" for column in aggregate.inputs)
+                    above = " or ".join(f"{identifier(column)} > 0" for column in aggregate.inputs)
                     term = conjunction([term, above])
                 terms.append(term)
             found[name] = disjunction(terms) or "true"
