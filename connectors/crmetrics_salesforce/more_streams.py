@@ -50,10 +50,13 @@ _ANSWERS = """(
         select q.InvitationId, q.Id, q.NumberValue, q.QuestionId,
             row_number() over (partition by q.InvitationId order by q.Id) as number
         from answers q
-        where q.NumberValue is not null
+        where q.NumberValue is not null and not coalesce(q.IsDeleted::boolean, false)
     ),
     finished as (
-        select InvitationId, max(CompletionDateTime) as at from responses group by InvitationId
+        select InvitationId, max(CompletionDateTime) as at
+        from responses
+        where not coalesce(IsDeleted::boolean, false)
+        group by InvitationId
     )
     select main.*,
         case when coalesce(answered.number, 1) = 1 then main.Id
@@ -118,6 +121,7 @@ MORE_STREAMS: tuple[Stream, ...] = (
                 ("Id", "InvitationId", "CompletionDateTime"),
                 link="InvitationId",
                 touches=True,
+                if_shown=("IsDeleted",),
             ),
             Companion(
                 "answers",
@@ -125,11 +129,13 @@ MORE_STREAMS: tuple[Stream, ...] = (
                 ("Id", "InvitationId", "QuestionId", "NumberValue"),
                 link="InvitationId",
                 touches=True,
+                if_shown=("IsDeleted",),
             ),
             Companion("questions", "SurveyQuestion", ("Id", "Name")),
             Companion("surveys", "Survey", ("Id", "Name")),
         ),
         extras={name: Extra("") for name in ("RowId", "Score", "QuestionName", "AnsweredAt")},
         removals="none",
+        is_renewed=True,
     ),
 )

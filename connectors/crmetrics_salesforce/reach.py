@@ -178,6 +178,10 @@ class Surveyor:
             if kind is None:
                 return Lack(companion.object, why)
             types[name] = kind
+        for name in companion.if_shown:
+            kind, _, _ = self.field_type(described, name)
+            if kind is not None:
+                types[name] = kind
         unasked = None if companion.is_rule else self.unasked(described, companion.where)
         return unasked or types
 

@@ -89,7 +89,9 @@ class DatasetRead:
         for reach in self.reaches:
             if self._request.is_full:
                 self._transport.resume_within(reach.stream.object, None)
-            elif self.span.since is None and (reach.stale or reach.stale_conditions):
+            elif self.span.since is None and (
+                reach.stale or reach.stale_conditions or reach.stream.is_renewed
+            ):
                 age = min(_YOUNG, self._catalog.options.refresh_formulas)
                 self._transport.resume_within(reach.stream.object, age)
 
@@ -102,6 +104,11 @@ class DatasetRead:
                 for name in (*reach.stale, *reach.stale_conditions)
             }
         )
+
+    @property
+    def _ages(self) -> bool:
+        """Whether changes are not all that tells what rows of earlier reads have become."""
+        return bool(self._stale_fields) or any(r.stream.is_renewed for r in self.reaches)
 
     def _tell_misfits(self) -> None:
         objects = {r.stream.object for r in self.reaches}
@@ -149,7 +156,7 @@ class DatasetRead:
         return datetime.fromisoformat(str(text)) if text else None
 
     def _is_stale(self) -> bool:
-        if not self._stale_fields:
+        if not self._ages:
             return False
         at = self._refreshed_at()
         return at is None or self._request.started - at >= self._catalog.options.refresh_formulas
@@ -221,6 +228,8 @@ class DatasetRead:
                 self._request.delete([str(name) for name in batch.column("Id").to_pylist()])
 
     def _rows(self, reach: Reach) -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
         raw = self._assembled(reach) if reach.is_assembled else self._plain(reach)
         present = f"timestamptz '{self._request.started.astimezone(UTC).isoformat()}'"
         entries = {
@@ -231,8 +240,14 @@ class DatasetRead:
             entries.setdefault("updated_at", reach.cursor)
         mapped = [c for c in self._request.mapping if c not in reach.missing]
         columns = [c for c in self._request.columns if c in entries or c in mapped]
+        is_renewed = self.span.is_refresh and reach.stream.is_renewed
+        if is_renewed:
+            self._request.retain(pa.array([], pa.string()))
         for batch in raw:
-            yield self._request.derive(batch, entries, columns)
+            rows = self._request.derive(batch, entries, columns)
+            if is_renewed:
+                self._request.retain(rows.column("id"))
+            yield rows
 
     def _plain(self, reach: Reach) -> Iterator[pa.RecordBatch]:
         main, ripens = self._main(reach), reach.stream.ripens
@@ -318,7 +333,7 @@ class DatasetRead:
         if not types:  # a companion that the org lacks, and that the rows can do without
             bench.make(companion.table, _guessed(companion, pa))
             return
-        bench.make(companion.table, types)
+        bench.make(companion.table, {**dict.fromkeys(companion.if_shown, pa.bool_()), **types})
         query = self._companion_query(companion, types)
         if self.span.since is None or not companion.link:
             if companion.link:
@@ -417,7 +432,7 @@ class DatasetRead:
         left = {**dict(state.get("left") or {}), **self._left}
         state["left"] = {name: at for name, at in left.items() if at is not None}
         state["logged"] = {**dict(state.get("logged") or {}), **removals.logged}
-        if self._stale_fields:
+        if self._ages:
             at = self._read_at() if self.span.since is None else self._refreshed_at()
             state["refreshed_at"] = (at or self._request.started).astimezone(UTC).isoformat()
         self._request.save_state(state)

@@ -26,7 +26,8 @@ class Companion:
 
     table: its name in the SQL. link: the field that holds the id of a main record (or of its
     `group`); "" = a small object that is read whole. touches: a change of such a record changes the
-    row of the main record. is_rule: `where` comes from the project file.
+    row of the main record. is_rule: `where` comes from the project file. if_shown: further fields,
+    that are null where the org has none of them, or hides them.
     """
 
     table: str
@@ -36,6 +37,7 @@ class Companion:
     where: str = ""
     touches: bool = False
     is_rule: bool = False
+    if_shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ class Stream:
     the tables that gives sentences about what in them makes numbers doubtful. remembered: columns
     from records that Salesforce forgets by age: what was read of them before is the table `former`,
     with the id, and stays. if_shown: fields for `relation` that are null where the org has none of
-    them, or hides them.
+    them, or hides them. is_renewed: read whole every `refresh_formulas`, and rows that do not come
+    then leave: they are made of several records each, and no log tells of which.
     """
 
     dataset: str
@@ -88,6 +91,7 @@ class Stream:
     belongs_to: tuple[str, str] | None = None
     doubts: str = ""
     remembered: tuple[str, ...] = ()
+    is_renewed: bool = False
     if_shown: tuple[str, ...] = ()
 
     @property

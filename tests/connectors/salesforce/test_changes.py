@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from connectors.salesforce.sites import Site, load_of
-from simulators.salesforce import SalesforceSimulator
+from simulators.salesforce import Org, SalesforceSimulator
 
 
 def accounts(salesforce: SalesforceSimulator, count: int) -> list[str]:
@@ -382,6 +382,77 @@ def test_a_membership_that_was_purged_is_not_the_first_campaign(
     report = site.synced()
     assert site.rows("leads", "id", "campaign_id") == [(both, second), (one, None), (none, None)]
     assert load_of(report, "leads").fetched == 2
+
+
+class Surveyed:
+    """An invitation with two answers, and one without."""
+
+    def __init__(self, org: Org) -> None:
+        nps, csat = (org.create("SurveyQuestion", Name=name) for name in ("NPS", "CSAT"))
+        self.asked, self.silent = (org.create("SurveyInvitation") for _ in range(2))
+        at = {"CompletionDateTime": org.now()}
+        self.response = org.create("SurveyResponse", InvitationId=self.asked, **at)
+        self.answers = [
+            org.create("SurveyQuestionResponse", InvitationId=self.asked, QuestionId=question,
+                       NumberValue=score)
+            for question, score in ((nps, 9), (csat, 4))
+        ]  # fmt: skip
+
+
+def answered(site: Site) -> list[tuple[str, str, float | None, bool]]:
+    columns = ("id", "survey_type", "score", "responded_at is not null", "is_deleted")
+    return [row[:4] for row in site.rows("survey_responses", *columns) if not row[4]]
+
+
+@pytest.mark.parametrize("days", [1, 20])
+def test_what_was_purged_of_surveys_leaves_with_the_next_day(
+    site: Site, salesforce: SalesforceSimulator, days: int
+) -> None:
+    site.only = ("survey_responses",)
+    made = Surveyed(salesforce.org)
+    site.later(hours=1)
+    site.synced()
+    assert answered(site) == [
+        (made.asked, "nps", 9, True),
+        (f"{made.asked}:2", "csat", 4, True),
+        (made.silent, "csat", None, False),
+    ]
+    for name in (made.answers[0], made.response, made.silent):
+        salesforce.org.purge(name)
+    site.later(days=days)
+    site.synced()
+    assert answered(site) == [(made.asked, "csat", 4, False)]
+    salesforce.org.purge(made.asked)
+    site.later(days=days)
+    report = site.synced()
+    assert (answered(site), load_of(report, "survey_responses").deleted) == ([], 1)
+    salesforce.org.create("SurveyInvitation")
+    site.later(hours=1)
+    assert load_of(site.synced(), "survey_responses").fetched == 1  # within the day, changes only
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_answers_of_surveys_in_the_bin_are_none(
+    site: Site, salesforce: SalesforceSimulator, hidden: bool
+) -> None:
+    site.only = ("survey_responses",)
+    made = Surveyed(salesforce.org)
+    if hidden:
+        for name in ("SurveyResponse", "SurveyQuestionResponse"):
+            salesforce.org.hide(name, "IsDeleted")
+    site.later(hours=1)
+    site.synced()
+    for name in (made.response, made.answers[1]):
+        salesforce.org.delete(name)
+    site.later(days=1)
+    site.synced()
+    rest = [(made.silent, "csat", None, False)]
+    if hidden:  # then nothing tells them apart
+        assert answered(site) == [
+            (made.asked, "nps", 9, True), (f"{made.asked}:2", "csat", 4, True), *rest,
+        ]  # fmt: skip
+    else:
+        assert answered(site) == [(made.asked, "nps", 9, False), *rest]
 
 
 def test_looking_for_purged_members_costs_a_call_when_nothing_was_deleted(
