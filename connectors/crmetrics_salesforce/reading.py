@@ -288,6 +288,8 @@ class DatasetRead:
                 self._left = bench.pairs("DeactivatedAt", reach.stream, reach.extras)
             for doubt in bench.column(reach.stream.doubts) if reach.stream.doubts else ():
                 self._request.notice(doubt)
+                if reach.stream.forgets and "where:" in doubt:
+                    self._request.notice(self._unseen.at_stake())
             yield from bench.rows_of(reach.stream, reach.extras)
 
     def _add_touched(self, bench: Workbench, reach: Reach) -> None:

@@ -4,6 +4,7 @@ the project file that they were read by."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from typing import Any
 
 from crmetrics.plugin import ReadRequest
@@ -42,6 +43,25 @@ class Unseen:
             )
         else:
             self._request.keep_unseen()
+
+    def at_stake(self) -> str:
+        """What leaves with a new condition, for who is told to write one. The ids of the rows end
+        with their day."""
+        days: list[str] = []
+        for batch in self._request.stored(("id", "is_deleted")):
+            for row in batch.to_pylist():
+                _, colon, day = str(row["id"]).rpartition(":")
+                if colon and not row["is_deleted"]:
+                    days.append(day)
+        earlier = [day for day in days if day < f"{self._request.started.astimezone(UTC):%Y-%m-%d}"]
+        told = "the org shows what is forecast today only: "
+        if not earlier:
+            return f"{told}write the condition now, for rows of the days until then leave with it."
+        rows = f"{len(earlier):,} rows of {len(set(earlier)):,} earlier days"
+        return (
+            f"{told}the {rows} ({min(earlier)} to {max(earlier)}) leave for good with a new "
+            "condition, those that meet it too. Copy the warehouse file first to keep them."
+        )
 
     def _changed(self) -> list[str]:
         former = self._request.state.get("rules")

@@ -158,8 +158,10 @@ def test_forecasts_of_several_types_are_never_added_and_told(
         forecasting.show_items_only()
         for amount, kind in zip((100, 7), both, strict=True):
             forecasting.item(amount, ForecastingTypeId=kind)
-    [told] = load_of(site.synced(), "forecasts").notices
+    told, *further = load_of(site.synced(), "forecasts").notices
     assert "forecasts of more than one forecast type are stated for the same time" in told
+    assert [text for text in further if "write the condition now" not in text] == []
+    assert len(further) == (not submitted)
     field = f"{'ForecastingSubmission.' if submitted else ''}ForecastingTypeId"
     condition = f"{field} = '{forecasting.revenue}'"
     assert f'where: "{condition}" (or {forecasting.overlay})' in told
@@ -170,3 +172,23 @@ def test_forecasts_of_several_types_are_never_added_and_told(
     assert len(notices) == (not submitted)  # of items, those of earlier days leave
     forecasting.win()
     assert accuracy(site) == 1.0
+
+
+def test_who_is_told_to_choose_a_forecast_type_is_told_which_rows_that_costs(
+    site: Site, forecasting: Forecasting
+) -> None:
+    forecasting.show_items_only()
+    for amount, kind in ((100, forecasting.revenue), (7, forecasting.overlay)):
+        forecasting.item(amount, ForecastingTypeId=kind)
+    first = f"{site.salesforce.clock():%Y-%m-%d}"
+    site.synced()
+    for _ in range(2):
+        last = f"{site.salesforce.clock():%Y-%m-%d}"
+        site.later(days=1)
+        _, told = load_of(site.synced(), "forecasts").notices
+    assert f"the 4 rows of 2 earlier days ({first} to {last}) leave for good" in told
+    assert len(amounts(site)) == 6
+    site.datasets = {"forecasts": {"where": f"ForecastingTypeId = '{forecasting.revenue}'"}}
+    site.synced()
+    today = f"{site.salesforce.clock():%Y-%m-%d}"
+    assert [(name[-10:], amount) for name, _, amount in amounts(site)] == [(today, 100)]
