@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -69,18 +69,20 @@ def _project(folder: Path, sources: Mapping[str, str]) -> Project:
     return Project(folder, environ={}, now=lambda: NOW)
 
 
-def _question(project: Project, *by: str) -> Question:
+def _question(project: Project, *by: str, kpis: Sequence[str] = KPIS) -> Question:
     periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
-    return Question(KPIS, periods, ((), *((name,) for name in by or BY)))
+    return Question(tuple(kpis), periods, ((), *((name,) for name in by or BY)))
 
 
 def _texts(answerer: Answerer, question: Question) -> list[str]:
     return [statement.sql for statement in answerer.program(question).statements]
 
 
-def _answer(project: Project, large_rows: int, *by: str) -> tuple[pa.Table, list[str]]:
+def _answer(
+    project: Project, large_rows: int, *by: str, kpis: Sequence[str] = KPIS
+) -> tuple[pa.Table, list[str]]:
     """The answer, and the names of the enumerations it was found by."""
-    question = _question(project, *by)
+    question = _question(project, *by, kpis=kpis)
     with project.answerer(question.periods) as answerer:
         answerer.large_rows = large_rows
         texts = _texts(answerer, question)
@@ -107,6 +109,13 @@ def test_values_groups_and_what_was_left_out_are_the_same(project: Project) -> N
         "values_of_accounts_segment",
         "values_of_opportunities_lead_source",
     ]
+
+
+def test_deals_of_one_history_are_coded_where_some_of_it_was_left_out(project: Project) -> None:
+    kpis = ("win_rate", "sales_pipeline_value")
+    coded, types = _answer(project, 1, kpis=kpis)
+    assert coded.equals(_answer(project, 1000, kpis=kpis)[0])
+    assert len(types) == 3
 
 
 def test_groups_have_the_names_of_their_texts(project: Project) -> None:

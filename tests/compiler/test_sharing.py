@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from crmetrics.engine import Project
@@ -321,6 +322,29 @@ def test_a_parent_is_joined_with_its_parents_once_for_all_row_sets(project: Proj
     assert sum("live_users" in sql for sql in statements) == 1
     alone = scans(project, ("history",), "month", ("opportunity.owner.team",))
     assert not any("_kept" in sql for sql in alone), "one reader needs no table"
+
+
+def test_a_parent_is_kept_for_one_row_set_and_what_was_left_out_of_it(
+    project_with_dead: Project,
+) -> None:
+    months = tuple(project_with_dead.calendar.periods(date(2025, 1, 1), date(2025, 8, 1), "month"))
+    question = Question(("history", "amounts"), months, ((), ("team",)))
+    with project_with_dead.answerer(months) as answerer:
+        program = answerer.program(question)
+        (history, deals) = program.scans()
+        counts = [each.sql for each in program.statements if each.kind == "excluded"]
+        together = answerer.answer(question)
+        apart = [
+            answerer.answer(Question((name,), months, question.groupings)) for name in question.kpis
+        ]
+    assert any("excluded_opportunity_stage_history" in sql for sql in counts)
+    assert "from opportunities_with_parents f" in deals
+    assert "left join live_users" not in history + deals
+    found, wanted = (
+        table.drop_columns(["run_id", "computed_at"]).to_pylist()
+        for table in (together, pa.concat_tables(apart))
+    )
+    assert found == wanted
 
 
 def test_deals_are_read_where_they_are_kept_for_their_history(

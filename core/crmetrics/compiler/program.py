@@ -157,7 +157,7 @@ class Compiler:
         statements: list[Statement] = []
         made: dict[str, str] = {}
         # A table for one reader would cost more than the join: of a month, say, it needs few rows.
-        readers = Counter(name for rowset in self._rowsets for name in rowset.parents())
+        readers = Counter(name for rowset in self._rowsets for name in rowset.joined_parents())
         self.around.kept.update(name for name, count in readers.items() if count > 1)
         layered = [rowset.layers() for rowset in self._rowsets]
         _share_frames([layer for layers in layered for layer in layers])

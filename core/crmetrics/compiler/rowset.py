@@ -215,6 +215,12 @@ class RowSet:
                 found |= {parent.name} if parent is not None else set()
         return found
 
+    def joined_parents(self) -> list[str]:
+        """The same, once for each statement that joins them: the one of the rows, and the one that
+        counts what quality rules left out of them."""
+        statements = 2 if self.around.reasons(self.operands[0].measure.relation) else 1
+        return [*self.parents()] * statements
+
     def insertion(self, other: RowSet) -> str:
         """The statement that adds the rows of a further layer; by name, as a layer with runs has
         counts beside its sums that one without them does not have."""
