@@ -183,7 +183,12 @@ class AccountCheck:
                 for area in ("emails", "email_events"):
                     api.get(area, params=few)
                 api.get("objects", "contacts", params=few)
-                return "reachable; HubSpot supports the log of e-mail events until September 2027"
+                days = self.account.config.email_event_days
+                return (
+                    f"reachable; what happens within {days} days of a send counts "
+                    "(`email_event_days`); HubSpot supports the log of e-mail events until "
+                    "September 2027"
+                )
             case "marketing_spend":
                 api.get("campaigns", params=few)
             case "users":

@@ -92,6 +92,7 @@ class HubSpotConnector(Connector):
         columns = self._columns(name)
         is_records = bool(streams_of(name, self.config))
         special = SPECIAL.get(name)
+        is_log = name == "campaign_members" and not is_records
         return Supply(
             name,
             tuple(c for c in dataset.column_names if c in columns and c != "source"),
@@ -99,6 +100,7 @@ class HubSpotConnector(Connector):
             deletes=is_records,
             selects_columns=is_records or name == "campaign_members",
             keeps=name == "user_activity",
+            follows_days=self.config.email_event_days if is_log else None,
         )
 
     def check(self) -> Iterable[CheckResult]:

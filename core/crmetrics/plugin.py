@@ -141,7 +141,8 @@ class Supply:
     columns: canonical columns it can fill. incremental: `read` honours `request.since`.
     deletes: removed records are reported. selects_columns: only `request.columns` are fetched.
     keeps: the source forgets (logins of 90 days), the warehouse does not: records that no longer
-    come stay, also when all is read anew.
+    come stay, also when all is read anew. follows_days: for how many days what becomes of a row
+    (opens and clicks of a send) still changes it; None = for good. KPIs that look further are told.
     """
 
     dataset: str
@@ -150,6 +151,7 @@ class Supply:
     deletes: bool = False
     selects_columns: bool = False
     keeps: bool = False
+    follows_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

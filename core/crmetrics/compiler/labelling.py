@@ -79,7 +79,7 @@ class Labelling:
         return 0
 
     def _maturing(self, part: Part) -> tuple[int, ...]:
-        days = _maturity(part)
+        days = maturity_of(part)
         if not days:
             return ()
         clock = self.book.clock
@@ -144,9 +144,10 @@ def _dated_by(measure: Measure) -> list[list[tuple[str, str]]]:
     return []
 
 
-def _maturity(part: Part) -> int:
+def maturity_of(part: Part) -> int:
+    """Days that must pass after a period before a number is final: how far its windows reach."""
     days = int(part.measure.matures_after or 0)
-    return max([days, *(_maturity(child) for child in part.inputs.values())])
+    return max([days, *(maturity_of(child) for child in part.inputs.values())])
 
 
 def _is_of_counted(part: Part) -> bool:

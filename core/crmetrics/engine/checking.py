@@ -9,7 +9,7 @@ from crmetrics import http
 from crmetrics.config import CONFIG_FILE
 from crmetrics.engine.answer import Question
 from crmetrics.engine.naming import Named
-from crmetrics.engine.reach import told_with_kpis
+from crmetrics.engine.reach import every_variant, told_with_kpis
 from crmetrics.engine.validating import bind, bound_findings, everything, whole
 from crmetrics.errors import ConfigError, CrmetricsError, Finding, SinkError
 from crmetrics.plugin import CheckResult
@@ -118,6 +118,24 @@ def _sources(project: Project) -> Iterator[CheckResult]:
             connector.close()
         for item in told_with_kpis(project, name, results):
             yield CheckResult(f"source {name}: {item.subject}", item.state, item.message, item.fix)
+    yield from _cut_windows(project)
+
+
+def _cut_windows(project: Project) -> Iterator[CheckResult]:
+    """Enabled KPIs that count less than their windows say."""
+    from crmetrics.engine.planning import cut_windows, supplies_of
+
+    try:
+        found = cut_windows(project, every_variant(project), supplies_of(project))
+    except CrmetricsError:
+        return  # whatever is wrong with definitions, jobs or sources is told by their own lines
+    for cut in found:
+        yield CheckResult(
+            f"source {cut.source}: {cut.dataset}",
+            "warning",
+            f"{cut}.",
+            f"Let the source follow them for {cut.days} days, or set a smaller window.",
+        )
 
 
 def _sinks(project: Project) -> Iterator[CheckResult]:

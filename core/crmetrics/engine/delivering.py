@@ -33,6 +33,7 @@ from crmetrics.warehouse.load import LoadSession, open_for_load
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from crmetrics.engine.planning import CutWindow
     from crmetrics.engine.project import Project
 
 
@@ -41,7 +42,7 @@ class Mailing:
     """A run on its way to the sinks.
 
     is_resend: as if nothing had been delivered before. shown: of a dry run: earlier periods whose
-    restatement it has shown already.
+    restatement it has shown already. cut: KPIs that count less than their windows say.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class Mailing:
     dry_run: bool = False
     is_resend: bool = False
     shown: frozenset[date] = frozenset()
+    cut: tuple[CutWindow, ...] = ()
 
     @property
     def current(self) -> Earlier:
@@ -73,7 +75,8 @@ class Mailing:
     def notes_of(self, period: Period) -> tuple[Note, ...]:
         breaches = self.computed.checked.breaches
         broken = (each.note for each in breaches if each.period_start == period.start)
-        return (*self.loaded.remarks(), *broken)
+        cut = (Note(str(each), str(each)) for each in self.cut)
+        return (*self.loaded.remarks(), *cut, *broken)
 
 
 @dataclass(frozen=True)

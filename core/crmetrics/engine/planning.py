@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from crmetrics.compiler.labelling import maturity_of
 from crmetrics.compiler.needs import Supplied
 from crmetrics.config import JobConfig
 from crmetrics.engine.answer import Answerer, Question, groupings_of
@@ -32,12 +33,29 @@ class OutOfReach:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class CutWindow:
+    """A KPI that counts what happens within `days` of a row, of which its source gives less."""
+
+    kpi: str
+    days: int
+    source: str
+    dataset: str
+    followed: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kpi} counts what happens within {self.days} days, and {self.source} gives "
+            f"{self.followed} days of {self.dataset}: what happens later is missing from it"
+        )
+
+
 @dataclass(frozen=True)
 class JobPlan:
     """What would be read, from where, and what cannot be computed from it.
 
     kpis: what was planned for. connectors: source -> connector name. estimates: (source, dataset)
-    -> what the read would cost, where it costs calls.
+    -> what the read would cost, where it costs calls. cut: KPIs that count less than they say.
     """
 
     kpis: tuple[str, ...]
@@ -45,6 +63,7 @@ class JobPlan:
     out_of_reach: tuple[OutOfReach, ...]
     connectors: Mapping[str, str]
     estimates: Mapping[tuple[str, str], Estimate] = field(default_factory=dict)
+    cut: tuple[CutWindow, ...] = ()
 
     @property
     def calls(self) -> int:
@@ -65,7 +84,8 @@ def plan_job(project: Project, job: str | None) -> JobPlan:
     plan = plan_reads(needs, supplies, project.registry.datasets)
     connectors = {name: source.connector for name, source in project.config.sources.items()}
     estimates = _estimates(project, plan, supplies)
-    return JobPlan(tuple(kpis), plan, tuple(gaps), connectors, estimates)
+    cut = cut_windows(project, kpis, supplies)
+    return JobPlan(tuple(kpis), plan, tuple(gaps), connectors, estimates, tuple(cut))
 
 
 def _estimates(
@@ -161,6 +181,32 @@ def needs_of(
                 _add(needs, wanted)
             gaps |= {OutOfReach(m.requested.name, m.status, m.what): None for m in program.missing}
     return needs, list(gaps)
+
+
+def cut_windows(
+    project: Project, kpis: Sequence[str], supplies: Mapping[str, Sequence[Supply]]
+) -> list[CutWindow]:
+    """The KPIs whose windows reach further than a source follows the rows that they read."""
+    followed = [
+        (source, supply.dataset, supply.follows_days)
+        for source, offered in supplies.items()
+        for supply in offered
+        if supply.follows_days is not None
+    ]
+    if not followed or not kpis:
+        return []
+    period = project.calendar.last_complete(project.now(), "month")
+    with project.answerer([period], is_binding=True) as answerer:
+        answerer.supplied = _supplied(supplies, project)
+        program = answerer.program(Question(tuple(kpis), (period,)))
+    found: dict[CutWindow, None] = {}
+    for item in program.labelled:
+        name = f"{item.kpi}.{item.variant}" if item.variant else item.kpi
+        days = maturity_of(item.part)
+        for source, dataset, most in followed:
+            if days > most and dataset in program.needs.get(name, {}):
+                found[CutWindow(name, days, source, dataset, most)] = None
+    return list(found)
 
 
 def _add(needs: dict[str, set[str]], more: Mapping[str, Iterable[str]]) -> None:

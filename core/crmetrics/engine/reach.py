@@ -26,16 +26,21 @@ def told_with_kpis(
     if not lacking:
         return list(results)
     supplies = supplies_of(project)
-    kpis = tuple(
-        f"{kpi.id}.{variant}" if variant else kpi.id
-        for kpi in project.catalog.kpis.values()
-        for variant in kpi.variants
-    )
+    kpis = every_variant(project)
     _, before = needs_of(project, kpis, (), supplies)
     supplies[source] = without(supplies[source], (result.lacks for result in lacking))
     _, after = needs_of(project, kpis, (), supplies)
     lost = [gap for gap in after if gap.kpi not in {former.kpi for former in before}]
     return [_told(result, lost) if result.lacks else result for result in results]
+
+
+def every_variant(project: Project) -> tuple[str, ...]:
+    """All enabled KPIs and their variants, by name."""
+    return tuple(
+        f"{kpi.id}.{variant}" if variant else kpi.id
+        for kpi in project.catalog.kpis.values()
+        for variant in kpi.variants
+    )
 
 
 def without(

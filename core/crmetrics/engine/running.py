@@ -16,8 +16,8 @@ from crmetrics.engine.computing import compute
 from crmetrics.engine.delivering import Mailing, deliver_all
 from crmetrics.engine.identities import Breach
 from crmetrics.engine.loading import SyncReport, sync
-from crmetrics.engine.planning import needs_of_job, supplies_of
-from crmetrics.errors import CrmetricsError, ExitCode, UsageError, did_you_mean
+from crmetrics.engine.planning import CutWindow, cut_windows, needs_of_job, supplies_of
+from crmetrics.errors import CrmetricsError, ExitCode, SourceError, UsageError, did_you_mean
 from crmetrics.goals import GoalVerdict
 from crmetrics.message import Message
 from crmetrics.periods import Calendar, Period
@@ -168,6 +168,7 @@ def _run(
         dry_run=asked.dry_run,
         is_resend=asked.is_resend,
         shown=asked.shown,
+        cut=_cut_windows(project, job),
     )
     with http.recording.suspended():
         report = _delivered(project, job, mailing)
@@ -183,13 +184,28 @@ def _run(
 
 def _needs(project: Project, job: JobConfig) -> Mapping[str, set[str]] | None:
     """What the job reads; None (= everything) where only local files are read anyway."""
-    kinds = {
-        project.registry.require_connector(s.connector) for s in project.config.sources.values()
-    }
-    if all(kind.is_local for kind in kinds):
+    if _is_local(project):
         return None
     needs, _ = needs_of_job(project, job, supplies_of(project))
     return needs
+
+
+def _is_local(project: Project) -> bool:
+    """Whether all sources are local files."""
+    kinds = {
+        project.registry.require_connector(s.connector) for s in project.config.sources.values()
+    }
+    return all(kind.is_local for kind in kinds)
+
+
+def _cut_windows(project: Project, job: JobConfig) -> tuple[CutWindow, ...]:
+    """The job's KPIs that count less than their windows say."""
+    if _is_local(project):
+        return ()  # a file holds all that becomes of its rows
+    try:
+        return tuple(cut_windows(project, job.kpis, supplies_of(project)))
+    except SourceError:
+        return ()  # what a source cannot say of itself, its failed read tells
 
 
 def require_known_job(project: Project, name: str) -> JobConfig:

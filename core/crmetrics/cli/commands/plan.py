@@ -53,6 +53,8 @@ def _print(found: JobPlan, console: Console) -> None:
         console.print()
         lines = [(gap.kpi, gap.status.replace("_", " "), gap.what) for gap in missing]
         show(make_table(["out of reach", "why", "what"], lines), console)
+    for cut in found.cut:
+        console.warn(f"{cut}.")
 
 
 def _calls(found: JobPlan, source: str, dataset: str) -> str:
@@ -81,5 +83,15 @@ def _document(found: JobPlan) -> dict[str, Any]:
         "missing_columns": {name: list(c) for name, c in found.plan.missing_columns.items()},
         "out_of_reach": [
             {"kpi": gap.kpi, "status": gap.status, "what": gap.what} for gap in found.out_of_reach
+        ],
+        "cut_windows": [
+            {
+                "kpi": cut.kpi,
+                "days": cut.days,
+                "source": cut.source,
+                "dataset": cut.dataset,
+                "followed_days": cut.followed,
+            }
+            for cut in found.cut
         ],
     }
