@@ -102,7 +102,7 @@ class HistoryReader:
     """Turns pages of records with history into batches of spans.
 
     rows: the rows of one record. types: columns of a row that are no plain text. owner: the column
-    with the record.
+    with the record. seen: the ids of the records so far.
     """
 
     def __init__(
@@ -114,7 +114,8 @@ class HistoryReader:
         owner: str,
     ) -> None:
         self._request, self._leading, self._rows = request, leading, rows
-        self._types, self._owner = dict(types), owner
+        self._types, self.owner = dict(types), owner
+        self.seen: list[pa.Array[Any]] = []
         self._misfits = Misfits(request.dataset.name)
         self._long = self._undated = 0
 
@@ -125,7 +126,9 @@ class HistoryReader:
         are known to tell all; None = none are held."""
         waiting: list[Row] = []
         for body in bodies:
-            for record in json.loads(body)["results"]:
+            records = json.loads(body)["results"]
+            self.seen.append(pa.array([str(record["id"]) for record in records], pa.string()))
+            for record in records:
                 waiting += self._of(record, held_until)
             if len(waiting) >= _ROWS:
                 yield self._batch(waiting)
@@ -155,7 +158,7 @@ class HistoryReader:
         """Between the last read and what HubSpot still tells lie values that nobody knows: the span
         that lasted at the last read has an unknown end, and would go on beside the new ones."""
         before = datetime.fromisoformat(begin) - timedelta(milliseconds=1)
-        self._request.delete([record], at=before, of=self._owner)
+        self._request.delete([record], at=before, of=self.owner)
 
     def _batch(self, rows: list[Row]) -> pa.RecordBatch:
         names = list(rows[0])

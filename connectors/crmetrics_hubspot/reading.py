@@ -98,6 +98,7 @@ class DatasetRead:
         self._refreshed: datetime | None = None
         self._now: dict[str, list[str]] = {}
         self._there_now: list[pa.Array[Any]] = []
+        self._owner = "id"
 
     def records(self, streams: Sequence[Stream]) -> Iterator[pa.RecordBatch]:
         """The records of all streams; state is saved at the end."""
@@ -128,14 +129,17 @@ class DatasetRead:
         return found
 
     def history(self) -> Iterator[pa.RecordBatch]:
-        """The spans of property history."""
+        """The spans of property history; they leave with their record."""
         reader, kind = history_reader(self._account, self._request)
         self._refresh_if_redefined({kind})
         known = self._account.properties.of(kind)
         now = tuple(name for name in FLAGS.get(kind, ()) if name in known)
         names = ("hs_object_id", *now)
         objects = Objects(self._account.api, kind, names, FOLLOWED[kind])
+        self._owner = reader.owner
         yield from reader.batches(self._bodies(objects), self.since)
+        if self.is_refresh:
+            self._there_now += [pa.array([], pa.string()), *reader.seen]
         # What changed before they went into the bin was not read.
         yield from reader.batches(self._came_back(objects), _LONG_AGO)
         reader.tell()
@@ -239,7 +243,7 @@ class DatasetRead:
         """All is read: what no walk gave is gone, unless a walk is in doubt."""
         if self.is_whole:
             for ids in self._there_now:
-                self._request.retain(ids)
+                self._request.retain(ids, of=self._owner)
         self._there_now.clear()
 
     def _fell_short(self, kind: str, what: str, found: int, total: int) -> None:
@@ -292,11 +296,13 @@ class DatasetRead:
         yield from reader.batches(self._restored(objects, here), at=self._started)
 
     def _came_back(self, objects: Objects) -> Iterator[bytes]:
-        """The records that were in the recycle bin at the last read, and are no longer."""
+        """The records that were in the recycle bin at the last read, and are no longer; rows of
+        those that are there now are deleted."""
         plain = Objects(objects.api, objects.kind, ("hs_object_id",))
         here = [
             str(record["id"]) for body in plain.archived() for record in json.loads(body)["results"]
         ]
+        self._request.delete(here, of=self._owner)
         return self._restored(objects, here)
 
     def _restored(self, objects: Objects, here: list[str]) -> Iterator[bytes]:
