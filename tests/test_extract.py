@@ -177,11 +177,27 @@ def test_no_change_falls_between_two_reads_whatever_the_settings(session: LoadSe
         assert until == since
 
 
-def test_a_clock_that_was_set_back_asks_for_no_negative_range(session: LoadSession) -> None:
+def test_after_a_clock_that_was_ahead_all_is_read_again(session: LoadSession) -> None:
     source = leads(giving({"id": ["1"]}), incremental=True)
     run(session, source, {"leads": ()}, now=NOON)
-    run(session, source, {"leads": ()}, now=NOON - 600 * MINUTE)
-    assert source.asked[1].until == source.asked[1].since
+    (report,) = run(session, source, {"leads": ()}, now=NOON - 600 * MINUTE)
+    assert (source.asked[1].since, source.asked[1].is_full) == (None, True)
+    assert "a clock that was ahead (it tells of changes up to 2026-01-10 11:55 UTC)" in str(
+        report.notices
+    )
+    run(session, source, {"leads": ()}, now=NOON - 590 * MINUTE)
+    assert source.asked[2].since == NOON - 615 * MINUTE
+
+
+def test_a_clock_that_was_set_back_a_little_asks_for_no_negative_range(
+    session: LoadSession,
+) -> None:
+    source = leads(giving({"id": ["1"]}), incremental=True)
+    run(session, source, {"leads": ()}, now=NOON)
+    run(session, source, {"leads": ()}, now=NOON - MINUTE)
+    second = source.asked[1]
+    assert second.since is not None and second.until is not None
+    assert second.since <= second.until <= NOON
 
 
 def test_full_reads_everything_again_and_replaces(session: LoadSession) -> None:
@@ -371,6 +387,28 @@ def test_stored_rows_are_there_when_all_is_read_anew_for_a_further_column(
     assert lead_rows(session, "id") == [("3",)]
 
 
+def test_stored_rows_are_there_when_all_is_read_anew_for_a_further_mapped_column(
+    session: LoadSession,
+) -> None:
+    own = {"status": "s", "lead_source": "upper(x)"}
+    options = SourceOptions(datasets={"leads": DatasetOptions(columns=own)})
+    for columns, expected in ((("status",), []), (("status", "lead_source"), ["3"])):
+        found: list[tuple[Any, ...]] = []
+        source = leads(recalling(found), "status", incremental=True, options=options)
+        (report,) = run(session, source, {"leads": columns})
+        assert [row[0] for row in found] == expected
+        assert report.is_full is bool(expected) and "rules" not in str(report.notices)
+
+
+def test_stored_rows_are_there_when_only_the_time_zone_changed(session: LoadSession) -> None:
+    first_read(session)
+    found: list[tuple[Any, ...]] = []
+    other = SourceOptions(timezone="Asia/Tokyo")
+    source = leads(recalling(found), "status", incremental=True, options=other)
+    (report,) = run(session, source, {"leads": ("status",)})
+    assert (report.is_full, sorted(found)) == (True, STORED)
+
+
 def test_nothing_is_stored_for_a_first_or_full_read_or_one_by_other_rules(
     session: LoadSession,
 ) -> None:
@@ -379,12 +417,30 @@ def test_nothing_is_stored_for_a_first_or_full_read_or_one_by_other_rules(
     run(session, source, {"leads": ("status",)})
     run(session, source, {"leads": ("status",)}, full=True)
     own = SourceOptions(datasets={"leads": DatasetOptions(columns={"status": "'x'"})})
-    run(
+    (report,) = run(
         session,
         leads(recalling(found), "status", incremental=True, options=own),
         {"leads": ("status",)},
     )
     assert found == []
+    assert "read whole, because its rules" in str(report.notices)
+
+
+def test_a_whole_read_leaves_nothing_of_a_column_that_is_no_longer_given(
+    session: LoadSession,
+) -> None:
+    own = SourceOptions(datasets={"leads": DatasetOptions(columns={"status": "'old'"})})
+
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        batch = pa.record_batch({"id": ["1", "2"]})
+        mapped = request.evaluate(batch).columns if request.mapping else []
+        yield pa.record_batch([batch.column(0), *mapped], names=["id", *request.mapping])
+
+    run(session, leads(reading, incremental=True, options=own), {"leads": ("status",)})
+    assert lead_rows(session, "status") == [("old",), ("old",)]
+    (report,) = run(session, leads(reading, incremental=True), {"leads": ("status",)})
+    assert report.is_full
+    assert lead_rows(session, "id", "status") == [("1", None), ("2", None)]
 
 
 def test_stored_rows_can_be_looked_at_while_the_rows_of_the_read_are_stored(

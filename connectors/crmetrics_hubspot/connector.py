@@ -30,10 +30,20 @@ if TYPE_CHECKING:
     from crmetrics_hubspot.reading import DatasetRead
 
 
-_NO_RULES = {*SourceOptions.model_fields, "auth", "base_url", "api_version", "datasets",
-             "refresh_every", "max_api_usage_percent", "max_calls_per_run", "email_events",
-             "email_event_days"}  # fmt: skip
-"""Options that say how the account is read, not what its records mean."""
+_MEANINGS = {
+    "activities": ("automated_sources",),
+    "campaign_members": ("email_event_days",),
+    "case_messages": ("case_messages_from", "automated_sources"),
+    "case_status_history": ("ticket_stages",),
+    "contacts": ("test_email_domains",),
+    "leads": ("leads_from", "lead_stages", "test_email_domains"),
+    "marketing_spend": ("spend_dates",),
+    "opportunities": ("default_close_date",),
+    "subscriptions": ("subscriptions_from",),
+    "survey_responses": ("surveys",),
+    "users": ("test_email_domains",),
+}
+"""Dataset -> the options that say which records it has and what they mean."""
 
 _RULES = {"opportunity_stage_history": 2, "case_status_history": 2}
 """How often the connector's own rules for a dataset have changed: it is read anew by them."""
@@ -114,15 +124,13 @@ class HubSpotConnector(Connector):
         self, dataset: str, columns: Sequence[str], *, rows: int | None, is_incremental: bool
     ) -> Estimate | None:
         """Calls by what is held of the dataset; the first read of one is a guess."""
-        from crmetrics_hubspot.estimating import estimate, is_walk_due
+        from crmetrics_hubspot.estimating import estimate, last_walk
 
         is_log = dataset == "campaign_members" and not streams_of(dataset, self.config)
         due = (
             is_incremental
             and not is_log
-            and is_walk_due(
-                self.context.storage, dataset, self.timing.now(), self.config.refresh_every
-            )
+            and self.config.is_walk_due(last_walk(self.context.storage, dataset), self.timing.now())
         )
         return estimate(
             self.config,
@@ -135,10 +143,9 @@ class HubSpotConnector(Connector):
 
     def definition(self, dataset: str) -> str:
         own = self.config.own(dataset).model_dump(mode="json", exclude={"columns"})
-        rules = self.config.model_dump(mode="json", exclude=_NO_RULES)
+        options = set(_MEANINGS.get(dataset, ()))
+        rules = self.config.model_dump(mode="json", include=options)
         number = [_RULES[dataset]] if dataset in _RULES else []
-        if dataset == "campaign_members":
-            number = [self.config.email_event_days]
         return json.dumps([own, rules, *number], sort_keys=True, default=str)
 
     # --- reading ------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ class Conversations:
     def batches(self) -> Iterator[Any]:
         """A batch per thread that is new or has changed; a part of the dataset each."""
         before, started = self._progress, self._request.started
-        is_all = before.listed is None or started - before.listed >= self._every
+        is_all = self._account.config.is_walk_due(before.listed, started)
         marks = {} if is_all else dict(before.threads)
         tickets: dict[str, str] = {}
         for thread in self._listed(None if is_all else before.until):
@@ -97,10 +97,6 @@ class Conversations:
     def done(self) -> None:
         """The dataset is loaded: what was kept of it is no longer needed."""
         self._log.delete()
-
-    @property
-    def _every(self) -> timedelta:
-        return self._account.config.refresh_every
 
     def _listed(self, since: datetime | None) -> Iterator[dict[str, Any]]:
         """All threads, or those with a message since then."""

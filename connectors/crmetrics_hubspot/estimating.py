@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import ceil
 
 from crmetrics.plugin import Estimate, SourceStorage
@@ -99,10 +99,10 @@ def _of_sends(
     return Estimate(calls, f"{count:,} sends by the log")
 
 
-def is_walk_due(storage: SourceStorage, dataset: str, now: datetime, every: timedelta) -> bool:
-    """Whether the next read of a dataset walks through all its records; so when it is not known."""
+def last_walk(storage: SourceStorage, dataset: str) -> datetime | None:
+    """When a read of a dataset last walked through all its records; None when it is not known."""
     last = storage.read(_WALKS).get(dataset)
-    return last is None or now - datetime.fromisoformat(str(last)) >= every
+    return None if last is None else datetime.fromisoformat(str(last))
 
 
 def remember_walks(storage: SourceStorage, walked: Mapping[str, datetime]) -> None:

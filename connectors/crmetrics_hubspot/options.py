@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -156,6 +156,12 @@ class HubSpotOptions(SourceOptions):
     max_calls_per_run: int | None = Field(
         default=None, ge=1, description="calls that one run may make; default: no limit of its own"
     )
+
+    def is_walk_due(self, last: datetime | None, now: datetime) -> bool:
+        """Whether `refresh_every` has passed since the last walk, None = there was none. A
+        twentieth less counts as well: no two nights begin at the same second."""
+        return last is None or now - last >= self.refresh_every * 0.95
+
     datasets: dict[str, HubSpotDatasetOptions] = Field(default_factory=dict)  # type: ignore[assignment]
 
     @field_validator("api_version")

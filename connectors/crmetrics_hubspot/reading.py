@@ -88,8 +88,8 @@ class DatasetRead:
         self._before = Progress.of(request)
         self.since = request.since or self._before.until
         last = self._before.refreshed
-        every = account.config.refresh_every
-        self.is_refresh = self.since is None or last is None or self._started - last >= every
+        is_due = account.config.is_walk_due(last, self._started)
+        self.is_refresh = self.since is None or is_due
         self._further: Conversations | SendRead | None = None
         self._staged: list[str] = []
         self._state: dict[str, Any] = {}
@@ -314,7 +314,9 @@ class DatasetRead:
             yield objects.of(back[start : start + objects.page])
 
     def _save(self) -> None:
-        refreshed = self._started if self.is_refresh else self._before.refreshed
+        refreshed = self._before.refreshed
+        if self.is_refresh:  # pages of a walk that was gone on with are as old as its begin
+            refreshed = min([self._started, *(walk.began for walk in self._walks.values())])
         if self._is_short:
             refreshed = None  # the next run walks through all
         walks = self._before.walks | {

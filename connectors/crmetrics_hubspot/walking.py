@@ -85,6 +85,8 @@ class Walk:
         note = self._log.note
         if note.get("of") != self._fingerprint() or note["began"] == self._loaded:
             return None
+        if self._request.is_full and not note.get("is_full"):
+            return None  # who asks for everything again gets nothing that was read before
         began = datetime.fromisoformat(note["began"])
         return began if self._request.started - began <= _LONGEST_LIFE else None
 
@@ -102,7 +104,11 @@ class Walk:
             yield body
 
     def _begin(self, pages: list[tuple[bytes, str]]) -> None:
-        note = {"of": self._fingerprint(), "began": self._request.started.isoformat()}
+        note = {
+            "of": self._fingerprint(),
+            "began": self._request.started.isoformat(),
+            "is_full": self._request.is_full,
+        }
         self._log.begin(note)
         for body, position in pages:
             self._log.append(self._cleared(body), position)

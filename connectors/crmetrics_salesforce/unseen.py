@@ -66,16 +66,18 @@ class Unseen:
     def _changed(self) -> list[str]:
         former = self._request.state.get("rules")
         before: Mapping[str, Any] = former if isinstance(former, dict) else {}
+        given: Mapping[str, Any] = self._request.state.get("given") or {}
         found: dict[str, None] = {}
         for reach in self._reaches:
             old = before.get(reach.stream.object)
+            filled = given.get(reach.stream.object) or {}
             now = self.rules[reach.stream.object]
             if old is None:  # never read, or by a version that did not note its rules
                 continue
             for key in sorted({*old, *now}):
                 # A column that nothing gave before is null in the old rows, not wrong.
                 is_new = key not in old and key.startswith("columns.")
-                is_further = is_new and key.partition(".")[2] not in reach.stream.fields
+                is_further = is_new and key.partition(".")[2] not in filled
                 if old.get(key) != now.get(key) and not is_further:
                     found[f"`{key}:`"] = None
         return list(found)

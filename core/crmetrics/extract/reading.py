@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -111,10 +111,15 @@ class _Reader:
         supply = self._supplies.get(name, Supply(name, ()))
         own = self.options.datasets.get(name, DatasetOptions())
         reach = _reach(dataset, supply, own, former, columns)
-        mapping = {column: own.columns[column] for column in reach if column in own.columns}
-        fingerprint = self._fingerprint(name, mapping)
-        begins_anew = self.full or (former.exists and former.fingerprint != fingerprint)
-        anew = begins_anew or (former.exists and not set(reach) <= set(former.columns))
+        mapping = _entries(own, reach)
+        # Columns that come in beside those of the last read change none of its rules.
+        rules = self._fingerprint(name, _entries(own, former.columns))
+        is_redefined = former.exists and not _is_same(former.fingerprint, rules)
+        is_moved = former.exists and former.fingerprint != rules
+        begins_anew = self.full or is_redefined
+        is_ahead = former.watermark is not None and former.watermark > self.now
+        is_wider = former.exists and not set(reach) <= set(former.columns)
+        anew = begins_anew or is_moved or is_wider or is_ahead
         since, until, watermark = self._window(supply, former, anew)
         intake = Intake(
             columns=reach,
@@ -124,10 +129,12 @@ class _Reader:
             is_full=anew,
             replaces=not supply.keeps and (anew or (supply.incremental and since is None)),
             may_replace=not (supply.keeps or supply.incremental or former.state),
-            fingerprint=fingerprint,
+            fingerprint=self._fingerprint(name, mapping),
             covers_from=own.covers_from,
             watermark=watermark,
         )
+        if supply.incremental and former.exists and not self.full:
+            _tell_why(intake, former, is_redefined=is_redefined, is_ahead=is_ahead)
         mapper = FieldMapper(dataset, self.timezone)
         goes_on = former.exists and not begins_anew
         request = Request(
@@ -183,12 +190,39 @@ class _Reader:
         return since, max(watermark, since), watermark
 
     def _fingerprint(self, dataset: str, mapping: Mapping[str, str]) -> str:
-        """Changes when the same source records would give other rows."""
-        parts = [self.connector.name, self.timezone, sorted(mapping.items())]
+        """Changes when the same source records would give other rows: the rules, and the time zone
+        that texts without one are read in."""
+        parts = [self.connector.name, sorted(mapping.items())]
         definition = self.connector.definition(dataset)
         if definition:
             parts.append(definition)
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        rules = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        return f"{rules} {self.timezone}"
+
+
+def _is_same(before: str, now: str) -> bool:
+    """True when the rules are the same, whatever the time zone: instants that were seen once, in
+    history that is told no longer, are those instants in every zone."""
+    return before.split()[:1] == now.split()[:1]
+
+
+def _entries(options: DatasetOptions, columns: Sequence[str]) -> dict[str, str]:
+    """What the project file gives for these columns."""
+    return {name: options.columns[name] for name in columns if name in options.columns}
+
+
+def _tell_why(intake: Intake, former: SyncState, *, is_redefined: bool, is_ahead: bool) -> None:
+    """Say why a source that could tell changes is read whole, and what that costs."""
+    if is_redefined:
+        intake.notice(
+            "read whole, because its rules (columns, conditions, options) changed since the last "
+            "read; what the source tells no more is not known any longer."
+        )
+    elif is_ahead and former.watermark is not None:
+        intake.notice(
+            "read whole, because the last read was made by a clock that was ahead (it tells of "
+            f"changes up to {former.watermark.astimezone(UTC):%Y-%m-%d %H:%M} UTC)."
+        )
 
 
 def _reach(

@@ -49,12 +49,13 @@ class Target:
     @property
     def uncovered(self) -> tuple[str, ...]:
         """Stored columns beyond the read whose values are to be kept, those of plugins that are
-        gone included."""
+        gone included. A whole read leaves nothing of the rules before it."""
         skipped = {"source", *HIDDEN_COLUMNS, *self.covered}
+        kept = frozenset() if self.is_whole else self.delivered_before
         return tuple(
             name
             for name in self.stored
-            if name not in skipped and (name in self.delivered_before or name not in self.dataset)
+            if name not in skipped and (name in kept or name not in self.dataset)
         )
 
     # --- pieces of SQL -----------------------------------------------------------------------

@@ -145,6 +145,18 @@ def test_what_changed_between_the_two_runs_is_not_lost(
     assert int(added.id) > 1002
 
 
+def test_who_asks_for_everything_again_gets_nothing_that_was_kept(
+    busy: HubSpotSimulator, tmp_path: Path
+) -> None:
+    folder = write_project(tmp_path, busy)
+    sync_until(busy, folder, LIST, 10)
+    busy.account.purge("deals", "1002")
+    report = Project(folder, environ={}).sync(full=True)
+    assert not report.failures, report.error
+    assert held(folder)["deals"] == DEALS - 1
+    assert "went on where it stopped" not in str(report.reports)
+
+
 def test_a_daily_limit_costs_no_page_twice(busy: HubSpotSimulator, tmp_path: Path) -> None:
     folder = write_project(tmp_path, busy, max_api_usage_percent=100)
     busy.limits.sent_today, busy.limits.per_day = 0, 24

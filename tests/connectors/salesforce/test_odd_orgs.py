@@ -246,3 +246,19 @@ def test_what_the_org_forgets_leaves_with_the_rules_that_it_was_read_by(
     site.later(days=1)
     site.synced(full=True)  # by the same rules
     assert site.ids("forecasts") == [f"{item}:2026-01-{day}" for day in (13, 14, 15)]
+
+
+def test_what_the_org_forgets_stays_when_a_further_column_is_mapped(
+    salesforce: SalesforceSimulator, connect: Connect
+) -> None:
+    fill(salesforce.org)
+    with CollectingRequest("user_activity", columns=["id", "user_id"]) as first:
+        first.collect(connect().read(first))
+    again = {"columns": ["id", "user_id", "activity_type"], "is_full": True}
+    for mapping, stays in (({"activity_type": "'login'"}, True), ({"user_id": "'x'"}, False)):
+        with CollectingRequest(
+            "user_activity", mapping=mapping, state=first.saved_state, **again
+        ) as second:
+            second.collect(connect().read(second))
+        told = [notice for notice in second.notices if "no longer shows leave" in notice]
+        assert told == [] if stays else told[0].startswith("`columns.user_id:` changed")
