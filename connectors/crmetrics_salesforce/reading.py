@@ -374,17 +374,10 @@ class DatasetRead:
     def _tell(self) -> None:
         for notice in (*self._rules.unused(), *self._amounts.notices()):
             self._request.notice(notice)
-        for reach in self.reaches:
-            for column, why in reach.missing.items():
-                self._request.notice(f"{column} cannot be read: {why}.")
-            for lack, columns in reach.substituted().items():
-                told = f"{', '.join(columns)} of {reach.stream.object}"
-                self._request.notice(f"other fields than usual fill {told}: {lack}.")
-        replaced = {reach.stream.instead_of for reach in self.reaches}
-        for item in self._survey.absent:
-            name = item.stream.object
-            if name not in replaced and not item.stream.instead_of:
-                self._request.notice(f"{name} gives nothing to it: {item.lack}.")
+        known = () if self._request.is_full else self._request.state.get("lacks") or ()
+        for notice in self._lacks:
+            if notice not in known:
+                self._request.notice(notice)
         if self._request.since is None:
             return
         if self.span.is_refresh and (gained := self._given.gained()):
@@ -407,6 +400,23 @@ class DatasetRead:
                 f"values of {shown} are up to {_shown(age)} old: they change without a trace, and "
                 f"are read anew every {_shown(self._catalog.options.refresh_formulas)}."
             )
+
+    @cached_property
+    def _lacks(self) -> list[str]:
+        """What the org does not give: told when that is new, by `check` always."""
+        found = []
+        for reach in self.reaches:
+            for column, why in reach.missing.items():
+                found.append(f"{column} cannot be read: {why}.")
+            for lack, columns in reach.substituted().items():
+                told = f"{', '.join(columns)} of {reach.stream.object}"
+                found.append(f"other fields than usual fill {told}: {lack}.")
+        replaced = {reach.stream.instead_of for reach in self.reaches}
+        for item in self._survey.absent:
+            name = item.stream.object
+            if name not in replaced and not item.stream.instead_of:
+                found.append(f"{name} gives nothing to it: {item.lack}.")
+        return found
 
     def _require_former(self) -> None:
         """What has disappeared would leave old values standing as if they were true."""
@@ -432,6 +442,7 @@ class DatasetRead:
         state["org"] = self._catalog.options.domain
         state["currency"] = self._amounts.code
         state["rules"] = self._unseen.rules
+        state["lacks"] = self._lacks
         # Who is inactive, and since when; who is back is forgotten.
         left = {**dict(state.get("left") or {}), **self._left}
         state["left"] = {name: at for name, at in left.items() if at is not None}

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from connectors.salesforce.orgs import Connect, fill, rows_of
+from connectors.salesforce.orgs import Connect, connector_to, fill, rows_of
 from connectors.salesforce.sites import Site, load_of
 from crmetrics.errors import UnavailableError
 from crmetrics.testing import CollectingRequest
@@ -59,6 +59,34 @@ def test_an_object_that_gives_nothing_to_a_dataset_is_told_beside_those_that_do(
     assert "hold_seconds" in line.lacks["activities"]  # which nothing else gives
     assert "user_id" not in line.lacks["activities"]
     assert lines["activities (Task)"].state == "ok"
+
+
+def test_what_an_org_lacks_is_told_once_and_again_when_everything_is_read(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("activities", "orders")
+    fill(salesforce.org)
+    salesforce.org.remove_object("VoiceCall")
+    salesforce.org.hide("Order", "StatusCode")
+
+    def told(*, full: bool = False) -> list[str]:
+        site.later(hours=1)
+        report = site.synced(full=full)
+        notices = (n for load in report.reports for n in load.notices)
+        return [n for n in notices if "missing or hidden" in n]
+
+    voice = "VoiceCall gives nothing to it: VoiceCall is missing or hidden from the user."
+    status = (
+        "other fields than usual fill status, refunded_amount, refunded_at of Order: "
+        "Order.StatusCode is missing or hidden from the user."
+    )
+    assert sorted(told()) == [voice, status]
+    assert told() == told() == []
+    salesforce.org.show("Order", "StatusCode")
+    assert told() == []
+    assert told(full=True) == [voice]
+    lines = {line.subject: line.state for line in connector_to(salesforce).check()}
+    assert (lines["activities (VoiceCall)"], lines["orders (Order)"]) == ("warning", "ok")
 
 
 def test_a_companion_whose_condition_cannot_be_asked_for_takes_its_column_only(
