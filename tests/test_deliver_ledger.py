@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from crmetrics.deliver import DeliveryRecord, DeliveryStatus, Ledger, create_deliveries, deliveries
-from crmetrics.deliver.ledger import LastTold, Place, channel_of, last_recordings, past_of
+from crmetrics.deliver.ledger import LastTold, Place, channel_of, past_of, told_of_period
 from crmetrics.warehouse.connection import Connection, EngineSettings, connect
 from result_rows import AS_OF
 
@@ -163,9 +163,7 @@ def test_each_sink_is_known_to_rest_on_the_recording_that_it_took_last(
     ledger.record(attempt("k", "failed", sink="a", recording=7))
     ledger.record(attempt("k", "delivered", sink="b", recording=3))
     ledger.record(attempt("k", "unknown", sink="c", recording=3))
-    told = last_recordings(
-        session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=["a"]
-    )
+    told = told_of_period(session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=["a"])
     assert (told.by_sink, told.by_channel) == ({"a": LastTold(5), "b": LastTold(3)}, {})
 
 
@@ -175,7 +173,7 @@ def test_what_a_sink_that_the_job_has_no_more_took_is_known_by_its_channel(
     ledger = Ledger(session)
     for sink, channel, recording in (("a", "c1", 3), ("b", "c2", 4), ("old", "c2", 5)):
         ledger.record(attempt("k", "delivered", sink=sink, channel=channel, recording=recording))
-    told = last_recordings(
+    told = told_of_period(
         session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=["a", "b", "new"]
     )
     last = [told.of("new", channel) for channel in ("c1", "c2", "")]
@@ -189,7 +187,7 @@ def test_whether_the_last_report_was_marked_as_partial_is_known(session: Connect
         for mark in marks:
             said = {} if mark is None else {"is_partial": mark}
             ledger.record(attempt("k", "delivered", sink=sink, told=said))
-    told = last_recordings(session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=[])
+    told = told_of_period(session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=[])
     assert {name: last.is_partial for name, last in told.by_sink.items()} == {
         "a": False, "b": True, "c": False
     }  # fmt: skip

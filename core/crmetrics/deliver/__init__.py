@@ -19,11 +19,10 @@ if TYPE_CHECKING:
         DeliveryStatus,
         Ledger,
         Place,
-        Recordings,
         channel_of,
         create_deliveries,
         deliveries,
-        last_recordings,
+        told_of_period,
     )
     from crmetrics.deliver.lines import Facts, Series
     from crmetrics.deliver.report import build_message
@@ -40,7 +39,6 @@ __all__ = [
     "Ledger",
     "Outcome",
     "Place",
-    "Recordings",
     "Series",
     "Terms",
     "Threshold",
@@ -54,8 +52,8 @@ __all__ = [
     "delivery_key",
     "detail_of",
     "has_changed",
-    "last_recordings",
     "restates",
+    "told_of_period",
     "value_text",
 ]
 
@@ -76,11 +74,10 @@ _HOMES: Mapping[str, str] = {
             "DeliveryStatus",
             "Ledger",
             "Place",
-            "Recordings",
             "channel_of",
             "create_deliveries",
             "deliveries",
-            "last_recordings",
+            "told_of_period",
         ),
         "crmetrics.deliver.lines": (
             "Facts",

@@ -306,7 +306,7 @@ class LastTold:
 
 
 @dataclass(frozen=True, slots=True)
-class Recordings:
+class ToldOfPeriod:
     """What was told of a period. by_sink: by the sink's name; by_channel: by where it went."""
 
     by_sink: Mapping[str, LastTold]
@@ -317,14 +317,14 @@ class Recordings:
         return self.by_sink.get(sink) or self.by_channel.get(channel)
 
 
-def last_recordings(
+def told_of_period(
     session: Reader, *, job: str, start: date, grain: str, sinks: Collection[str]
-) -> Recordings:
+) -> ToldOfPeriod:
     """What was told of a period. sinks: names that the job delivers to; what others delivered, that
     had a name of their own then, counts by where it went."""
     relation = _relation(session)
     if not relation:
-        return Recordings({}, {})
+        return ToldOfPeriod({}, {})
     rows = session.rows(
         "select sink, channel, recording, "
         "coalesce(json_extract_string(told, '$.is_partial') = 'true', false) "
@@ -333,7 +333,7 @@ def last_recordings(
         [job, start, grain],
     )
     found = [(sink, channel, LastTold(*what)) for sink, channel, *what in rows]
-    return Recordings(
+    return ToldOfPeriod(
         {sink: last for sink, _, last in found},
         {channel: last for sink, channel, last in found if channel and sink not in sinks},
     )

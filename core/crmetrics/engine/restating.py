@@ -11,8 +11,8 @@ from crmetrics.deliver import (
     Threshold,
     channel_of,
     has_changed,
-    last_recordings,
     restates,
+    told_of_period,
 )
 from crmetrics.errors import PLUGIN_ERRORS
 from crmetrics.plugin import Delivery, Sink
@@ -33,7 +33,7 @@ def sinks_to_tell(
     ones are told when they come to a large one. What was marked as partial and is whole now is
     delivered again where it can be replaced. To be asked before the results are recorded.
     """
-    told = last_recordings(
+    told = told_of_period(
         session,
         job=letter.job,
         start=letter.period_start,
