@@ -8,7 +8,7 @@ also of fields that are not tracked.
 
 from __future__ import annotations
 
-from crmetrics_salesforce.history import STAGES
+from crmetrics_salesforce.history import KNOWN_STAGES, STAGES
 from crmetrics_salesforce.streams import Companion, Extra, Stream
 
 _TRACKED = {
@@ -145,7 +145,7 @@ def _story() -> str:
     ),"""
 
 
-_STAYS = """
+_STAYS = f"""
     steps as (
         select *, lead(EnteredAt) over deal as ExitedAt,
             case when lag(RowId) over deal is null
@@ -154,12 +154,7 @@ _STAYS = """
         from story
         window deal as (partition by OpportunityId order by EnteredAt, RowId)
     ),
-    known_stages as (
-        select coalesce(ApiName, MasterLabel) as label, bool_or(IsClosed) as IsClosed,
-            bool_or(IsWon) as IsWon
-        from stages
-        group by all
-    )
+    {KNOWN_STAGES}
     select steps.* exclude (Stay, starts), main.IsDeleted, main.SystemModstamp,
         last_value(starts ignore nulls) over (
             partition by steps.OpportunityId

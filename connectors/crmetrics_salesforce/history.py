@@ -12,7 +12,15 @@ STAGES = Companion(
 
 STAGE_HISTORY_BASE = ("Id", "OpportunityId", "StageName", "CreatedDate")
 
-STAGE_HISTORY = """(
+KNOWN_STAGES = """known_stages as (
+        select coalesce(ApiName, MasterLabel) as label, bool_or(IsClosed) as IsClosed,
+            bool_or(IsWon) as IsWon
+        from stages
+        group by all
+    )"""
+"""SQL of what a stage means, by its name."""
+
+STAGE_HISTORY = f"""(
     with steps as (
         select
             *,
@@ -21,12 +29,7 @@ STAGE_HISTORY = """(
         from main
         window story as (partition by OpportunityId order by CreatedDate, Id)
     ),
-    known_stages as (
-        select coalesce(ApiName, MasterLabel) as label, bool_or(IsClosed) as IsClosed,
-            bool_or(IsWon) as IsWon
-        from stages
-        group by all
-    )
+    {KNOWN_STAGES}
     select
         steps.*,
         last_value(starts ignore nulls) over (
