@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from crmetrics_salesforce.streams import ORG_CURRENCY, Companion, Stream
+from crmetrics_salesforce.rates import CURRENCIES
+from crmetrics_salesforce.streams import ORG_CURRENCY, Stream
 
 _FORECAST_CATEGORY = (
     "case when {0} ilike 'commit%' then 'commit' when {0} ilike 'best%' then 'best_case' "
     "when {0} ilike 'most%' then 'most_likely' when {0} ilike '%pipeline%' then 'pipeline' end"
-)
-
-CURRENCIES = Companion(
-    "currencies", "CurrencyType", ("Id", "IsoCode", "ConversionRate", "IsCorporate")
 )
 
 _STATED = """(

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from crmetrics.datasets import canonical_datasets
 from crmetrics_hubspot import mapping as hubspot
-from crmetrics_salesforce import mapping, more_streams, service_streams
-from crmetrics_salesforce.streams import Stream
+from crmetrics_salesforce.every_stream import EVERY_STREAM
 
 MADE = ("true", "ReachedMql", "ReachedSql", "ReachedDisqualified")
 FIELD = re.compile(r"[A-Za-z]\w*(?:\.\w+)?")
@@ -66,15 +65,6 @@ NEWER_STAGE_DATE = (
 )
 
 
-def salesforce_streams() -> list[Stream]:
-    found: list[Stream] = []
-    for module in (mapping, service_streams, more_streams):
-        for value in vars(module).values():
-            if isinstance(value, tuple | list):
-                found += [item for item in value if isinstance(item, Stream) and item not in found]
-    return found
-
-
 def entries(entry: str | tuple[str, ...]) -> Iterable[str]:
     return (entry,) if isinstance(entry, str) else entry
 
@@ -82,7 +72,7 @@ def entries(entry: str | tuple[str, ...]) -> Iterable[str]:
 def test_salesforce() -> None:
     used = set()
     compared = 0
-    for stream in salesforce_streams():
+    for stream in EVERY_STREAM:
         for column, entry in stream.fields.items():
             origin = canonical_datasets()[stream.dataset].column(column).salesforce
             for field in entries(entry):
