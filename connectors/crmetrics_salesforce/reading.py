@@ -259,6 +259,7 @@ class DatasetRead:
             yield from self._transport.batches(main.over(passed), self._request.started)
 
     def _is_same_org(self) -> bool:
+        """Name the org whose records these are; whether what is loaded came from it."""
         org = self._catalog.api.org
         if org:
             return self._request.name_account(f"org {org}", at=self._catalog.options.domain)

@@ -74,12 +74,6 @@ class DatasetOptions(Options):
 class SourceOptions(Options):
     """What every connector accepts beside its own keys."""
 
-    def local_data(self, datasets: Iterable[str]) -> Iterable[str]:
-        """Files of this machine that are read as data, as the project file would name them; may
-        hold `*`, `?` and `**`. A sink that would write one is refused. datasets: the names of all
-        that there are; default: none is read."""
-        return ()
-
     timezone: str | None = Field(
         default=None, description="zone of instants without one; default: the reporting zone"
     )
@@ -90,3 +84,9 @@ class SourceOptions(Options):
         default=timedelta(minutes=5), description="how much of the present is left to the next read"
     )
     datasets: dict[str, DatasetOptions] = Field(default_factory=dict)
+
+    def local_data(self, datasets: Iterable[str]) -> Iterable[str]:
+        """Files of this machine that are read as data, as the project file would name them; may
+        hold `*`, `?` and `**`. A sink that would write one is refused. datasets: the names of all
+        that there are; default: none is read."""
+        return ()
