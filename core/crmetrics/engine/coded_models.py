@@ -78,7 +78,7 @@ class CodedModels:
             coded = [c for c, kind in columns[name].items() if kind in self._types]
             texts = [c for c in coded if not passes_on(text, c.lower())]
             if texts:
-                text = _shadowed(text, {name: _replaced(name, dict.fromkeys(texts, "varchar"))})
+                text = _shadowed(text, name, _replaced(name, dict.fromkeys(texts, "varchar")))
         return text
 
 
@@ -87,9 +87,6 @@ def _replaced(relation: str, types: Mapping[str, str]) -> str:
     return f"select * replace ({', '.join(columns)}) from {relation}"
 
 
-def _shadowed(text: str, queries: Mapping[str, str]) -> str:
-    """The query where other queries stand for relations that it names."""
-    if not queries:
-        return text
-    steps = ",\n".join(f"{name} as (\n{query}\n)" for name, query in queries.items())
-    return f"with {steps}\nselect * from (\n{text.strip()}\n)"
+def _shadowed(text: str, name: str, query: str) -> str:
+    """The text where another query stands for a relation that it names."""
+    return f"with {name} as (\n{query}\n)\nselect * from (\n{text.strip()}\n)"
