@@ -369,6 +369,45 @@ def test_check_reports_a_sink_that_cannot_be_opened_and_looks_at_the_others(
     assert any("reports" in subject for subject in about)
 
 
+@pytest.mark.parametrize("end", ["SystemExit(0)", "ValueError('a bug')"])
+def test_check_goes_on_when_the_check_of_a_plugin_ends(call: Call, project: Path, end: str) -> None:
+    (project / "plugins").mkdir()
+    (project / "plugins" / "bad.py").write_text(
+        dedent(f"""
+            from crmetrics.plugin import Connector, Sink, Supply, hookimpl
+
+            class BadConnector(Connector):
+                name = "bad"
+                is_local = True
+                def datasets(self): return [Supply("leads", ("id",))]
+                def read(self, request): return iter(())
+                def check(self): raise {end}
+
+            class BadSink(Sink):
+                name = "bad"
+                def destination(self, delivery): return "x"
+                def preview(self, delivery): return "x"
+                def write(self, delivery): raise AssertionError
+                def check(self): raise {end}
+
+            @hookimpl
+            def crmetrics_connectors():
+                return [BadConnector]
+
+            @hookimpl
+            def crmetrics_sinks():
+                return [BadSink]
+        """)
+    )
+    edit(project, "sources:\n", "sources:\n  odd: {connector: bad}\n")
+    edit(project, "sinks:\n", "sinks:\n  odd: {sink: bad}\n")
+    result = call("-C", project, "check", "--json")
+    assert result.exit_code == 2
+    about = {one["subject"]: one["state"] for one in json.loads(result.stdout)}
+    assert (about["source odd"], about["sink odd"]) == ("error", "error")
+    assert any("reports" in subject for subject in about)
+
+
 @pytest.mark.parametrize(
     ("failed", "code"),
     [([], 0), (["source a: x"], 3), (["source a", "sink b"], 2), (["KPI win_rate"], 2)],

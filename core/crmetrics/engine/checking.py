@@ -11,7 +11,7 @@ from crmetrics.engine.answer import Question
 from crmetrics.engine.naming import Named
 from crmetrics.engine.reach import every_variant, told_with_kpis
 from crmetrics.engine.validating import bind, bound_findings, everything, whole
-from crmetrics.errors import ConfigError, CrmetricsError, Finding, SinkError
+from crmetrics.errors import PLUGIN_ERRORS, ConfigError, CrmetricsError, Finding, SinkError
 from crmetrics.plugin import CheckResult
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _sources(project: Project) -> Iterator[CheckResult]:
     for name, connector in connectors(project):
         try:
             results = list(connector.check())
-        except Exception as exc:  # noqa: BLE001 - a connector must not raise here; show that it did
+        except PLUGIN_ERRORS as exc:  # a connector must not raise here; show that it did
             yield CheckResult(f"source {name}", "error", f"check failed: {exc}")
             continue
         finally:
@@ -150,7 +150,7 @@ def _sinks(project: Project) -> Iterator[CheckResult]:
         try:
             with http.recording.suspended():
                 results = list(sink.check())
-        except Exception as exc:  # noqa: BLE001 - as above
+        except PLUGIN_ERRORS as exc:  # nor must a sink
             yield CheckResult(f"sink {name}", "error", f"check failed: {exc}")
             continue
         finally:
