@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -40,6 +41,9 @@ class World:
     states: list[ScheduleState] = field(default_factory=list)
     jobs: tuple[ScheduledJob, ...] = ()
     dice: float = 0.0
+    full: tuple[int, ...] = ()
+    """Writes at which the disk is full, counted from 0."""
+    writes: int = 0
 
     def wait(self, seconds: float) -> None:
         assert 0 < seconds <= 30
@@ -52,6 +56,9 @@ class World:
         return self.codes.pop(0) if self.codes else 0
 
     def write(self, state: ScheduleState) -> None:
+        self.writes += 1
+        if self.writes - 1 in self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
         self.states.append(state)
 
     def scheduler(self, before: ScheduleState | None = None) -> Scheduler:
@@ -218,6 +225,22 @@ def test_the_state_shows_what_runs_and_when_it_was_seen() -> None:
     waits = [state.seen_at for state in here.states if state.seen_at is not None]
     assert waits == sorted(waits)
     assert here.states[-1].phase == "stopped"
+
+
+def test_a_state_that_cannot_be_kept_for_a_while_stops_no_job(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    here = world("2026-01-05T07:59:30", full=tuple(range(1, 4)))
+    stopped = here.run(here.now + DAY + 5 * MINUTE)
+    assert here.shown == ["daily 01-05T08:00", "daily 01-06T08:00"]
+    assert stopped.phase == "stopped" and "No space left on device" in caplog.text
+
+
+def test_a_state_that_never_could_be_kept_is_an_error() -> None:
+    here = world("2026-01-05T07:59:30", full=(0, 1))
+    with pytest.raises(OSError, match="No space left on device"):
+        here.run(here.now + 5 * MINUTE)
+    assert not here.starts
 
 
 # --- the file --------------------------------------------------------------------------------

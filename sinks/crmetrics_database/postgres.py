@@ -50,8 +50,9 @@ class PostgresDatabase(AdbcDatabase):
     }
     accepted: ClassVar[Mapping[Kind, frozenset[str]]] = {
         "text": frozenset({"TEXT", "CHARACTER VARYING", "JSON", "JSONB"}),
-        "float": frozenset({"DOUBLE PRECISION", "NUMERIC"}),
-        "integer": frozenset({"BIGINT", "NUMERIC"}),
+        # Not NUMERIC, which may have been given digits to round to.
+        "float": frozenset({"DOUBLE PRECISION"}),
+        "integer": frozenset({"BIGINT"}),
         "decimal": frozenset({"NUMERIC"}),
         "boolean": frozenset({"BOOLEAN"}),
         "date": frozenset({"DATE"}),

@@ -128,6 +128,14 @@ def test_every_part_of_the_key_makes_a_row_of_its_own(place: Place) -> None:
     assert write(place, *rows) == {"inserted": 0, "updated": 802, "removed": 0}
 
 
+def test_a_column_that_was_given_digits_to_round_to_is_refused(place: Place) -> None:
+    write(place, kpi(value=0.5))
+    place.run("alter table kpis alter column value type numeric(12, 2)")
+    with pytest.raises(SinkError, match="column 'value' is NUMERIC, expected DOUBLE PRECISION"):
+        write(place, kpi(value=33.375))
+    assert [float(value) for _, value in place.values()] == [0.5]
+
+
 def test_two_writers_at_once_leave_one_row_per_key(place: Place) -> None:
     write(place, kpi(value=0.0))
     failures = failures_at_once(

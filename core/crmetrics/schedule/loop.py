@@ -92,6 +92,7 @@ class Scheduler:
         self._now, self._wait, self._chance, self._tell = now, wait, chance, tell
         self._nexts: dict[str, _Next] = {}
         self._known: dict[str, ScheduledJob] = {}
+        self._has_written = False
         self.state = ScheduleState("waiting", pid, jobs=dict(before.jobs) if before else {})
 
     def run(self, is_stopping: Callable[[], bool]) -> None:
@@ -195,8 +196,16 @@ class Scheduler:
         return code not in DONE and code not in HOPELESS and start.attempt < job.retries
 
     def _write(self, phase: Phase, running: str = "") -> None:
+        """Raises OSError only before the state could be kept once: later a disk that is full for a
+        while must not silence the jobs, and who watches sees the state grow old."""
         self.state = replace(self.state, phase=phase, running=running, seen_at=self._now())
-        self._memory.write(self.state)
+        try:
+            self._memory.write(self.state)
+        except OSError as exc:
+            if not self._has_written:
+                raise
+            log.warning("the scheduler's state could not be kept, the jobs go on: %s", exc)
+        self._has_written = True
 
 
 def problems(
