@@ -201,7 +201,7 @@ class Fact:
             condition = f"{alias}.account_id = {before}.id and {alias}.source = {before}.source"
         else:
             self._field(before, hops[-1])
-            condition = self.around.join(before, alias, hops[-1], child, parent)
+            condition = self.around.join(before, alias, hops[-1], child)
         name = self.around.source_name(parent.name)
         self._joins[alias] = f"left join {name} {alias} on {condition}"
         return alias
@@ -297,16 +297,18 @@ class Fact:
         """A dimension by way of an enumeration; None where the text is as good."""
         own = self.relation.columns.get(path.column, "") if not path.hops else ""
         enumeration = self.around.enumeration(own)
-        if enumeration is not None:
-            self.coded[shown] = enumeration
-            return enumeration.named(self._field("f", path.column))
-        near = self._at(() if self._is_kept else path.hops[:1])
+        if enumeration is None:
+            return self._coded_behind(shown, path)
+        self.coded[shown] = enumeration
+        return enumeration.named(self._field("f", path.column))
+
+    def _coded_behind(self, shown: str, path: Path) -> str | None:
+        """The same for a text behind a relation that is kept, with its number beside it."""
+        near, target = self._at(() if self._is_kept else path.hops[:1]), self._at(path.hops)
         is_kept = not self.is_parent and near.name in self.around.kept
-        target = self._at(path.hops)
         kind = target.columns.get(path.column, "")
-        if not is_kept or FIRST_LEAD in path.hops or not can_be_coded(path.column, kind):
-            return None
-        if target.dataset is None:
+        is_plain = target.dataset is not None and FIRST_LEAD not in path.hops
+        if not (is_kept and is_plain and can_be_coded(path.column, kind)):
             return None
         far = path.hops if self._is_kept else path.hops[1:]
         at = alias_of(far) if far else "f"

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 class Surroundings:
     """What a fact must know beside names: how to join, convert and read the run's settings.
 
-    source_name: SQL name of a relation (`live_opportunities`). join: condition of a foreign key.
-    convert: (amount, currency, rate) -> SQL in the reporting currency. has_rates: any rate loaded.
-    render: fills `$setting`. day_of: SQL of the local day of an instant. reasons: why quality rules
-    leave out rows of a relation; empty = they leave out none. is_large: whether a dataset is worth
-    a look beforehand. is_coded: whether a text behind kept rows of it is grouped by as a number.
-    enumeration: the one that is the type of a column; None for other types, and where groups are
-    to be texts. has_any: whether any row of a relation, by its SQL name, meets a condition.
-    parent_of: the dataset whose left-out records took rows of a relation with them (rule E7); empty
-    when none did.
+    source_name: SQL name of a relation (`live_opportunities`). join: (child's alias, parent's
+    alias, foreign key, child) -> the condition. convert: (amount, currency, rate) -> SQL in the
+    reporting currency. has_rates: any rate loaded. day_of: SQL of the local day of an instant.
+    reasons: why quality rules leave out rows of a relation; empty = they leave out none. is_large:
+    whether a dataset is worth a look beforehand. is_coded: whether a text behind kept rows of it is
+    grouped by as a number. enumeration: the one that is the type of a column; None for other types,
+    and where groups are to be texts. has_any: whether any row of a relation, by its SQL name, meets
+    a condition. parent_of: the dataset whose left-out records took rows of a relation with them
+    (rule E7); empty when none did.
     """
 
     schema: Schema
     source_name: Callable[[str], str]
-    join: Callable[[str, str, str, Relation, Relation], str]
+    join: Callable[[str, str, str, Relation], str]
     convert: Callable[[str, str, str], str]
     has_rates: bool
     day_of: Callable[[str], str]

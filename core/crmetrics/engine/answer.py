@@ -188,7 +188,7 @@ class Answerer:
     def _surroundings(self) -> Surroundings:
         inventory = self.session.inventory
 
-        def join(child: str, parent: str, key: str, from_: Relation, to: Relation) -> str:
+        def join(child: str, parent: str, key: str, from_: Relation) -> str:
             column = self.schema.key(from_, key)
             assert column is not None
             if "source" not in from_.columns:
@@ -196,21 +196,26 @@ class Answerer:
             dataset = from_.name if from_.dataset is not None else None
             return self.session.reference_condition(child, parent, column, dataset)
 
-        has_rates = inventory["exchange_rates"].rows > 0
         return Surroundings(
             self.schema,
-            self.relations.sql_name,
-            join,
-            lambda amount, currency, rate: converted(amount, currency, rate or None, self.currency),
-            has_rates,
-            lambda instant: f"local_day({instant})",
-            f"date '{self.clock.as_of_day}'",
-            self._reasons,
-            self._is_large,
-            lambda name, coded: not self.relations.is_whole and self._coding.has_few(name, coded),
-            lambda kind: None if self.relations.is_whole else self._coding.type_of(kind),
-            self._has_any,
-            self._mirrors().parent,
+            source_name=self.relations.sql_name,
+            join=join,
+            convert=lambda amount, currency, rate: converted(
+                amount, currency, rate or None, self.currency
+            ),
+            has_rates=inventory["exchange_rates"].rows > 0,
+            day_of=lambda instant: f"local_day({instant})",
+            as_of_day=f"date '{self.clock.as_of_day}'",
+            reasons=self._reasons,
+            is_large=self._is_large,
+            is_coded=lambda name, coded: (
+                not self.relations.is_whole and self._coding.has_few(name, coded)
+            ),
+            enumeration=lambda kind: (
+                None if self.relations.is_whole else self._coding.type_of(kind)
+            ),
+            has_any=self._has_any,
+            parent_of=self._mirrors().parent,
         )
 
     def _is_large(self, dataset: str) -> bool:
