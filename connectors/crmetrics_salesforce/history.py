@@ -320,8 +320,9 @@ CASE_HISTORY = r"""(
         main.*, rows_.RowId, rows_.RowStatus, rows_.EnteredAt,
         coalesce(
             lead(rows_.EnteredAt) over (partition by rows_.CaseId order by rows_.number),
-            case when is_unknown then coalesce(
-                main.ClosedDate::timestamptz, main.SystemModstamp::timestamptz, rows_.EnteredAt
+            case when is_unknown then greatest(
+                coalesce(main.ClosedDate::timestamptz, main.SystemModstamp::timestamptz),
+                rows_.EnteredAt
             ) end
         ) as ExitedAt,
         case when not is_unknown

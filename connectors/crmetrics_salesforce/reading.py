@@ -292,7 +292,7 @@ class DatasetRead:
             for doubt in bench.column(reach.stream.doubts) if reach.stream.doubts else ():
                 self._request.notice(doubt)
                 if reach.stream.forgets and "where:" in doubt:
-                    self._request.notice(self._unseen.at_stake())
+                    self._request.notice(self._unseen.at_stake(bench))
             yield from bench.rows_of(reach.stream, reach.extras)
 
     def _add_touched(self, bench: Workbench, reach: Reach) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from crmetrics.plugin import ReadRequest
 from crmetrics_salesforce.applying import Applying
+from crmetrics_salesforce.assembling import Workbench
 from crmetrics_salesforce.reach import Reach
 from crmetrics_salesforce.rules import RULES
 
@@ -44,23 +45,30 @@ class Unseen:
         else:
             self._request.keep_unseen()
 
-    def at_stake(self) -> str:
+    def at_stake(self, bench: Workbench) -> str:
         """What leaves with a new condition, for who is told to write one. The ids of the rows end
         with their day."""
-        days: list[str] = []
-        for batch in self._request.stored(("id", "is_deleted")):
-            for row in batch.to_pylist():
-                _, colon, day = str(row["id"]).rpartition(":")
-                if colon and not row["is_deleted"]:
-                    days.append(day)
-        earlier = [day for day in days if day < f"{self._request.started.astimezone(UTC):%Y-%m-%d}"]
+        import pyarrow as pa
+
+        bench.make("kept", {"id": pa.string(), "is_deleted": pa.bool_()})
+        bench.fill("kept", self._request.stored(("id", "is_deleted")))
+        today = f"{self._request.started.astimezone(UTC):%Y-%m-%d}"
+        earlier = bench.column(f"""
+            select format('{{:,}} rows of {{:,}} earlier days ({{}} to {{}})',
+                count(*), count(distinct day), min(day), max(day))
+            from (
+                select regexp_extract(id, ':([0-9-]{{10}})$', 1) as day
+                from kept
+                where not is_deleted
+            )
+            where day <> '' and day < '{today}'
+            having count(*) > 0""")
         told = "the org shows what is forecast today only: "
         if not earlier:
             return f"{told}write the condition now, for rows of the days until then leave with it."
-        rows = f"{len(earlier):,} rows of {len(set(earlier)):,} earlier days"
         return (
-            f"{told}the {rows} ({min(earlier)} to {max(earlier)}) leave for good with a new "
-            "condition, those that meet it too. Copy the warehouse file first to keep them."
+            f"{told}the {earlier[0]} leave for good with a new condition, those that meet it too. "
+            "Copy the warehouse file first to keep them."
         )
 
     def _changed(self) -> list[str]:
