@@ -238,7 +238,7 @@ def test_a_state_that_cannot_be_kept_for_a_while_stops_no_job(
 
 def test_a_state_that_never_could_be_kept_is_an_error() -> None:
     here = world("2026-01-05T07:59:30", full=(0, 1))
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(ConfigError, match=r"state cannot be kept.*No space left on device"):
         here.run(here.now + 5 * MINUTE)
     assert not here.starts
 

@@ -15,7 +15,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from crmetrics.config.cron import Cron
-from crmetrics.errors import ExitCode
+from crmetrics.errors import ConfigError, ExitCode
 from crmetrics.schedule.firing import firings, next_firing
 from crmetrics.schedule.memory import JobMemory, Memory, Phase, ScheduleState
 
@@ -196,14 +196,14 @@ class Scheduler:
         return code not in DONE and code not in HOPELESS and start.attempt < job.retries
 
     def _write(self, phase: Phase, running: str = "") -> None:
-        """Raises OSError only before the state could be kept once: later a disk that is full for a
-        while must not silence the jobs, and who watches sees the state grow old."""
+        """Raises ConfigError when the state cannot be kept from the start. Later a disk that is
+        full for a while must not silence the jobs, and who watches sees the state grow old."""
         self.state = replace(self.state, phase=phase, running=running, seen_at=self._now())
         try:
             self._memory.write(self.state)
         except OSError as exc:
             if not self._has_written:
-                raise
+                raise ConfigError(f"the scheduler's state cannot be kept: {exc}") from exc
             log.warning("the scheduler's state could not be kept, the jobs go on: %s", exc)
         self._has_written = True
 
