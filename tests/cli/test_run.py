@@ -173,24 +173,29 @@ def test_a_sink_that_cannot_be_opened_exits_with_5_and_stops_no_other(
     assert (kept["status"], kept["error"]) == ("failed", told)
 
 
-def add_bad_source(project: Path) -> None:
-    """The source `odd`, whose constructor raises the first time."""
+def add_bad_source(project: Path, *, is_local: bool = True, method: str = "__init__") -> None:
+    """The source `odd`, first of all, one of whose methods raises until there is a file `mended`;
+    a file `met` becomes that."""
     (project / "plugins").mkdir()
     (project / "plugins" / "bad.py").write_text(
-        dedent("""
+        dedent(f"""
             from crmetrics.plugin import Connector, Supply, hookimpl
 
             class BadConnector(Connector):
                 name = "bad"
-                is_local = True
-                def __init__(self, config, context):
-                    super().__init__(config, context)
-                    met = context.project_dir / "met"
-                    if not met.exists():
-                        met.touch()
-                        raise ValueError("a bug")
+                is_local = {is_local}
                 def datasets(self): return [Supply("leads", ("id",))]
                 def read(self, request): return iter(())
+
+            def {method}(self, *given):
+                Connector.{method}(self, *given)
+                met, mended = (self.context.project_dir / name for name in ("met", "mended"))
+                if not mended.exists():
+                    if met.exists():
+                        met.rename(mended)
+                    raise ValueError("a bug")
+
+            BadConnector.{method} = {method}
 
             @hookimpl
             def crmetrics_connectors():
@@ -201,12 +206,66 @@ def add_bad_source(project: Path) -> None:
 
 
 def test_a_job_that_fails_does_not_stop_the_next(call: Call, project: Path) -> None:
-    add_bad_source(project)
+    add_bad_source(project, method="prepare")
+    (project / "met").touch()
     edit(project, "jobs:\n", "jobs:\n  first: {kpis: [won_amount]}\n")
     result = run(call, project)
     assert result.exit_code == 1
     assert "ValueError: a bug" in result.stderr
     assert (project / REPORT).is_file()
+
+
+@pytest.mark.parametrize("is_local", [True, False])
+def test_a_source_that_cannot_be_opened_exits_with_3_and_stops_no_other(
+    call: Call, project: Path, is_local: bool
+) -> None:
+    add_bad_source(project, is_local=is_local)
+    result = run(call, project, "monthly")
+    told = "odd was not read: source 'odd' (bad) could not be opened: ValueError: a bug"
+    assert (result.exit_code, result.stderr.count("a bug")) == (3, 1)
+    assert told in result.stderr
+    assert "60.0 %" in result.stdout
+    assert (project / REPORT).is_file()
+
+
+def test_a_source_that_can_be_opened_again_is_read_like_any_other(
+    call: Call, project: Path
+) -> None:
+    add_bad_source(project, is_local=False)
+    assert run(call, project, "monthly").exit_code == 3
+    (project / "mended").touch()
+    assert run(call, project, "monthly").exit_code == 0
+
+
+def test_a_folder_that_is_missing_stops_no_other_source(call: Call, project: Path) -> None:
+    edit(project, "sources:\n", "sources:\n  plans: {connector: csv, path: nowhere}\n")
+    result = run(call, project, "monthly")
+    assert result.exit_code == 3
+    assert "plans was not read: " in result.stderr
+    assert (project / REPORT).is_file()
+
+
+def test_sync_names_a_source_that_cannot_be_opened_and_loads_the_others(
+    call: Call, project: Path
+) -> None:
+    add_bad_source(project)
+    result = call("-C", project, "sync", "--json")
+    assert result.exit_code == 3
+    loaded = {(one["source"], one["dataset"]): one for one in summary(result)["datasets"]}
+    assert "could not be opened: ValueError: a bug" in loaded["odd", ""]["error"]
+    assert loaded["crm", "opportunities"]["rows"] == 8
+    assert "odd was not read: source 'odd' (bad)" in call("-C", project, "sync").stderr
+
+
+def test_check_reports_a_source_that_cannot_be_opened_and_looks_at_the_others(
+    call: Call, project: Path
+) -> None:
+    add_bad_source(project)
+    result = call("-C", project, "check", "--json")
+    assert result.exit_code == 3
+    found = {one["subject"]: one for one in json.loads(result.stdout)}
+    assert found["source odd"]["message"].startswith("source 'odd' (bad) could not be opened: ")
+    assert any(name.startswith("source crm") for name in found)
 
 
 @pytest.mark.parametrize("fails", [False, True])

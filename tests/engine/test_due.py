@@ -209,13 +209,12 @@ class Bad(Connector):
     name = "bad"
     is_local = True
 
-    def __init__(self, config, context):
-        super().__init__(config, context)
-        if (context.project_dir / "bad").exists():
-            raise {ERROR}
-
     def datasets(self):
         return []
+
+    def prepare(self, requests):
+        if (self.context.project_dir / "bad").exists():
+            raise {ERROR}
 
     def read(self, request):
         return iter(())

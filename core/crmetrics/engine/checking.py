@@ -106,16 +106,17 @@ def require_job(project: Project, name: str) -> None:
 
 
 def _sources(project: Project) -> Iterator[CheckResult]:
-    from crmetrics.engine.loading import connectors
+    from crmetrics.engine.opening import UnopenedSource, close_connector, connectors
 
     for name, connector in connectors(project):
         try:
             results = list(connector.check())
         except PLUGIN_ERRORS as exc:  # a connector must not raise here; show that it did
-            yield CheckResult(f"source {name}", "error", f"check failed: {exc}")
+            told = str(exc) if isinstance(connector, UnopenedSource) else f"check failed: {exc}"
+            yield CheckResult(f"source {name}", "error", told)
             continue
         finally:
-            connector.close()
+            close_connector(name, connector)
         for item in told_with_kpis(project, name, results):
             yield CheckResult(f"source {name}: {item.subject}", item.state, item.message, item.fix)
     yield from _cut_windows(project)
@@ -126,7 +127,7 @@ def _cut_windows(project: Project) -> Iterator[CheckResult]:
     from crmetrics.engine.planning import cut_windows, supplies_of
 
     try:
-        found = cut_windows(project, every_variant(project), supplies_of(project))
+        found = cut_windows(project, every_variant(project), supplies_of(project, or_held=True))
     except CrmetricsError:
         return  # whatever is wrong with definitions, jobs or sources is told by their own lines
     for cut in found:

@@ -32,7 +32,7 @@ def why_blocked(
     """Why these results are kept back, in one sentence per reason; empty = they may go out."""
     reasons = []
     if "partial" in block_on:
-        failed = sorted({f"{report.source}.{report.dataset}" for report in loaded.failures})
+        failed = sorted({report.place for report in loaded.failures})
         if failed:
             reasons.append(f"not read: {_listed(failed)}")
         missing = _kpis(results, _MISSING)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from crmetrics import extract
+from crmetrics.engine.opening import UnopenedSource, close_connector, connectors, supplies_by
 from crmetrics.engine.orphans import Orphans, find_orphans
 from crmetrics.errors import Finding, SourceError, UsageError, did_you_mean
 from crmetrics.message import Note
 from crmetrics.planner import plan_reads
-from crmetrics.plugin import Connector, ConnectorContext, SourceStorage, Supply
+from crmetrics.plugin import Connector, Supply
 from crmetrics.warehouse.compute import open_for_compute
 from crmetrics.warehouse.intake import LoadReport
 from crmetrics.warehouse.load import LoadSession, open_for_load
@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 class SyncReport:
     """What was loaded, and what failed.
 
-    reports: one per dataset and source, failed ones too. orphans: references without a target,
-    looked for when something changed.
+    reports: one per dataset and source, failed ones too; one without a dataset for a source that
+    could not even say what it gives. orphans: references without a target, looked for when
+    something changed.
     """
 
     reports: tuple[LoadReport, ...] = ()
@@ -58,9 +59,9 @@ class SyncReport:
     def remarks(self) -> Iterator[Note]:
         """The notes, and what a chat may read of each: an error may quote a record."""
         for report in self.failures:
-            yield _quoting(f"{report.source}.{report.dataset} was not read", report.error)
+            yield _quoting(f"{report.place} was not read", report.error)
         for report in self.reports:
-            place = f"{report.source}.{report.dataset}"
+            place = report.place
             if report.status == "absent":
                 yield _quoting(f"{place} is not there", report.error)
             if report.rejected:
@@ -84,33 +85,6 @@ def _plain(text: str) -> Note:
     return Note(text, text)
 
 
-def connectors(project: Project, names: Sequence[str] = ()) -> Iterator[tuple[str, Connector]]:
-    """The connectors of these sources (all by default), opened; close each after use."""
-    for name, source in project.config.sources.items():
-        if names and name not in names:
-            continue
-        kind = project.registry.require_connector(source.connector)
-        timezone = source.options.timezone or project.config.reporting.timezone
-        context = ConnectorContext(
-            source=name,
-            project_dir=project.config.directory,
-            timezone=timezone,
-            currency=project.config.reporting.currency,
-            datasets=project.registry.datasets,
-            storage=SourceStorage(project.config.directory / ".crmetrics" / "sources" / name),
-            trial=partial(_trial, project, timezone),
-        )
-        yield name, kind(source.options, context)
-
-
-def _trial(
-    project: Project, timezone: str, dataset: str, mapping: Mapping[str, str]
-) -> AbstractContextManager[extract.Request]:
-    return extract.trial(
-        project.registry.datasets[dataset], mapping, timezone=timezone, now=project.now()
-    )
-
-
 def sync(
     project: Project,
     names: Sequence[str],
@@ -120,7 +94,7 @@ def sync(
     progress: Callable[..., None] | None = None,
     run_id: str = "",
 ) -> SyncReport:
-    """Load these sources (all by default); a dataset that fails does not stop the others.
+    """Load these sources (all by default); a dataset or source that fails stops no other.
 
     needs: dataset -> columns to ask of sources that can select; None = everything. Sources of
     local files are always read whole, so that jobs with other needs find their columns.
@@ -159,12 +133,12 @@ def _sync_one(
     offered: Sequence[Supply] | None = None
     try:
         try:
-            supplies = offered = connector.datasets()
-        except SourceError:
+            supplies = offered = supplies_by(name, connector)
+        except SourceError as exc:
             # The reader meets the same error again, and reports it for each dataset.
             supplies = [Supply(d, ()) for d in project.config.sources[name].options.datasets]
-            if not supplies:
-                raise
+            if isinstance(connector, UnopenedSource) or not supplies:
+                return [_unread(project, name, exc)]
         wanted = None if connector.is_local else needs
         plan = plan_reads(wanted, {name: supplies}, datasets)
         requests = {**_vanished(session, name, supplies), **plan.requests(name)}
@@ -183,7 +157,12 @@ def _sync_one(
             supplies=offered,
         )
     finally:
-        connector.close()
+        close_connector(name, connector)
+
+
+def _unread(project: Project, source: str, error: SourceError) -> LoadReport:
+    now = project.now()
+    return LoadReport(token_hex(8), source, "", now, now, "failed", error=error)
 
 
 def _vanished(
@@ -223,7 +202,8 @@ def load_missing(project: Project) -> None:
     waiting = [name for name in project.config.sources if name not in known]
     if not waiting:
         return
-    local = [name for name, connector in connectors(project, waiting) if _is_local(connector)]
+    kinds = {name: project.config.sources[name].connector for name in waiting}
+    local = [name for name in waiting if project.registry.require_connector(kinds[name]).is_local]
     if local:
         report = sync(project, local)
         if report.error is not None:
@@ -232,8 +212,3 @@ def load_missing(project: Project) -> None:
             log.warning("%s", note)
     elif not project.engine_settings.path.exists():
         raise UsageError("nothing is loaded yet. Run `crmetrics sync` first.")
-
-
-def _is_local(connector: Connector) -> bool:
-    connector.close()
-    return connector.is_local

@@ -12,7 +12,7 @@ from crmetrics.config import JobConfig
 from crmetrics.engine.answer import Answerer, Question, groupings_of
 from crmetrics.engine.given import GivenRelation, periods_of
 from crmetrics.engine.report_questions import questions_of
-from crmetrics.errors import UsageError, did_you_mean
+from crmetrics.errors import SourceError, UsageError, did_you_mean
 from crmetrics.planner import Plan, plan_reads
 from crmetrics.plugin import Estimate, Supply
 from crmetrics.warehouse.compute import open_for_compute
@@ -92,14 +92,9 @@ def _estimates(
     project: Project, plan: Plan, supplies: Mapping[str, Sequence[Supply]]
 ) -> dict[tuple[str, str], Estimate]:
     """What each read would cost, by what the warehouse holds of it."""
-    from crmetrics.engine.loading import connectors
+    from crmetrics.engine.opening import close_connector, connectors
 
-    held: Mapping[str, DatasetHoldings] = {}
-    if project.engine_settings.path.exists():
-        view = project.view(project.clock(), ())
-        datasets = project.registry.datasets
-        with open_for_compute(project.engine_settings, datasets, view) as session:
-            held = session.inventory
+    held = _inventory(project)
     found = {}
     for name, connector in connectors(project, plan.sources):
         incremental = {supply.dataset for supply in supplies[name] if supply.incremental}
@@ -119,7 +114,7 @@ def _estimates(
                 if estimate is not None:
                     found[name, read.dataset] = estimate
         finally:
-            connector.close()
+            close_connector(name, connector)
     return found
 
 
@@ -131,17 +126,43 @@ def _known_job(project: Project, job: str) -> JobConfig:
     return found
 
 
-def supplies_of(project: Project) -> dict[str, list[Supply]]:
-    """Source -> what its connector can give, as configured."""
-    from crmetrics.engine.loading import connectors
+def supplies_of(project: Project, *, or_held: bool = False) -> dict[str, list[Supply]]:
+    """Source -> what its connector can give, as configured.
+
+    or_held: of one that cannot say so, what the warehouse holds of it. Raises SourceError else.
+    """
+    from crmetrics.engine.opening import close_connector, connectors, supplies_by
 
     found = {}
     for name, connector in connectors(project):
         try:
-            found[name] = list(connector.datasets())
+            found[name] = supplies_by(name, connector)
+        except SourceError:
+            if not or_held:
+                raise
+            found[name] = _held_of(project, name)
         finally:
-            connector.close()
+            close_connector(name, connector)
     return found
+
+
+def _held_of(project: Project, source: str) -> list[Supply]:
+    """What the source gave before."""
+    return [
+        Supply(dataset, tuple(held.by_source[source].columns))
+        for dataset, held in _inventory(project).items()
+        if source in held.by_source
+    ]
+
+
+def _inventory(project: Project) -> Mapping[str, DatasetHoldings]:
+    """What the warehouse holds, by dataset; nothing while there is none."""
+    if not project.engine_settings.path.exists():
+        return {}
+    view = project.view(project.clock(), ())
+    datasets = project.registry.datasets
+    with open_for_compute(project.engine_settings, datasets, view) as session:
+        return session.inventory
 
 
 def needs_of_job(

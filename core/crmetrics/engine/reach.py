@@ -25,7 +25,7 @@ def told_with_kpis(
     lacking = [result for result in results if result.lacks]
     if not lacking:
         return list(results)
-    supplies = supplies_of(project)
+    supplies = supplies_of(project, or_held=True)
     kpis = every_variant(project)
     _, before = needs_of(project, kpis, (), supplies)
     supplies[source] = without(supplies[source], (result.lacks for result in lacking))

@@ -17,7 +17,7 @@ from crmetrics.engine.delivering import Mailing, deliver_all
 from crmetrics.engine.identities import Breach
 from crmetrics.engine.loading import SyncReport, sync
 from crmetrics.engine.planning import CutWindow, cut_windows, needs_of_job, supplies_of
-from crmetrics.errors import CrmetricsError, ExitCode, SourceError, UsageError, did_you_mean
+from crmetrics.errors import CrmetricsError, ExitCode, UsageError, did_you_mean
 from crmetrics.goals import GoalVerdict
 from crmetrics.message import Message
 from crmetrics.periods import Calendar, Period
@@ -186,7 +186,7 @@ def _needs(project: Project, job: JobConfig) -> Mapping[str, set[str]] | None:
     """What the job reads; None (= everything) where only local files are read anyway."""
     if _is_local(project):
         return None
-    needs, _ = needs_of_job(project, job, supplies_of(project))
+    needs, _ = needs_of_job(project, job, supplies_of(project, or_held=True))
     return needs
 
 
@@ -202,10 +202,7 @@ def _cut_windows(project: Project, job: JobConfig) -> tuple[CutWindow, ...]:
     """The job's KPIs that count less than their windows say."""
     if _is_local(project):
         return ()  # a file holds all that becomes of its rows
-    try:
-        return tuple(cut_windows(project, job.kpis, supplies_of(project)))
-    except SourceError:
-        return ()  # what a source cannot say of itself, its failed read tells
+    return tuple(cut_windows(project, job.kpis, supplies_of(project, or_held=True)))
 
 
 def require_known_job(project: Project, name: str) -> JobConfig:

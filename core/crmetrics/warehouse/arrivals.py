@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.datasets import Dataset
-from crmetrics.errors import CrmetricsError, SourceError
+from crmetrics.errors import PLUGIN_ERRORS, CrmetricsError, SourceError
 from crmetrics.warehouse.fields import FieldMapper
 from crmetrics.warehouse.intake import Intake
 
@@ -168,7 +168,7 @@ class Arrivals:
             return None
         except CrmetricsError:
             raise
-        except Exception as exc:
+        except PLUGIN_ERRORS as exc:
             raise SourceError(
                 f"the connector failed with {type(exc).__name__}: {exc}. "
                 "This is a defect of the connector or of what it read."

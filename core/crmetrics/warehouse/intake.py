@@ -126,7 +126,8 @@ class LoadReport:
     that left because their part or the whole dataset was read again without them.
     rows: records of this source and dataset that the warehouse holds afterwards.
     columns: canonical columns that were delivered. error: why it failed; then nothing was kept.
-    absent: the source has no such dataset, and never gave it; error says why.
+    absent: the source has no such dataset, and never gave it; error says why. dataset: empty for a
+    source that failed before any was asked for.
     """
 
     sync_id: str
@@ -153,3 +154,8 @@ class LoadReport:
     @property
     def failed(self) -> bool:
         return self.status == "failed"
+
+    @property
+    def place(self) -> str:
+        """Source and dataset, for messages."""
+        return f"{self.source}.{self.dataset}" if self.dataset else self.source

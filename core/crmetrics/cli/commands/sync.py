@@ -96,18 +96,16 @@ def print_sync(report: SyncReport, console: Console) -> None:
     )
     show(TextTable(headings, rows), console)
     for loaded in report.failures:
-        console.error(f"{loaded.source}.{loaded.dataset} was not read: {loaded.error}")
+        console.error(f"{loaded.place} was not read: {loaded.error}")
     for note in sync_notes(report):
         console.warn(note)
 
 
 def sync_notes(report: SyncReport) -> list[str]:
     """What connectors and the warehouse noticed, failures excepted."""
-    failed = {f"{loaded.source}.{loaded.dataset} was not read" for loaded in report.failures}
+    failed = {f"{loaded.place} was not read" for loaded in report.failures}
     notices = [
-        f"{loaded.source}.{loaded.dataset}: {notice}"
-        for loaded in report.reports
-        for notice in loaded.notices
+        f"{loaded.place}: {notice}" for loaded in report.reports for notice in loaded.notices
     ]
     notes = [note for note in report.notes() if note.partition(":")[0] not in failed]
     return list(dict.fromkeys([*notices, *notes]))
