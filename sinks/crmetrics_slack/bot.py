@@ -147,9 +147,10 @@ class Bot:
                 self._thread = Thread()
                 self._post_parent()
             elif on_rerun == "thread" and (self._delivery.told_by or not self._delivery.is_resumed):
-                return self._post_below()
-            elif self._has_changed:
-                self._update_parent()
+                if self._post_below() or not self._post_again():
+                    return self._receipt()
+            elif self._has_changed and not self._update_parent():
+                return self._receipt()
             self._bring_replies()
             self._tell_changes()
         except Refused as exc:
@@ -167,8 +168,9 @@ class Bot:
         thread.fingerprint = self._report.fingerprint
         self._keep()
 
-    def _update_parent(self) -> None:
-        """Replace the message in place; where that is not allowed, the thread tells the changes."""
+    def _update_parent(self) -> bool:
+        """Replace the message in place; where that is not allowed, the thread tells the changes.
+        False when there is none, and none to come."""
         thread, former = self._thread, replace(self._thread)
         if self._delivery.restated or not thread.file_id:
             self._upload()
@@ -184,10 +186,32 @@ class Bot:
         try:
             self._send_parent("chat.update", sent)
         except Refused as exc:
-            if exc.error != "edit_window_closed":
-                self._thread = former
-                self._keep()
+            if exc.error == "edit_window_closed":
+                return True
+            self._thread = former
+            self._keep()
+            if exc.error not in _GONE:
                 raise
+            return self._post_again()
+        return True
+
+    def _post_again(self) -> bool:
+        """Post a message anew that somebody has deleted, if a figure of it was wrong."""
+        if not self._delivery.restated:
+            log.warning("the message of the report was deleted in Slack: it is left so")
+            return False
+        log.warning("the message of the report was deleted in Slack: it is posted anew")
+        former, self._thread = self._thread, Thread()
+        self._keep()  # from here on it is the new one that may be there
+        try:
+            self._post_parent()
+        except UnknownOutcomeError:
+            raise
+        except (Refused, SinkError):
+            self._thread = former
+            self._keep()
+            raise
+        return True
 
     def _parent_body(self, head: Json) -> Json:
         return {**head, **self._report.parent(self._thread.file_id)}
@@ -295,16 +319,23 @@ class Bot:
         if self._delivery.restated and name not in self._thread.parts:
             self._reply(name, restatement(self._delivery.restated))
 
-    def _post_below(self) -> Receipt:
-        """The new report as replies to the old one, which stays as it was."""
+    def _post_below(self) -> bool:
+        """The new report as replies to the old one, which stays as it was; False when that is
+        gone."""
         name = f"report-{chat.change_of(self._delivery)}"
         self._upload()
         parts = [self._report.parent(self._thread.file_id), *self._report.replies]
         for number, reply in enumerate(parts):
             part = f"{name}-{number}"
-            if part not in self._thread.parts:
+            if part in self._thread.parts:
+                continue
+            try:
                 self._reply(part, reply)
-        return self._receipt()
+            except Refused as exc:
+                if exc.error not in _GONE:
+                    raise
+                return False
+        return True
 
     # --- sending -----------------------------------------------------------------------------
 

@@ -367,6 +367,66 @@ def test_a_rerun_updates_the_message_in_place(
     assert second.reference == receipt.reference
 
 
+@pytest.mark.parametrize("on_rerun", ["update", "thread", "new"])
+def test_a_message_that_somebody_deleted_is_posted_anew_once_when_figures_change(
+    slack: SlackWorkspace, on_rerun: str
+) -> None:
+    sink = make_sink(slack, on_rerun=on_rerun, charts=False)
+    first = sink.write(BEFORE)
+    slack.general.messages.clear()
+    second = sink.write(again(first, AFTER, CHANGE))
+    [posted] = slack.general.parents
+    assert "43.0 %" in texts([posted])
+    below = [one["text"] for one in slack.general.replies(posted["ts"])]
+    assert below == ["by owner.team", "Restated: Win rate was 40.0 %, is now 43.0 %"]
+    assert second.reference == posted["ts"] != first.reference
+    sink.write(again(second, AFTER, CHANGE))
+    assert len(slack.general.parents) == (2 if on_rerun == "new" else 1)
+
+
+@pytest.mark.parametrize("on_rerun", ["update", "thread"])
+def test_a_message_that_somebody_deleted_stays_away_while_no_figure_changes(
+    slack: SlackWorkspace, on_rerun: str
+) -> None:
+    sink = make_sink(slack, on_rerun=on_rerun, charts=False)
+    first = sink.write(BEFORE)
+    slack.general.messages.clear()
+    second = sink.write(again(first, report(grouped("East", title="Wins"))))
+    assert (slack.general.messages, second.reference) == ([], first.reference)
+
+
+def deleted(slack: SlackWorkspace, sink: PatientSlackSink) -> Delivery:
+    """The changed report, whose message somebody has deleted."""
+    first = sink.write(BEFORE)
+    slack.general.messages.clear()
+    return again(first, AFTER, CHANGE)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_a_message_posted_anew_is_not_posted_twice_when_the_run_is_killed(
+    slack: SlackWorkspace, step: int
+) -> None:
+    sink = make_sink(slack, charts=False)
+    given = deleted(slack, sink)
+    kept = kill_at(sink, replace(given, arrived=given.previous), step)
+    resumed(sink, replace(given, arrived=given.previous), kept or Receipt(**given.previous))
+    [posted] = slack.general.parents
+    assert len(slack.general.replies(posted["ts"])) == 2
+
+
+def test_a_message_that_slack_did_not_take_anew_comes_with_the_next_run(
+    slack: SlackWorkspace,
+) -> None:
+    sink = make_sink(slack, slack.bot("chat:write"), charts=False)
+    given, kept = deleted(slack, sink), list[Receipt]()
+    slack.faults.answer(429, b"", {"Retry-After": "3000"}, on="postMessage")
+    with pytest.raises(SinkError, match="asks to wait"):
+        sink.write(replace(given, keep=kept.append))
+    slack.faults.clear()
+    resumed(sink, given, kept[-1])
+    assert len(slack.general.parents) == 1
+
+
 def test_a_restatement_updates_and_says_in_the_thread_what_changed(
     sink: PatientSlackSink, slack: SlackWorkspace
 ) -> None:
@@ -409,11 +469,11 @@ def test_replies_that_are_no_longer_wanted_go_and_new_ones_come(
     assert len(slack.general.messages) == 3
 
 
-def test_a_message_that_is_gone_is_an_error_with_the_way_out(
+def test_a_message_of_another_app_is_an_error_with_the_way_out(
     sink: PatientSlackSink, slack: SlackWorkspace
 ) -> None:
     receipt = sink.write(BEFORE)
-    slack.general.messages.clear()
+    slack.general.messages[0]["user"] = "B0FORMER"
     with pytest.raises(SinkError, match="--resend"):
         sink.write(again(receipt, AFTER))
 
