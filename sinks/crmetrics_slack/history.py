@@ -50,7 +50,7 @@ def id_of(api: SlackApi, channel: str) -> str:
     Only channels that the bot is in are looked through; needs channels:read, or groups:read for a
     private one. Raises UnreadableError when it is not found, SinkError when Slack cannot answer.
     """
-    if _ID.fullmatch(channel):
+    if is_channel_id(channel):
         return channel
     name = channel.removeprefix("#")
     for kind in _KINDS:
@@ -61,6 +61,11 @@ def id_of(api: SlackApi, channel: str) -> str:
         except UnreadableError:
             continue  # the app may see the other kind
     raise UnreadableError
+
+
+def is_channel_id(channel: str) -> bool:
+    """Whether a channel is given by its id, not by its name."""
+    return bool(_ID.fullmatch(channel))
 
 
 def _message(api: SlackApi, delivery: Delivery, channel: str) -> Thread | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,7 +30,7 @@ from crmetrics_slack.answers import meaning_of
 from crmetrics_slack.api import POST_BUDGET, Api, Json, Refused, SlackApi, judged
 from crmetrics_slack.blocks import Look, payload
 from crmetrics_slack.bot import Bot, Report
-from crmetrics_slack.history import UnreadableError, find, id_of
+from crmetrics_slack.history import UnreadableError, find, id_of, is_channel_id
 from crmetrics_slack.rehearsal import Rehearsal
 from crmetrics_slack.upload import Picture, upload
 
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _API = "https://slack.com/api/"
 _PER_CHANNEL_S = 1.0
+_NUMBERED = re.compile(r"xoxb-(\d+)-\d+-")
 
 
 class SlackOptions(chat.ChatOptions):
@@ -129,7 +131,7 @@ class SlackSink(chat.ChatSink):
     def destination_id(self, delivery: Delivery) -> str:
         if self._webhook is not None:
             return f"{self.name} {self._webhook.identity}"
-        return self.destination(delivery)
+        return f"{self.destination(delivery)}{self._workspace}"
 
     def destination_ids_before(self, delivery: Delivery) -> Iterable[str]:
         return (f"{self.name} {self._webhook.identity_before}",) if self._webhook else ()
@@ -203,6 +205,15 @@ class SlackSink(chat.ChatSink):
         )
 
     # --- as a bot ----------------------------------------------------------------------------
+
+    @property
+    def _workspace(self) -> str:
+        """Tells a channel from that of the same name in another workspace: every token of one has
+        its number in front. Ids are told apart by themselves."""
+        token = self.config.token.reveal() if self.config.token is not None else ""
+        number = _NUMBERED.match(token)
+        is_id = is_channel_id(self.config.channel or "")
+        return f" of {number[1]}" if number and not is_id else ""
 
     @property
     def _api_url(self) -> str:

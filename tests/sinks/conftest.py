@@ -8,11 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from crmetrics.deliver import Ledger, create_deliveries
+from crmetrics.warehouse.connection import EngineSettings, connect
 from simulators import mariadb as mariadb_server
 from simulators import snowflake as snowflake_server
 from simulators.mariadb import MariaDbServer
 from simulators.postgres import PostgresServer
 from simulators.snowflake import SnowflakeServer
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """What was sent when and where, in a warehouse of the test's own."""
+    settings = EngineSettings(path=tmp_path / "warehouse.duckdb", timezone="Europe/Berlin")
+    with connect(settings, read_only=False) as connection:
+        create_deliveries(connection)
+        yield Ledger(connection)
 
 
 @pytest.fixture(scope="session")

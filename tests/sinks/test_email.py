@@ -16,7 +16,7 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
-from crmetrics.deliver import Ledger, Outcome, Terms, create_deliveries, deliver
+from crmetrics.deliver import Ledger, Outcome, Terms, deliver
 from crmetrics.message import KpiLine
 from crmetrics.plugin import (
     Delivery,
@@ -27,7 +27,6 @@ from crmetrics.plugin import (
     SinkError,
     UnknownOutcomeError,
 )
-from crmetrics.warehouse.connection import EngineSettings, connect
 from crmetrics_email.sink import EmailOptions, EmailSink
 from result_rows import AS_OF, breakdown, delivery, line, message
 from simulators.smtp import MailServer
@@ -52,14 +51,6 @@ def tls(authority: trustme.CA) -> ssl.SSLContext:
 def server() -> Iterator[MailServer]:
     with MailServer() as found:
         yield found
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    settings = EngineSettings(path=tmp_path / "warehouse.duckdb", timezone="Europe/Berlin")
-    with connect(settings, read_only=False) as connection:
-        create_deliveries(connection)
-        yield Ledger(connection)
 
 
 def make_sink(server: MailServer, **options: Any) -> EmailSink:

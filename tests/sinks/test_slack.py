@@ -18,11 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from crmetrics.deliver import Ledger, Terms, create_deliveries, deliver
+from crmetrics.deliver import Ledger, Terms, deliver
 from crmetrics.message import KpiLine, Message, SegmentLine
 from crmetrics.plugin import Delivery, Secret, SinkContext, SinkError, UnknownOutcomeError, http
 from crmetrics.secrets import redact
-from crmetrics.warehouse.connection import EngineSettings, connect
 from crmetrics_slack.blocks import blocks, payload
 from crmetrics_slack.sink import SlackOptions, SlackSink
 from crmetrics_slack.text import cut, escaped, inert, size
@@ -62,14 +61,6 @@ class PatientSlackSink(SlackSink):
             retries=http.Retries(attempts=4, longest_wait_s=60.0),
             sleep=self.clock.sleep,
         )
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    settings = EngineSettings(path=tmp_path / "warehouse.duckdb", timezone="Europe/Berlin")
-    with connect(settings, read_only=False) as connection:
-        create_deliveries(connection)
-        yield Ledger(connection)
 
 
 @pytest.fixture

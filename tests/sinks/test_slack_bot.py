@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
+from crmetrics.deliver import Ledger, Terms, deliver
 from crmetrics.message import Breakdown, KpiLine, SegmentLine
 from crmetrics.plugin import (
     Delivery,
@@ -278,6 +279,47 @@ def test_the_token_is_in_no_error_log_or_preview(
 def test_options_that_contradict_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         SlackOptions(**options)
+
+
+@pytest.mark.parametrize(
+    ("channel", "token", "is_same"),
+    [
+        ("#general", "xoxb-111-444-other", True),
+        ("#general", "xoxb-999-222-secret", False),
+        ("C0GENERAL", "xoxb-999-222-secret", True),
+    ],
+)
+def test_a_name_in_another_workspace_is_another_channel(
+    slack: SlackWorkspace, ledger: Ledger, channel: str, token: str, is_same: bool
+) -> None:
+    for one in ("xoxb-111-222-secret", token):
+        slack.tokens.issue("B0BOT", token=one, scopes=frozenset({"chat:write"}))
+        sink = make_sink(slack, one, channel=channel, charts=False)
+        deliver({"team": sink}, report(), Terms(ledger=ledger))
+        assert "secret" not in sink.destination_id(report())
+    assert len(slack.general.parents) == (1 if is_same else 2)
+
+
+def test_what_an_older_version_posted_by_the_name_of_a_channel_stays_known(
+    slack: SlackWorkspace, ledger: Ledger
+) -> None:
+    class OlderSink(PatientSlackSink):
+        def destination_id(self, delivery: Delivery) -> str:
+            return self.destination(delivery)
+
+    slack.tokens.issue("B0BOT", token="xoxb-111-222-secret", scopes=frozenset({"chat:write"}))
+    now = make_sink(slack, "xoxb-111-222-secret", channel="#general", charts=False)
+    older = OlderSink(now.config, now.context)
+    older.clock = slack.clock
+    deliver({"team": older}, report(), Terms(ledger=ledger))
+    [outcome] = deliver({"team": now}, report(), Terms(ledger=ledger))
+    assert (outcome.status, len(slack.general.parents)) == ("skipped", 1)
+
+
+@pytest.mark.parametrize("token", ["xoxb-simulated-1-secret", "xoxe.xoxb-1-secret"])
+def test_a_token_that_names_no_workspace_is_that_of_any(slack: SlackWorkspace, token: str) -> None:
+    sink = make_sink(slack, token, channel="#general")
+    assert sink.destination_id(report()) == sink.destination(report())
 
 
 def test_check_looks_at_the_token_and_posts_nothing(slack: SlackWorkspace) -> None:
