@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -61,9 +61,10 @@ class MemoryLedger:
         return fitting[-1] if fitting else None
 
     def told_before(
-        self, place: Place, before: date, *, or_maybe: bool = False
+        self, place: Place, before: date, *, or_maybe: bool = False, others: Collection[str] = ()
     ) -> Mapping[str, Any]:
         told = self._maybe_there(place) if or_maybe else self._delivered(place)
+        told = [one for one in told if one.sink == place.sink or one.sink not in others]
         fitting = [one for one in told if self._start(one) < before]
         fitting = [one for one in fitting if one.sink == place.sink] or fitting
         return fitting[-1].told if fitting else {}
@@ -1029,6 +1030,17 @@ def test_a_report_knows_how_its_goals_stood_in_the_one_before() -> None:
     first, second = (given.message.kpis[0] for given in sink.given)
     assert (first.goal_before, first.calls_owner) == (None, False)
     assert (second.goal_before, second.calls_owner) == ("on_track", True)
+
+
+def test_a_sink_that_is_new_beside_one_of_the_same_place_tells_the_state_of_its_goals() -> None:
+    ledger, board, team = MemoryLedger(), Chat(), Chat()
+    before = replace(report_of(0.4, goal_status="off_track"), **WEEK_BEFORE)
+    send({"board": board}, ledger, before, job_sinks=["board"])
+    now = report_of(0.3, goal_status="off_track")
+    send({"board": board, "team": team}, ledger, now, job_sinks=["board", "team"])
+    told = [sink.given[-1].message.kpis[0] for sink in (board, team)]
+    assert [one.goal_before for one in told] == ["off_track", None]
+    assert [one.calls_owner for one in told] == [False, True]
 
 
 @pytest.mark.parametrize(("repeats", "is_called"), [(False, False), (True, True)])

@@ -201,10 +201,13 @@ def test_a_place_is_the_same_whatever_the_sink_is_called(session: Connection) ->
     here = replace(PLACE, sink="sales")
     assert ledger.held(here) == (date(2026, 1, 26), date(2026, 2, 2))
     assert ledger.told_before(here, date(2026, 2, 2)) == {"said": 2}
+    both = ("team", "sales")
+    assert ledger.told_before(here, date(2026, 2, 2), others=both) == {}
     ledger.record(
         attempt("k", "delivered", sink="sales", channel=PLACE.channel, **first, told={"said": 3})
     )
     assert ledger.told_before(here, date(2026, 2, 2)) == {"said": 3}
+    assert ledger.told_before(here, date(2026, 2, 2), others=both) == {"said": 3}
     days = (date(2026, 1, 12), date(2026, 1, 19))
     assert ledger.sinks_at(here, *days) == ["sales", "team"]
     assert ledger.sinks_at(replace(here, channel="c9"), *days) == []

@@ -147,7 +147,7 @@ class _Attempt:
             # What is not repeated because it may have arrived has told its owners, too.
             maybe = not self._sink.repeats_unknown
             told_before = self._ledger.told_before(
-                where.place, delivery.period_start, or_maybe=maybe
+                where.place, delivery.period_start, or_maybe=maybe, others=self._terms.job_sinks
             )
             message = with_goals_before(message, told_before)
             key, past = where.past(self._ledger)

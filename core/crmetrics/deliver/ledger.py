@@ -113,7 +113,7 @@ class DeliveryLedger(Protocol):
     def sinks_at(self, place: Place, start: date, end: date) -> Sequence[str]: ...
     def last_told(self, place: Place, start: date, end: date) -> DeliveryRecord | None: ...
     def told_before(
-        self, place: Place, before: date, *, or_maybe: bool = False
+        self, place: Place, before: date, *, or_maybe: bool = False, others: Collection[str] = ()
     ) -> Mapping[str, Any]: ...
     def held(self, place: Place) -> tuple[date, date] | None: ...
     def record(self, record: DeliveryRecord) -> None: ...
@@ -192,17 +192,18 @@ class Ledger:
         return _record(rows[0]) if rows else None
 
     def told_before(
-        self, place: Place, before: date, *, or_maybe: bool = False
+        self, place: Place, before: date, *, or_maybe: bool = False, others: Collection[str] = ()
     ) -> Mapping[str, Any]:
         """What the last delivered report on an earlier period said there; empty if none was. That
-        of a sink of another name counts where this one has told nothing yet. or_maybe: one that may
-        have arrived counts, too."""
+        of a sink of another name counts where this one has told nothing yet, but for `others`,
+        whose readers are their own. or_maybe: one that may have arrived counts, too."""
         rows = self._at(
             "told",
             place,
             f"{_MAYBE if or_maybe else _SURELY} and period_start < ? "
+            "and not list_contains(cast(? as varchar[]), sink) "
             "order by (sink = ?) desc, period_start desc, attempt desc",
-            *(before, place.sink),
+            *(before, [name for name in others if name != place.sink], place.sink),
         )
         return json.loads(rows[0][0] or "{}") if rows else {}
 
