@@ -356,6 +356,27 @@ def test_a_system_that_takes_rows_learns_of_those_that_no_message_shows(director
     assert len(hub.documents) == 4
 
 
+@pytest.mark.parametrize(
+    ("threshold", "expected"),
+    [(0.1, [[100, 900], [111, 889]]), (0, [[100, 900], [104, 896], [111, 889]])],
+)
+def test_small_steps_of_rows_are_told_to_a_system_when_they_come_to_the_threshold(
+    directory: Path, threshold: float, expected: list[list[int]]
+) -> None:
+    with Receiver() as hub:
+        (directory / "crmetrics.yaml").write_text(
+            "version: 1\nproject: acme\nsources: {crm: {connector: csv, path: data}}\n"
+            f"metrics: {{packs: [sales], settings: {{restate_threshold: {threshold}}}}}\n"
+            f"sinks: {{hub: {{sink: webhook, url: '{hub.url}', include: results}}}}\n"
+            "jobs: {monthly: {kpis: [won_amount], by: [owner_id], sinks: [hub]}}\n"
+        )
+        for first in (100, 104, 111):
+            owners(directory, u1=first, u2=1000 - first)
+            run(directory, JANUARY)
+        told = [one["results"] for one in hub.documents.values()]
+    assert [sorted(row["value"] for row in rows if row["segment"]) for rows in told] == expected
+
+
 def in_groups_alone(directory: Path) -> None:
     file = directory / "crmetrics.yaml"
     text = file.read_text().replace("block_on:", "by: [owner.team], totals: false, block_on:")

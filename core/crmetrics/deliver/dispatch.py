@@ -210,7 +210,9 @@ class _Attempt:
 
     def _has_other_rows(self, record: DeliveryRecord) -> bool:
         before, now = record.told.get("rows"), self._delivery.rows_id
-        return bool(before and now) and before != now
+        if not (before and now) or before == now:
+            return False
+        return self._terms.moved(self._delivery, record.recording)
 
     def _settled(self, past: Past) -> Past:
         """Find out what became of an attempt without an end, where the destination can be asked."""

@@ -10,7 +10,7 @@ from typing import Literal
 from crmetrics.deliver.ledger import DeliveryLedger
 from crmetrics.deliver.told import Threshold
 from crmetrics.errors import CrmetricsError
-from crmetrics.sink import Receipt
+from crmetrics.sink import Delivery, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class Terms:
     (`definitions_text`) that is the same whether or not there are data; None = as their rows say.
     where: the filter of the job, which is a part of its definition.
     job_sinks: names of all sinks that the job delivers to; what another one brought to the place of
-    one of them is its own, that had another name then.
+    one of them is its own, that had another name then. moved: of rows that are not those of an
+    earlier delivery (by its `recording`), whether they differ by so much that it is told again.
     """
 
     ledger: DeliveryLedger | None = None
@@ -59,4 +60,5 @@ class Terms:
     where: str = ""
     job_sinks: Collection[str] = ()
     threshold: Threshold = lambda kpi: 0.0
+    moved: Callable[[Delivery, int | None], bool] = lambda delivery, recording: True
     now: Callable[[], datetime] = lambda: datetime.now(UTC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from crmetrics import state
@@ -24,7 +25,7 @@ from crmetrics.engine.computing import Computed, Earlier, threshold_of
 from crmetrics.engine.gate import is_incomplete, is_maturing, why_blocked
 from crmetrics.engine.loading import SyncReport
 from crmetrics.engine.opening import opened
-from crmetrics.engine.restating import sinks_to_tell
+from crmetrics.engine.restating import has_moved, sinks_to_tell
 from crmetrics.message import Message, Note
 from crmetrics.periods import Period
 from crmetrics.plugin import Delivery, Sink
@@ -116,6 +117,7 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
             where=job.where or "",
             job_sinks=job.sinks,
             threshold=threshold_of(project),
+            moved=partial(has_moved, session, threshold_of(project)),
             now=project.now,
         )
         current = _letter(project, job, mailing, mailing.current)

@@ -57,6 +57,20 @@ def sinks_to_tell(
     return found
 
 
+def has_moved(
+    session: state.Reader, threshold: Threshold, letter: Delivery, recording: int | None
+) -> bool:
+    """Whether rows differ from those of a recording by the threshold or more (rule P6).
+
+    While a KPI among them has none, whatever column of a row differs counts; so it does where it is
+    not known what was recorded then.
+    """
+    kpis = {str(kpi) for kpi in letter.results.column("kpi").unique().to_pylist()}
+    if recording is None or not all(threshold(kpi) for kpi in kpis):
+        return True
+    return is_restated(letter.results, _known(session, letter, recording), threshold)
+
+
 def _sends_rows(sink: Sink) -> bool:
     """Whether the sink is told also of rows that its message does not show."""
     try:
