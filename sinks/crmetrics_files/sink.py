@@ -39,6 +39,10 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 
 _EXTENSIONS: Mapping[Format, str] = {"markdown": "md"}
 _OF_PERIOD = frozenset({"period", "start", "end"})
+_KEEP_NEEDS = (
+    "`keep` needs the rights to list (s3:ListBucket), read and remove files there: add what lacks, "
+    "or take `keep` out."
+)
 _NAME_FIELDS = ("job", "period", "grain", "start", "end", "project")
 
 
@@ -180,10 +184,15 @@ class FilesSink(Sink):
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
         reason = self._store.why_not()
-        if not reason:
+        if reason:
+            fix = "Choose another `path`, or give this user the right to write there."
+            return [CheckResult(subject, "error", redact(reason), fix)]
+        if self._store.may_be_listed:
             return [CheckResult(subject, "ok", f"{self._place} can be written")]
-        fix = "Choose another `path`, or give this user the right to write there."
-        return [CheckResult(subject, "error", redact(reason), fix)]
+        if self.config.keep is not None:
+            return [CheckResult(subject, "error", f"{self._place} may not be listed", _KEEP_NEEDS)]
+        message = f"{self._place} may not be listed; whether it can be written shows only a report"
+        return [CheckResult(subject, "warning", message, "Nothing to do while reports arrive.")]
 
     def preview(self, delivery: Delivery) -> str:
         parts = []
@@ -238,7 +247,7 @@ class FilesSink(Sink):
         except StoreError as exc:
             return [], (
                 f"sink {self.context.name}: the report is there, but files of old periods could "
-                f"not be removed: {exc.name}: {redact(str(exc))}. Fix the rights, then run again."
+                f"not be removed: {exc.name}: {redact(str(exc))}. {_KEEP_NEEDS}"
             )
 
     @cached_property

@@ -63,6 +63,11 @@ class Store(ABC):
         """Why nothing can be written here, as far as can be told without writing; empty = nothing
         speaks against it."""
 
+    @property
+    def may_be_listed(self) -> bool:
+        """Whether what is here can be seen; files are written without that."""
+        return True
+
 
 class Folder(Store):
     """A folder of this machine; shown relative to the project where it lies inside."""
@@ -211,10 +216,20 @@ class Bucket(Store):
             self._system.ls(url)
         except FileNotFoundError:
             return False
-        except PermissionError:
-            # Who may write below a prefix need not see all of its bucket.
-            if url == self._url:
+        except PermissionError as exc:
+            # Who may write below a prefix need not see all of its bucket, nor what is there.
+            if url == self._url and not _is_no_right(exc):
                 raise
+        return True
+
+    @property
+    def may_be_listed(self) -> bool:
+        try:
+            self._system.ls(self._url)
+        except FileNotFoundError:
+            return True
+        except PermissionError:
+            return False
         return True
 
     def _target(self, name: str) -> str:
@@ -247,6 +262,12 @@ class Bucket(Store):
         except Exception as exc:  # noqa: BLE001 - each store's library has errors of its own
             text = " ".join(str(exc).split())[:300]
             raise StoreError(f"{type(exc).__name__}: {text}", place) from None
+
+
+def _is_no_right(exc: PermissionError) -> bool:
+    """Whether S3 knows who asks and does not allow it; the same error stands for a wrong key."""
+    answer = getattr(exc.__cause__, "response", None) or {}
+    return answer.get("Error", {}).get("Code") in ("AccessDenied", "403")
 
 
 def is_remote(path: str) -> bool:

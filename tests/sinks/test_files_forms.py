@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -426,13 +427,22 @@ def unlisted(s3: str) -> Iterator[str]:
             answer = Response(body, 403, mimetype="application/xml")
         return answer(environ, start)
 
-    server = make_server("127.0.0.1", 0, narrowed, threaded=True)
+    with served(narrowed) as address:
+        yield address
+
+
+@contextmanager
+def served(application: Callable[[dict[str, Any], Any], Any]) -> Iterator[str]:
+    """The address of a WSGI application on loopback."""
+    server = make_server("127.0.0.1", 0, application, threaded=True)
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-    serving.join()
-    server.server_close()
+    try:
+        yield f"http://127.0.0.1:{server.port}"
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
 
 
 def test_checksums_need_no_right_to_list_a_bucket(bucket: Bucket, unlisted: str) -> None:
@@ -442,6 +452,48 @@ def test_checksums_need_no_right_to_list_a_bucket(bucket: Bucket, unlisted: str)
     found = bucket.files
     digest = hashlib.sha256(found["reports/latest.csv"]).hexdigest()
     assert found["reports/latest.sha256"].decode() == f"{digest}  latest.csv\n"
+
+
+def test_keep_says_that_it_needs_the_right_to_list_and_the_report_is_there(
+    bucket: Bucket, unlisted: str
+) -> None:
+    bucket.address = unlisted
+    for number in (1, 2):
+        receipt = bucket.sink(keep=1).write(week(number))
+        assert "the report is there, but files of old periods could not be removed" in (
+            receipt.missing
+        )
+        assert "`keep` needs the rights to list (s3:ListBucket)" in receipt.missing
+    stem = "reports/weekly_2026-W"
+    assert sorted(bucket.files) == [f"{stem}01.csv", f"{stem}02.csv"]
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "said"),
+    [
+        ({"keep": 1}, "error", "`keep` needs the rights to list (s3:ListBucket)"),
+        ({}, "warning", "Nothing to do while reports arrive"),
+    ],
+)
+def test_check_tells_that_a_bucket_may_not_be_listed(
+    bucket: Bucket, unlisted: str, options: dict[str, Any], state: str, said: str
+) -> None:
+    bucket.address = unlisted
+    [found] = bucket.sink(**options).check()
+    assert (found.state, bucket.files) == (state, {})
+    assert "may not be listed" in found.message
+    assert said in found.fix
+
+
+@pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch"])
+def test_a_wrong_key_of_a_bucket_is_an_error_of_the_check(bucket: Bucket, code: str) -> None:
+    def refused(environ: dict[str, Any], start: Any) -> Any:
+        body = f"<Error><Code>{code}</Code><Message>no such key</Message></Error>"
+        return Response(body, 403, mimetype="application/xml")(environ, start)
+
+    with served(refused) as bucket.address:
+        [found] = bucket.sink().check()
+    assert found.state == "error"
 
 
 def test_a_bucket_that_is_not_there_is_an_error_without_the_secret(bucket: Bucket) -> None:
