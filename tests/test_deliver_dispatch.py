@@ -1032,6 +1032,18 @@ def test_a_report_knows_how_its_goals_stood_in_the_one_before() -> None:
     assert (second.goal_before, second.calls_owner) == ("on_track", True)
 
 
+def test_what_is_sent_anew_calls_the_owner_whom_a_lost_report_called() -> None:
+    ledger, sink = MemoryLedger(), Chat()
+    before = replace(report_of(0.4, goal_status="on_track"), **WEEK_BEFORE)
+    send({"team": sink}, ledger, before)
+    now = report_of(0.3, goal_status="off_track")
+    send({"team": Chat(fail(UnknownOutcomeError("no answer")))}, ledger, now)
+    [kept_back] = send({"team": sink}, ledger, now)
+    assert (kept_back.status, len(sink.given)) == ("unknown", 1)
+    send({"team": sink}, ledger, now, resend=True)
+    assert sink.given[-1].message.kpis[0].calls_owner
+
+
 def test_a_sink_that_is_new_beside_one_of_the_same_place_tells_the_state_of_its_goals() -> None:
     ledger, board, team = MemoryLedger(), Chat(), Chat()
     before = replace(report_of(0.4, goal_status="off_track"), **WEEK_BEFORE)
