@@ -141,7 +141,8 @@ class Supply:
     columns: canonical columns it can fill. incremental: `read` honours `request.since`.
     deletes: removed records are reported. selects_columns: only `request.columns` are fetched.
     keeps: the source forgets (logins of 90 days), the warehouse does not: records that no longer
-    come stay, also when all is read anew. follows_days: for how many days what becomes of a row
+    come stay, also when all is read anew; when the rules of the dataset change, a notice counts
+    those. follows_days: for how many days what becomes of a row
     (opens and clicks of a send) still changes it; None = for good. KPIs that look further are told.
     """
 

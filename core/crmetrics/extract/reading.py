@@ -129,6 +129,7 @@ class _Reader:
             is_full=anew,
             replaces=not supply.keeps and (anew or (supply.incremental and since is None)),
             may_replace=not (supply.keeps or supply.incremental or former.state),
+            former_rules=is_redefined,
             fingerprint=self._fingerprint(name, mapping),
             covers_from=own.covers_from,
             watermark=watermark,

@@ -49,9 +49,10 @@ class Intake:
     columns: the canonical columns that the read covers, the key among them. started: instant of the
     read. timezone: zone of instants without one. is_full: the user asked for everything again.
     replaces: the rows of the read are all that the source has; others leave the dataset.
-    may_replace: the same, unless the connector works with parts or keeps a state. retained: arrays
-    of the ids that the source still has; None = it was not asked. retained_of: the column that
-    holds those ids. account: whose records they are, where the connector names it.
+    may_replace: the same, unless the connector works with parts or keeps a state. former_rules:
+    what is stored was made by other rules (`columns:`, options). retained: arrays of the ids that
+    the source still has; None = it was not asked. retained_of: the column that holds those ids.
+    account: whose records they are, where the connector names it.
     """
 
     columns: tuple[str, ...]
@@ -61,6 +62,7 @@ class Intake:
     is_full: bool = False
     replaces: bool = False
     may_replace: bool = False
+    former_rules: bool = False
     fingerprint: str = ""
     covers_from: date | None = None
     watermark: datetime | None = None

@@ -78,6 +78,7 @@ class Landing:
             written = upsert(target, self._arrivals)
             target.drop("staged", "touched_parts")
         deleted = self._mark_deleted(target)
+        self._tell_former_rules(target)
         rows = self._before
         if is_new or deleted or written != Written():
             rows = registry.count_rows(
@@ -298,6 +299,19 @@ class Landing:
             return target.execute(statement)
         finally:
             self._connection.unregister(_GONE)
+
+    def _tell_former_rules(self, target: Target) -> None:
+        """What a source has forgotten stays, and cannot be made anew when its rules change."""
+        if not self._intake.former_rules or self._intake.is_whole or not self._before:
+            return
+        began = literal(self._intake.started.isoformat())
+        left = f"{target.is_ours} and _loaded_at < {began}::timestamptz"
+        if count := target.count(f"select count(*) from {target.table} where {left}"):
+            self._intake.notice(
+                f"the rules of {self._dataset.name} have changed (its `columns:`, or options of "
+                f"the source): {count:,} records that the source gives no more stay as the former "
+                "rules made them."
+            )
 
     # --- the record --------------------------------------------------------------------------
 
