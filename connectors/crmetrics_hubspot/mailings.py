@@ -59,7 +59,8 @@ class LogTypes:
     def __init__(self, api: HubSpotApi, storage: SourceStorage, portal: str | None) -> None:
         self._api, self._storage, self._portal = api, storage, portal
         kept = storage.read(self._NAME)
-        self._known: dict[str, str] = kept["types"] if kept.get("portal") == portal else {}
+        is_ours = kept.get("portal") == portal
+        self._known: dict[str, str] = dict(kept.get("types") or {}) if is_ours else {}
         self._saved = len(self._known)
         self._is_refused = False
 

@@ -305,6 +305,18 @@ def test_an_email_that_no_list_ever_named_is_what_its_type_says(
     assert {row[1] for row in held(tmp_path)} == set(rows)
 
 
+def test_an_account_that_does_not_tell_its_number_gives_its_sends_all_the_same(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    account.account.log.add("SENT", "reader1@example.com", "9", NOW - DAY)
+    account.faults.answer(403, b"{}", on="account-info", times=99)
+    for _ in range(2):
+        assert load(tmp_path, account).error is None
+        assert [row[1] for row in held(tmp_path)] == ["email-9"]
+        account.clock.now += DAY
+    assert account.count("campaigns/9$") == 1
+
+
 def test_types_that_the_token_may_not_ask_for_are_asked_for_again(
     account: HubSpotSimulator, tmp_path: Path
 ) -> None:
