@@ -51,7 +51,7 @@ class WindowSpec:
     trailing_days, trailing_months, trailing_periods: a fixed length that ends with the period (P9);
     periods are those of the question's grain.
     shift: the period before, or the same period one year earlier. shift_months: that many months
-    back (after the length was applied). since: from the beginning of time to the period's end.
+    back (after the length was applied).
     """
 
     trailing_days: int | str = 0
@@ -238,8 +238,7 @@ class Kpi:
 class Model:
     """A SQL model of a pack: a named relation that KPIs and other models read.
 
-    text: one SELECT with `$setting` placeholders. is_period: it reads `periods` and gives
-    `period_start`.
+    text: one SELECT with `$setting` placeholders; one that reads `periods` gives `period_start`.
     """
 
     name: str

@@ -72,10 +72,10 @@ class Statement:
 
 @dataclass
 class Program:
-    """What `compile_program` gives.
+    """What the compiler gives: the statements in order, the last of which answers.
 
-    relations: live and derived relations that must exist before the statements run.
-    missing: KPIs without a number, with the reason.
+    missing: KPIs without a number, with the reason. labelled: what is said of the others. needs:
+    KPI or variant -> dataset -> columns that it reads.
     """
 
     statements: list[Statement] = field(default_factory=list)

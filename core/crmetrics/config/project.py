@@ -70,9 +70,9 @@ class JobConfig:
     """One job. by: sets of dimensions, each a grouping of its own; empty = totals only, and the
     groups that a KPI is reported by unless is_by_given.
 
-    catch_up: missed periods that a run without a day reports as well. The last five are for the
-    scheduler: random delay of a start, how late a start may be, repeats of a failed run, the pause
-    before the first repeat, and how long a run may take.
+    catch_up: missed periods that a run without a day reports as well. For the scheduler: jitter, a
+    random delay of a start; misfire_grace, how late a start may be; retries of a failed run;
+    retry_after, the pause before the first; time_limit, how long a run may take.
     """
 
     name: str
