@@ -456,8 +456,9 @@ def test_a_server_that_answers_for_ever_is_left_when_the_time_is_up(
     server: MailServer, drip: str, is_unknown: bool
 ) -> None:
     server.drips = {drip}
-    with pytest.raises(SinkError, match=r"no whole answer within 0\.3 s") as caught:
-        make_sink(server, timeout=0.3, charts=False).write(report())
+    timeout = 2 if is_unknown else 0.3  # a slow machine has to come to the text before that
+    with pytest.raises(SinkError, match=f"no whole answer within {timeout} s") as caught:
+        make_sink(server, timeout=timeout, charts=False).write(report())
     assert isinstance(caught.value, UnknownOutcomeError) is is_unknown
     assert len(server.mails) == is_unknown
 
