@@ -254,24 +254,23 @@ CASE_HISTORY = r"""(
             case when moves.OldValue is null then begins.status_category end as RowCategory,
             begins.id is not null and begins.status_category is null
                 and 'status_category' in (select name from held_before) as was_unknown,
-            coalesce(
-                main.IsClosedOnCreate::boolean,
-                main.ClosedDate::timestamptz <= main.CreatedDate + interval 1 second,
-                false
-            ) as IsClosedOnCreate
+            not coalesce(main.IsClosedOnCreate::boolean, false) and (
+                moves.OldValue is not null
+                or main.ClosedDate::timestamptz > main.CreatedDate + interval 1 second
+            ) as was_closed_later
         from main
         left join moves on moves.CaseId = main.Id and moves.number = 1
         left join begins on begins.case_id = main.Id
     ),
     unknown as (
-        -- What is solved at the first that is known of it was not so from its creation on, and
-        -- nothing tells what it was, nor how often it was solved and opened again.
+        -- What is solved at the first that is known of it and was closed after it was made: nothing
+        -- tells what it was until then, nor how often it was solved and opened again.
         select told_begins.CaseId
         from told_begins
         left join categories on categories.status = told_begins.RowStatus
         where was_unknown
             or (
-                not IsClosedOnCreate
+                was_closed_later
                 and coalesce(categories.category, told_begins.RowCategory) = 'solved'
             )
     ),
