@@ -9,7 +9,7 @@ from crmetrics.plugin import CheckResult, SourceError, Supply, http
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import MissingScopeError, UnavailableError
 from crmetrics_hubspot.auth import RefreshedTokens
-from crmetrics_hubspot.fields import is_added
+from crmetrics_hubspot.fields import is_added, with_through
 from crmetrics_hubspot.leads import stage_entries
 from crmetrics_hubspot.mapping import fields_in
 from crmetrics_hubspot.marketing import (
@@ -21,7 +21,7 @@ from crmetrics_hubspot.marketing import (
 from crmetrics_hubspot.objects import Objects
 from crmetrics_hubspot.people import OWNER_FIELDS
 from crmetrics_hubspot.privacy import is_personal, reason
-from crmetrics_hubspot.records import settled
+from crmetrics_hubspot.records import has_field, settled
 from crmetrics_hubspot.streams import SPECIAL, Stream, streams_of
 
 _CONVERSATIONS = "conversations"
@@ -90,9 +90,10 @@ class AccountCheck:
         told: list[str] = []
         problems: list[tuple[str, str, SourceError]] = []
         lacking: set[str] = set(self.supplies[name].columns)
+        partial: list[str] = []
         for stream in streams:
             try:
-                told.append(self._stream(stream, name, lacking))
+                told.append(self._stream(stream, name, lacking, partial))
             except (MissingScopeError, UnavailableError) as exc:
                 problems.append((stream.kind, stream.scope, exc))
         if name == "case_messages" and _CONVERSATIONS in self.account.config.case_messages_from:
@@ -100,7 +101,8 @@ class AccountCheck:
                 told.append(f"{_CONVERSATIONS} {self._reach(name)}")
             except (MissingScopeError, UnavailableError) as exc:
                 problems.append((_CONVERSATIONS, SPECIAL[name].scopes[0], exc))
-        text = "; ".join([*told, *(f"{what} cannot be read: {exc}" for what, _, exc in problems)])
+        refused = [f"{what} cannot be read: {exc}" for what, _, exc in problems]
+        text = "; ".join([*told, *partial, *refused])
         lacks: dict[str, tuple[str, ...]] = {}
         if not told or any(_is_fatal(what, exc) for what, _, exc in problems):
             lacks = {name: ()}
@@ -112,12 +114,16 @@ class AccountCheck:
         if lacks:
             fix = "Map properties that hold them under `columns:`, or do without those KPIs."
             return CheckResult(name, "warning", text, fix, lacks)
+        if partial:
+            fix = "Grant the token the scopes of all objects that those columns come through."
+            return CheckResult(name, "warning", text, fix)
         return CheckResult(name, "ok", text)
 
-    def _stream(self, stream: Stream, dataset: str, lacking: set[str]) -> str:
+    def _stream(self, stream: Stream, dataset: str, lacking: set[str], partial: list[str]) -> str:
         """How many records there are, and which columns the account cannot fill.
 
-        Takes out of `lacking` what this stream can fill.
+        Takes out of `lacking` what this stream can fill; adds to `partial` what it fills from less
+        than it would with every scope.
         """
         known = self.account.properties.of(stream.kind)
         count = Objects(self.account.api, stream.kind, ()).count()
@@ -138,11 +144,23 @@ class AccountCheck:
             text, lost = settled(entry, known, stream.kind, self.account)
             if text is not None:
                 lacking.discard(column)
+                lost = self._lost(stream.kind, text, lost)
+                if lost and column not in mapped:
+                    partial.append(f"{column} without {lost}, which is out of reach")
             elif column not in mapped:
                 why = "out of reach" if is_added(lost, stream.kind) else "no property"
                 missing.append(f"{column} ({why} {lost})" if lost else column)
         told = f"{count} {stream.kind}"
         return f"{told}, not supplied: {', '.join(missing)}" if missing else told
+
+    def _lost(self, kind: str, text: str, lost: str) -> str:
+        """An added field that the entry of a column goes without, though one with it comes first,
+        or holds less without; empty when there is none."""
+        if is_added(lost, kind):
+            return lost
+        known = self.account.properties.of(kind)
+        through = with_through(fields_in(text))
+        return next((f for f in through if not has_field(f, known, kind, self.account)), "")
 
     def _special(self, name: str) -> CheckResult:
         if name == "campaigns":

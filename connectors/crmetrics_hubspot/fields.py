@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -66,6 +66,16 @@ def is_reached(name: str, account: Account) -> bool:
     if name == "company_of_deal":
         return account.reaches("deals") and account.reaches("companies")
     return name != "deal_is_won" or account.reaches("deals")
+
+
+_THROUGH: Mapping[str, str] = {"company_of_deal": "company_of_contact"}
+"""Added fields that hold less, and not nothing, without another one."""
+
+
+def with_through(names: Iterable[str]) -> list[str]:
+    """These fields, and those without which they hold less."""
+    found = list(names)
+    return found + [_THROUGH[name] for name in found if name in _THROUGH]
 
 
 def properties_behind(names: Sequence[str], kind: str) -> list[str]:

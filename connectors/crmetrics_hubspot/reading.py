@@ -35,7 +35,8 @@ class Progress:
     until: how far the last read came; refreshed: when it last went through all records. archived:
     object -> ids in the recycle bin. walks: object -> when the last walk through it began. filled:
     object -> which columns its records filled, and from what; None when an older state lacks it.
-    stages: object -> fingerprint of its pipelines.
+    made_of: object -> column -> the fields that it was filled from. stages: object -> fingerprint
+    of its pipelines.
     """
 
     until: datetime | None = None
@@ -45,6 +46,7 @@ class Progress:
     stages: dict[str, str] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)
     filled: dict[str, str] | None = None
+    made_of: dict[str, dict[str, list[str]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, request: ReadRequest) -> Progress:
@@ -57,6 +59,7 @@ class Progress:
             dict(state.get("stages") or {}),
             list(state.get("columns") or []),
             state.get("filled"),
+            dict(state.get("made_of") or {}),
         )
 
     def state(self) -> dict[str, Any]:
@@ -68,6 +71,7 @@ class Progress:
             "stages": self.stages,
             "columns": self.columns,
             "filled": self.filled,
+            "made_of": self.made_of,
         }
 
 
@@ -95,6 +99,7 @@ class DatasetRead:
         self._state: dict[str, Any] = {}
         self._columns: list[str] = []
         self._filled: dict[str, str] = {}
+        self._made_of: dict[str, dict[str, list[str]]] = {}
         self._refreshed: datetime | None = None
         self._now: dict[str, list[str]] = {}
         self._there_now: list[pa.Array[Any]] = []
@@ -178,14 +183,20 @@ class DatasetRead:
         )
 
     def _require_former_columns(self, readers: Sequence[RecordReader]) -> None:
-        """A property that has disappeared would leave old values standing as if they were true."""
+        """A property that has disappeared would leave old values standing as if they were true; so
+        would a column that is filled from less (the company, no longer through the contact)."""
         self._columns = sorted(set().union(*(reader.given for reader in readers)))
+        self._made_of = {reader.kind: reader.made_of for reader in readers}
         before = set(self._before.columns) & set(self._request.columns)
-        gone = sorted(before - set(self._columns))
+        gone = before - set(self._columns)
+        whys = {reader.why_not(column) for reader in readers for column in gone}
+        for reader in readers:
+            lost = reader.lost(self._before.made_of.get(reader.kind, {}))
+            gone |= lost.keys()
+            whys |= set(lost.values())
         if gone and self.since is not None:
-            whys = {reader.why_not(column) for reader in readers for column in gone}
             raise SourceError(
-                f"{', '.join(gone)} could be read before and cannot any more: "
+                f"{', '.join(sorted(gone))} could be read before and cannot any more: "
                 f"{' '.join(sorted(whys - {''})) or 'unknown.'} Give the token access again, or "
                 "accept the loss with `crmetrics sync --full`."
             )
@@ -331,6 +342,7 @@ class DatasetRead:
             self._stages(),
             self._columns,
             self._filled,
+            self._made_of,
         ).state()
         self._refreshed = refreshed
         self._request.save_state(self._state)

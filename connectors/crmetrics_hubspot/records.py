@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from crmetrics_hubspot.fields import (
     is_added,
     is_reached,
     properties_behind,
+    with_through,
 )
 from crmetrics_hubspot.mapping import ENVELOPE, Entries, Entry, alternatives, fields_in
 from crmetrics_hubspot.privacy import Asked, is_personal
@@ -90,6 +91,26 @@ class RecordReader:
         rules: list[Any] = [sorted(self._entries.items()), sorted(self._asked.mapping.items())]
         rules += [self._requires, self._adding.reach]
         return hashlib.sha256(json.dumps(rules).encode()).hexdigest()[:16]
+
+    @property
+    def made_of(self) -> dict[str, list[str]]:
+        """Column -> the fields that the connector fills it from in this account."""
+        return {
+            column: [field for field in with_through(fields_in(text)) if self._has(field)]
+            for column, text in self._entries.items()
+        }
+
+    def lost(self, before: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Column -> why it is filled from less than at a read before, whose `made_of` this is."""
+        gone = {
+            column: next((field for field in fields if not self._has(field)), "")
+            for column, fields in before.items()
+            if column in self._entries
+        }
+        return {column: self._why(field) for column, field in gone.items() if field}
+
+    def _has(self, field: str) -> bool:
+        return has_field(field, self._known, self.kind, self._account)
 
     def why_not(self, column: str) -> str:
         """Why a wanted column is not filled; empty when it is."""
@@ -288,18 +309,20 @@ class RecordReader:
 def settled(
     entry: Entry, known: Mapping[str, PropertyInfo], kind: str, account: Account
 ) -> tuple[str | None, str]:
-    """The first alternative that records of this type can fill; else None and what is missing."""
-
-    def has(field: str) -> bool:
-        return field in known or (is_added(field, kind) and is_reached(field, account))
-
+    """The first alternative that records of this type can fill, else None; and what is missing for
+    the very first of them, if anything is."""
     lacking = ""
     for text in alternatives(entry):
-        missing = [field for field in fields_in(text) if not has(field)]
+        missing = [field for field in fields_in(text) if not has_field(field, known, kind, account)]
         if not missing:
-            return text, ""
+            return text, lacking
         lacking = lacking or missing[0]
     return None, lacking
+
+
+def has_field(field: str, known: Mapping[str, PropertyInfo], kind: str, account: Account) -> bool:
+    """Whether records of this type have a field, or the connector can add it."""
+    return field in known or (is_added(field, kind) and is_reached(field, account))
 
 
 def texts_of(raw: pa.RecordBatch, name: str) -> list[str]:

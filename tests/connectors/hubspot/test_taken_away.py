@@ -1,0 +1,89 @@
+"""A scope that is taken away: what it filled is neither emptied nor left standing in silence."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connectors.hubspot.conftest import Connect
+from connectors.hubspot.connecting import collect
+from crmetrics.errors import SourceError
+from crmetrics.testing import CollectingRequest
+from crmetrics.testing.request import STARTED
+from simulators.hubspot import ALL_SCOPES, HubSpotSimulator, Pipeline, Stage
+
+DAY = timedelta(days=1)
+CONTACTS = "crm.objects.contacts.read"
+WON = Stage("won", "Won", {"isClosed": "true", "probability": "1.0"})
+BY_LINE_ITEMS = {"subscriptions_from": "line_items"}
+
+
+def without(service: HubSpotSimulator, *scopes: str) -> dict[str, str]:
+    return {"token": service.grant("pat-na1-narrow", ALL_SCOPES - set(scopes))}
+
+
+def record_of_a_contact(service: HubSpotSimulator, kind: str) -> str:
+    """A record whose company is that of its contact; of a line item, of its deal's contact."""
+    account = service.account
+    record = account.create(kind, {}, at=STARTED - DAY).id
+    contact = account.create("contacts", {}, at=STARTED - DAY).id
+    company = account.create("companies", {}, at=STARTED - DAY).id
+    tied, of = record, kind
+    if kind == "line_items":
+        account.pipelines["deals"] = [Pipeline("p", "Sales", [WON])]
+        values = {"pipeline": "p", "dealstage": "won"}
+        tied, of = account.create("deals", values, at=STARTED - DAY).id, "deals"
+        account.associate("line_items", record, "deals", tied)
+    account.associate(of, tied, "contacts", contact)
+    account.associate("contacts", contact, "companies", company, [(1, "Primary")])
+    return company
+
+
+@pytest.mark.parametrize(
+    ("dataset", "kind", "options"),
+    [
+        ("orders", "orders", {}),
+        ("subscriptions", "subscriptions", {}),
+        ("subscriptions", "line_items", BY_LINE_ITEMS),
+    ],
+)
+def test_a_company_through_a_contact_is_not_lost_in_silence(
+    service: HubSpotSimulator, connect: Connect, dataset: str, kind: str, options: dict[str, Any]
+) -> None:
+    company = record_of_a_contact(service, kind)
+    narrow = without(service, CONTACTS)
+    with CollectingRequest(dataset, columns=("id", "account_id")) as first:
+        whole = collect(first, connect(service, **options))
+        assert whole["account_id"].to_pylist() == [company]
+    with (
+        first.following(since=STARTED) as second,
+        pytest.raises(SourceError, match=r"account_id could be read before .* company_of_contact"),
+    ):
+        collect(second, connect(service, auth=narrow, **options))
+    with CollectingRequest(dataset, columns=("id", "account_id"), is_full=True) as accepted:
+        found = collect(accepted, connect(service, auth=narrow, **options))
+        assert found["account_id"].to_pylist() == [None]
+    with accepted.following(since=STARTED) as third:
+        assert collect(third, connect(service, auth=narrow, **options)).num_rows == 0
+    told = {result.subject: result for result in connect(service, auth=narrow, **options).check()}
+    assert told[dataset].state == "warning"
+    assert "account_id without company_of_contact" in told[dataset].message
+    assert "scopes" in told[dataset].fix
+    told = {result.subject: result for result in connect(service, **options).check()}
+    assert "company_of_contact" not in told[dataset].message
+
+
+def test_a_column_of_which_one_property_goes_is_not_taken_from_the_other_in_silence(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    service.account.create("deals", {}, at=STARTED - DAY)
+    with CollectingRequest("opportunities", columns=("id", "closed_at")) as first:
+        collect(first, connect(service))
+    del service.account.objects["deals"].properties["hs_v2_date_entered_current_stage"]
+    with (
+        first.following(since=STARTED) as second,
+        pytest.raises(SourceError, match=r"closed_at could be read before .* no property"),
+    ):
+        collect(second, connect(service))
