@@ -169,22 +169,18 @@ class Webhook:
 
     @property
     def destination(self) -> str:
-        """Scheme and host, and so much of a long secret that people can tell two apart."""
+        """Scheme and host that are posted to, and so much of a long secret that people can tell two
+        apart."""
         parts = urlsplit(self._url)
         token = parts.query or parts.path.rpartition("/")[2]
         ending = f" …{token[-_SHOWN_OF_SECRET:]}" if len(token) >= _LEAST_SECRET else ""
-        return f"{http.origin(self._url)} webhook{ending}"
+        return f"{http.origin(self.address)} webhook{ending}"
 
     @property
     def identity(self) -> str:
         """A hash of the whole address that is posted to: what `destination` shows of two may be the
         same, and what a test server took has not reached the service."""
         return hashlib.sha256(self.address.encode("utf-8")).hexdigest()
-
-    @property
-    def identity_before(self) -> str:
-        """The same in older versions, which left the base_url out."""
-        return hashlib.sha256(self._url.encode("utf-8")).hexdigest()
 
     @property
     def address(self) -> str:
@@ -266,9 +262,6 @@ class WebhookSink(ChatSink):
 
     def destination_id(self, delivery: Delivery) -> str:
         return f"{self.name} {self.webhook.identity}"
-
-    def destination_ids_before(self, delivery: Delivery) -> Iterable[str]:
-        return (f"{self.name} {self.webhook.identity_before}",)
 
     def why_not_again(self, delivery: Delivery) -> str:
         if self.config.on_rerun == "skip":

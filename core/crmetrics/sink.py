@@ -146,11 +146,6 @@ class Sink(ABC):
         """
         return self.destination(delivery)
 
-    def destination_ids_before(self, delivery: Delivery) -> Iterable[str]:
-        """What `destination_id` was in older versions, beside `destination`: what they delivered
-        there stays known."""
-        return ()
-
     def check(self) -> Iterable[CheckResult]:
         """Look whether delivery would work; report everything, raise nothing, send nothing."""
         return ()

@@ -133,9 +133,6 @@ class SlackSink(chat.ChatSink):
             return f"{self.name} {self._webhook.identity}"
         return f"{self.destination(delivery)}{self._workspace}"
 
-    def destination_ids_before(self, delivery: Delivery) -> Iterable[str]:
-        return (f"{self.name} {self._webhook.identity_before}",) if self._webhook else ()
-
     @property
     def updates_in_place(self) -> bool:
         return self._webhook is None and self.config.on_rerun in ("update", "thread")

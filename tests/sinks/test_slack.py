@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import re
@@ -20,7 +19,7 @@ from pydantic import ValidationError
 
 from crmetrics.deliver import Ledger, Terms, deliver
 from crmetrics.message import KpiLine, Message, SegmentLine
-from crmetrics.plugin import Delivery, Secret, SinkContext, SinkError, UnknownOutcomeError, http
+from crmetrics.plugin import Secret, SinkContext, SinkError, UnknownOutcomeError, http
 from crmetrics.secrets import redact
 from crmetrics_slack.blocks import blocks, payload
 from crmetrics_slack.sink import SlackOptions, SlackSink
@@ -141,22 +140,29 @@ def test_what_a_test_server_took_has_not_reached_the_webhook(
     ]  # fmt: skip
 
 
-def test_what_an_older_version_posted_through_a_base_url_stays_known(
+def test_a_correction_that_a_test_server_got_is_still_posted_to_the_webhook(
     slack: SlackSimulator, clock: Clock, ledger: Ledger
 ) -> None:
-    class OlderSink(PatientSlackSink):
-        def destination_id(self, delivery: Delivery) -> str:
-            url = f"https://hooks.slack.com{PATH}"
-            return f"slack {hashlib.sha256(url.encode()).hexdigest()}"
+    real = make_sink(slack.webhook_url, clock)
+    with SlackSimulator(now=lambda: clock.now_s) as server:
+        test = make_sink(slack.webhook_url, clock, base_url=server.base_url)
+        found = []
+        for number, (sink, value) in enumerate([(real, 0.4), (test, 0.5), (real, 0.5)]):
+            report = message(line(value=value, value_text=f"{value:.1%}"))
+            given = replace(delivery(report=report), run_id=f"run-{number}")
+            [outcome] = deliver({"team": sink}, given, Terms(ledger=ledger))
+            found.append((outcome.status, len(server.posts), len(slack.posts)))
+    assert found == [("delivered", 0, 1), ("delivered", 1, 1), ("delivered", 1, 2)]
+    assert "40.0" in str(slack.posts[-1]) and "50.0" in str(slack.posts[-1])
 
-    now = make_sink(f"https://hooks.slack.com{PATH}", clock, base_url=slack.base_url)
-    older = OlderSink(now.config, now.context)
-    older.clock = clock
-    found = []
-    for sink in (older, now):
-        [outcome] = deliver({"team": sink}, delivery(), Terms(ledger=ledger))
-        found.append(outcome.status)
-    assert (found, len(slack.posts)) == (["delivered", "skipped"], 1)
+
+def test_what_is_shown_of_the_place_is_the_address_that_is_posted_to(
+    slack: SlackSimulator, clock: Clock
+) -> None:
+    sink = make_sink(f"https://hooks.slack.com{PATH}", clock, base_url=slack.base_url)
+    shown = sink.destination(delivery())
+    assert shown.startswith(f"{slack.base_url} webhook")
+    assert sink.write(delivery()).destination == shown
 
 
 def test_a_burst_waits_as_long_as_slack_asks(

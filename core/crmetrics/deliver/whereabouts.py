@@ -84,8 +84,7 @@ class Whereabouts:
         if old:
             yield old
         # As older versions made them.
-        others = self.sink.destination_ids_before(self.delivery)
-        for one in dict.fromkeys((self.identity, *others, self.destination)):
+        for one in dict.fromkeys((self.identity, self.destination)):
             yield self._key_of(one)
             yield self._key_of(one, has_where=False)
         for name in ledger.sinks_at(self.place, *days):
