@@ -54,11 +54,12 @@ class MemoryLedger:
         found = [one for one in self._at(place) if (one.period_start, one.period_end) == days]
         return list(dict.fromkeys(one.sink for one in reversed(found) if one.channel))
 
-    def last_told(self, place: Place, start: date, end: date) -> DeliveryRecord | None:
+    def reports(
+        self, place: Place, start: date, end: date, *, others: Collection[str] = ()
+    ) -> list[DeliveryRecord]:
         days = (start, end)
-        found = [one for one in self._delivered(place) if one.sink == place.sink]
-        fitting = [one for one in found if (one.period_start, one.period_end) == days]
-        return fitting[-1] if fitting else None
+        found = [one for one in self._at(place) if one.sink not in others]
+        return [one for one in found if (one.period_start, one.period_end) == days]
 
     def told_before(
         self, place: Place, before: date, *, or_maybe: bool = False, others: Collection[str] = ()
@@ -990,6 +991,104 @@ def test_an_update_that_failed_before_anything_was_sent_needs_no_correction() ->
     send({"team": Refusing()}, ledger, replace(report_of(0.5), run_id="run-2"))
     [outcome] = send({"team": sink}, ledger, replace(report_of(0.4), run_id="run-3"))
     assert (outcome.status, len(sink.given)) == ("skipped", 1)
+
+
+# --- another filter, and back ------------------------------------------------------------------
+
+EAST, ALL = (0.5, "team = 'East'"), (0.4, "")
+
+
+def in_turn(ledger: MemoryLedger, *turns: tuple[str, Sink, tuple[float, str]]) -> list[str]:
+    """Deliver with these filters, each in a run of its own; what became of it."""
+    first = len(ledger.records)
+    return [
+        send(
+            {name: sink},
+            ledger,
+            replace(report_of(value), run_id=f"run-{first + number}"),
+            where=where,
+            job_sinks=[name],
+        )[0].status
+        for number, (name, sink, (value, where)) in enumerate(turns)
+    ]
+
+
+class Lost(Feed):
+    def write(self, delivery: Delivery) -> Receipt:
+        raise UnknownOutcomeError("no answer")
+
+
+class Numbered(Post):
+    """One that names its messages in their order."""
+
+    def write(self, delivery: Delivery) -> Receipt:
+        self.given.append(delivery)
+        new = f"ts-{sum(not one.previous for one in self.given)}"
+        return Receipt("wall", reference=delivery.previous.get("reference") or new)
+
+
+def test_a_filter_that_is_taken_back_corrects_what_may_have_arrived_with_the_other() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    turns = (("team", sink, ALL), ("team", Lost(), EAST), ("team", sink, ALL))
+    assert in_turn(ledger, *turns) == ["delivered", "unknown", "delivered"]
+    assert sink.given[-1].restated == (Restated("Win rate", "50.0%", "40.0%"),)
+    assert OTHERWISE in sink.given[-1].message.notes[-1]
+    assert in_turn(ledger, ("team", sink, ALL)) == ["skipped"]
+
+
+def test_another_filter_that_may_have_said_the_same_does_not_matter() -> None:
+    ledger, sink, same = MemoryLedger(), Feed(), (0.4, "team = 'East'")
+    turns = (("team", sink, ALL), ("team", Lost(), same), ("team", sink, ALL))
+    assert in_turn(ledger, *turns) == ["delivered", "unknown", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("sink", "ends"),
+    [
+        (Feed(repeats=True), ["delivered", "skipped"]),
+        (Feed(Settled("absent")), ["delivered", "skipped"]),
+        (Feed(), ["unknown", "unknown"]),
+    ],
+)
+def test_a_filter_taken_back_whose_end_is_not_known_is_told_as_the_policy_says(
+    sink: Feed, ends: list[str]
+) -> None:
+    ledger = MemoryLedger()
+    turns = (("team", sink, ALL), ("team", sink, EAST), ("team", Lost(), ALL))
+    assert in_turn(ledger, *turns) == ["delivered", "delivered", "unknown"]
+    assert in_turn(ledger, ("team", sink, ALL), ("team", sink, ALL)) == ends
+
+
+def test_a_report_that_may_have_arrived_before_the_other_is_told_after_it() -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    turns = (("team", Lost(), ALL), ("team", sink, EAST), ("team", sink, ALL))
+    assert in_turn(ledger, *turns) == ["unknown", "delivered", "delivered"]
+    assert sink.given[-1].restated == (Restated("Win rate", "50.0%", "40.0%"),)
+
+
+@pytest.mark.parametrize("names", [("hub", "hub2", "hub2"), ("hub", "hub", "hub2")])
+def test_a_filter_is_taken_back_also_where_the_sink_gets_another_name(
+    names: tuple[str, str, str],
+) -> None:
+    ledger, sink = MemoryLedger(), Feed()
+    turns = zip(names, (sink,) * 3, (ALL, EAST, ALL), strict=True)
+    assert in_turn(ledger, *turns) == ["delivered"] * 3
+    assert [OTHERWISE in " ".join(one.message.notes) for one in sink.given] == [False, True, True]
+    assert sink.given[-1].restated == (Restated("Win rate", "50.0%", "40.0%"),)
+
+
+def test_each_filter_has_a_message_of_its_own_where_messages_are_brought_up_to_date() -> None:
+    ledger, sink = MemoryLedger(), Numbered()
+    turns = (("team", sink, ALL), ("team", sink, EAST), ("team", sink, ALL))
+    assert in_turn(ledger, *turns) == ["delivered"] * 3
+    assert in_turn(ledger, ("team", sink, (0.6, "")), ("team", sink, EAST)) == ["delivered"] * 2
+    found = [one.previous.get("reference", "") for one in sink.given]
+    assert found == ["", "", "ts-1", "ts-1", "ts-2"]
+    assert [one.restated for one in sink.given[2:]] == [
+        (Restated("Win rate", "50.0%", "40.0%"),),
+        (Restated("Win rate", "40.0%", "60.0%"),),
+        (Restated("Win rate", "60.0%", "50.0%"),),
+    ]
 
 
 # --- the quality gate -------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from crmetrics.deliver import DeliveryRecord, DeliveryStatus, Ledger, create_deliveries, deliveries
-from crmetrics.deliver.ledger import LastTold, Place, channel_of, past_of, told_of_period
+from crmetrics.deliver.ledger import LastTold, Place, channel_of, told_of_period
+from crmetrics.deliver.past import past_of
 from crmetrics.warehouse.connection import Connection, EngineSettings, connect
 from result_rows import AS_OF
 
@@ -98,17 +99,15 @@ def test_a_channel_of_an_older_version_counts_for_the_sink_that_has_its_name(
     assert ledger.held(replace(here, channel_before="")) is None
 
 
-def test_a_period_is_told_under_whatever_key(session: Connection) -> None:
+def test_reports_on_a_period_are_found_under_whatever_key_and_name(session: Connection) -> None:
     ledger, days = Ledger(session), (date(2026, 1, 26), date(2026, 2, 2))
     ledger.record(attempt("a", "failed", channel=PLACE.channel))
-    assert ledger.last_told(PLACE, *days) is None
-    ledger.record(attempt("b", "delivered", channel=PLACE.channel))
-    ledger.record(attempt("c", "delivered", channel=PLACE.channel))
-    last = ledger.last_told(PLACE, *days)
-    assert last is not None
-    assert last.key == "c"
-    assert ledger.last_told(replace(PLACE, sink="sales"), *days) is None
-    assert ledger.last_told(PLACE, date(2026, 1, 19), date(2026, 1, 26)) is None
+    ledger.record(attempt("b", "delivered", sink="sales", channel=PLACE.channel))
+    ledger.record(attempt("c", "delivered", channel="c9"))
+    ledger.record(attempt("d", "delivered", channel=PLACE.channel, job="daily"))
+    assert [one.key for one in ledger.reports(PLACE, *days)] == ["a", "b"]
+    assert [one.key for one in ledger.reports(PLACE, *days, others=["sales"])] == ["a"]
+    assert ledger.reports(PLACE, date(2026, 1, 19), date(2026, 1, 26)) == []
 
 
 def test_a_place_holds_what_was_delivered_there_last(session: Connection) -> None:
@@ -201,13 +200,12 @@ def test_a_place_is_the_same_whatever_the_sink_is_called(session: Connection) ->
     here = replace(PLACE, sink="sales")
     assert ledger.held(here) == (date(2026, 1, 26), date(2026, 2, 2))
     assert ledger.told_before(here, date(2026, 2, 2)) == {"said": 2}
-    both = ("team", "sales")
-    assert ledger.told_before(here, date(2026, 2, 2), others=both) == {}
+    assert ledger.told_before(here, date(2026, 2, 2), others=["team"]) == {}
     ledger.record(
         attempt("k", "delivered", sink="sales", channel=PLACE.channel, **first, told={"said": 3})
     )
     assert ledger.told_before(here, date(2026, 2, 2)) == {"said": 3}
-    assert ledger.told_before(here, date(2026, 2, 2), others=both) == {"said": 3}
+    assert ledger.told_before(here, date(2026, 2, 2), others=["team"]) == {"said": 3}
     days = (date(2026, 1, 12), date(2026, 1, 19))
     assert ledger.sinks_at(here, *days) == ["sales", "team"]
     assert ledger.sinks_at(replace(here, channel="c9"), *days) == []

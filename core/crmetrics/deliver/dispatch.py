@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 from crmetrics import export, stopping
-from crmetrics.deliver.ledger import DeliveryRecord, DeliveryStatus, Past
+from crmetrics.deliver.ledger import DeliveryRecord, DeliveryStatus
+from crmetrics.deliver.past import Past
 from crmetrics.deliver.terms import Outcome, Terms
 from crmetrics.deliver.told import (
     fingerprint,
@@ -147,14 +148,13 @@ class _Attempt:
             # What is not repeated because it may have arrived has told its owners, too.
             maybe = not self._sink.repeats_unknown
             told_before = self._ledger.told_before(
-                where.place, delivery.period_start, or_maybe=maybe, others=self._terms.job_sinks
+                where.place, delivery.period_start, or_maybe=maybe, others=where.others
             )
             message = with_goals_before(message, told_before)
             key, past = where.past(self._ledger)
-            other = where.other_since(self._ledger, key, past, message)
-            if other is not None:
+            past, is_redefined = where.past_there(self._ledger, key, past, message)
+            if is_redefined:
                 message = with_note(message, _REDEFINED)
-                past = Past(other) if past.arrived else past
         self._outcome = replace(self._outcome, destination=where.place.destination, key=key)
         shown = self._sink.shown(message)
         self._told, self._shown = {**told(shown), "where": self._terms.where}, shown
@@ -162,14 +162,17 @@ class _Attempt:
         if rows:
             self._told = {**self._told, "rows": rows}
         self._delivery = replace(delivery, key=key, message=message, rows_id=rows, keep=self._keep)
-        self._look_back(past)
-        return past
+        return self._look_back(past)
 
-    def _look_back(self, past: Past) -> None:
-        """Tell the delivery what arrived before, and which of its figures have changed."""
+    def _look_back(self, past: Past) -> Past:
+        """Tell the delivery what arrived before, and which of its figures have changed. Returns the
+        past without another report that may have arrived and would have said the same."""
         self._compare(past)
+        if self._is_pending_of_other(past) and not self._is_newer:
+            past = replace(past, pending=None)
+            self._compare(past)
         if past.arrived is None:
-            return
+            return past
         before = past.arrived.told
         self._delivery = replace(
             self._delivery,
@@ -181,6 +184,11 @@ class _Attempt:
             # The span of a goal is judged to now, not to the end of an earlier period: its owner
             # was told of the state in that period's own report.
             self._told = {**self._told, "goals": before["goals"]}
+        return past
+
+    def _is_pending_of_other(self, past: Past) -> bool:
+        """Whether what may have arrived is a report on the period by another definition."""
+        return past.pending is not None and past.pending.key != self._outcome.key
 
     def _is_missing_some(self, past: Past) -> bool:
         """Whether what arrived, and is still right, did not come to all of the place."""
@@ -216,7 +224,7 @@ class _Attempt:
 
     def _settled(self, past: Past) -> Past:
         """Find out what became of an attempt without an end, where the destination can be asked."""
-        if past.pending is None or self._sink.is_idempotent:
+        if past.pending is None or self._sink.is_idempotent or self._is_pending_of_other(past):
             return past
         arrived = dict(past.arrived.receipt) if past.arrived is not None else {}
         asked = replace(self._delivery, previous=dict(past.pending.receipt), arrived=arrived)

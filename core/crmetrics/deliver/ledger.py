@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -111,44 +111,14 @@ class DeliveryLedger(Protocol):
     def attempts(self, key: str) -> Sequence[DeliveryRecord]: ...
     def key_before(self, place: Place, start: date, end: date) -> str: ...
     def sinks_at(self, place: Place, start: date, end: date) -> Sequence[str]: ...
-    def last_told(self, place: Place, start: date, end: date) -> DeliveryRecord | None: ...
+    def reports(
+        self, place: Place, start: date, end: date, *, others: Collection[str] = ()
+    ) -> Sequence[DeliveryRecord]: ...
     def told_before(
         self, place: Place, before: date, *, or_maybe: bool = False, others: Collection[str] = ()
     ) -> Mapping[str, Any]: ...
     def held(self, place: Place) -> tuple[date, date] | None: ...
     def record(self, record: DeliveryRecord) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What the attempts under one key come to.
-
-    arrived: the last that was delivered. pending: the last since then whose end is not known.
-    """
-
-    arrived: DeliveryRecord | None = None
-    pending: DeliveryRecord | None = None
-
-
-def past_of(attempts: Iterable[DeliveryRecord]) -> Past:
-    """attempts: of one key, in their order. A later failure does not settle an earlier attempt, nor
-    what the failed one had sent before it failed: a message stands whose thread was refused."""
-    arrived: DeliveryRecord | None = None
-    pending: dict[str, DeliveryRecord] = {}
-    for attempt in attempts:
-        if attempt.status == "delivered":
-            arrived, pending = attempt, {}
-        elif attempt.status in ("started", "unknown"):
-            kept = pending.pop(attempt.run_id, None)
-            if kept is not None and not attempt.receipt and kept.receipt:
-                attempt = replace(attempt, receipt=kept.receipt)
-            pending[attempt.run_id] = attempt
-        elif attempt.status == "failed":
-            kept = pending.pop(attempt.run_id, None)
-            known = arrived.receipt if arrived is not None else {}
-            if kept is not None and kept.receipt and kept.receipt != known:
-                pending[attempt.run_id] = kept
-    return Past(arrived, next(reversed(pending.values()), None))
 
 
 class Ledger:
@@ -184,12 +154,19 @@ class Ledger:
         )
         return [name for (name,) in rows]
 
-    def last_told(self, place: Place, start: date, end: date) -> DeliveryRecord | None:
-        """The last report on the period that this sink delivered there, under whatever key."""
-        condition = "status = 'delivered' and sink = ? and period_start = ? and period_end = ?"
-        rows = self._at(_NAMES, place, f"{condition} and grain = ? order by attempt desc",
-                        place.sink, start, end, place.grain)  # fmt: skip
-        return _record(rows[0]) if rows else None
+    def reports(
+        self, place: Place, start: date, end: date, *, others: Collection[str] = ()
+    ) -> list[DeliveryRecord]:
+        """All attempts at a report on the period there, under whatever key and by a sink of
+        whatever name but those of `others`, the oldest first."""
+        condition = "period_start = ? and period_end = ? and grain = ?"
+        rows = self._at(
+            _NAMES,
+            place,
+            f"{condition} and not list_contains(cast(? as varchar[]), sink) order by attempt",
+            *(start, end, place.grain, list(others)),
+        )
+        return [_record(row) for row in rows]
 
     def told_before(
         self, place: Place, before: date, *, or_maybe: bool = False, others: Collection[str] = ()
@@ -202,8 +179,8 @@ class Ledger:
             place,
             f"{_MAYBE if or_maybe else _SURELY} and period_start < ? "
             "and not list_contains(cast(? as varchar[]), sink) "
-            "order by (sink = ?) desc, period_start desc, attempt desc",
-            *(before, [name for name in others if name != place.sink], place.sink),
+            "order by (sink = ?) desc, period_start desc, attempt desc limit 1",
+            *(before, list(others), place.sink),
         )
         return json.loads(rows[0][0] or "{}") if rows else {}
 
@@ -213,7 +190,7 @@ class Ledger:
         rows = self._at(
             "period_start, period_end",
             place,
-            f"{_MAYBE} and grain = ? order by attempt desc",
+            f"{_MAYBE} and grain = ? order by attempt desc limit 1",
             place.grain,
         )
         return (rows[0][0], rows[0][1]) if rows else None
@@ -222,7 +199,7 @@ class Ledger:
         return self._rows(
             names,
             "job = ? and (channel = ? or sink = ? and "
-            f"(channel = ? or channel is null and destination = ?)) and {further} limit 1",
+            f"(channel = ? or channel is null and destination = ?)) and {further}",
             *(place.job, place.channel, place.sink, place.channel_before or None),
             *(place.destination, *values),
         )

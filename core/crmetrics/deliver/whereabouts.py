@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from crmetrics.deliver.keys import definitions_of, delivery_key
 from crmetrics.deliver.ledger import (
     DeliveryLedger,
-    DeliveryRecord,
-    Past,
     Place,
     channel_of,
-    past_of,
 )
+from crmetrics.deliver.past import Past, past_of, past_of_place
 from crmetrics.deliver.terms import Terms
 from crmetrics.deliver.told import restated
 from crmetrics.message import Message
@@ -50,6 +48,11 @@ class Whereabouts:
         shown, channel = redact(self.destination), channel_of(self.identity)
         before = channel_of(self.destination) if self.identity != self.destination else ""
         return Place(job, grain, self.name, shown, channel, before)
+
+    @property
+    def others(self) -> Collection[str]:
+        """Names of the other sinks of the job, whose readers are their own."""
+        return [name for name in self.terms.job_sinks if name != self.name]
 
     @property
     def key(self) -> str:
@@ -88,20 +91,30 @@ class Whereabouts:
             yield self._key_of(one)
             yield self._key_of(one, has_where=False)
         for name in ledger.sinks_at(self.place, *days):
-            if name not in (self.name, *self.terms.job_sinks):
+            if name != self.name and name not in self.others:
                 yield self._key_of(self.identity, name)
 
-    def other_since(
+    def past_there(
         self, ledger: DeliveryLedger, key: str, past: Past, message: Message
-    ) -> DeliveryRecord | None:
-        """Another report on the period that the place got last, by another definition. None where
-        this one replaces it, may have arrived since, or is to be corrected itself."""
-        if self.sink.is_idempotent or self.terms.resend or past.pending is not None:
-            return None
+    ) -> tuple[Past, bool]:
+        """The past as the readers of the place know it, and whether a report on the period by
+        another definition is a part of it. `past`, that of the report itself, where this one
+        replaces what is there, is to be corrected itself or was the last that was attempted."""
+        if self.sink.is_idempotent or self.terms.resend:
+            return past, False
         days = self.delivery.period_start, self.delivery.period_end
-        last = ledger.last_told(self.place, *days)
-        if last is None or last.key == key:
-            return None
+        there = past_of_place(ledger.reports(self.place, *days, others=self.others))
+        is_first = past == Past()
+        last = (there.arrived,) if is_first else (there.arrived, there.pending)
+        if all(one is None or one.key == key for one in last):
+            return past, False
         known = past.arrived.told if past.arrived else {}
         shown = self.sink.shown(message)
-        return None if restated(shown, known, self.terms.threshold) else last
+        if is_first or restated(shown, known, self.terms.threshold):
+            return past, is_first
+        if not self.sink.updates_in_place:
+            return there, True
+        if past.arrived is None or there.arrived is None:
+            return past, False  # whether it has a message of its own is not known
+        # Each report has its own message: the other's stays as it is.
+        return replace(there, arrived=replace(there.arrived, receipt=past.arrived.receipt)), True

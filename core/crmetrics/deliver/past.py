@@ -1,0 +1,56 @@
+"""What the attempts at a report come to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from crmetrics.deliver.ledger import DeliveryRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the attempts under one key come to.
+
+    arrived: the last that was delivered. pending: the last since then whose end is not known.
+    """
+
+    arrived: DeliveryRecord | None = None
+    pending: DeliveryRecord | None = None
+
+
+def past_of(attempts: Iterable[DeliveryRecord]) -> Past:
+    """attempts: of one key, in their order. A later failure does not settle an earlier attempt, nor
+    what the failed one had sent before it failed: a message stands whose thread was refused."""
+    arrived: DeliveryRecord | None = None
+    pending: dict[str, DeliveryRecord] = {}
+    for attempt in attempts:
+        if attempt.status == "delivered":
+            arrived, pending = attempt, {}
+        elif attempt.status in ("started", "unknown"):
+            kept = pending.pop(attempt.run_id, None)
+            if kept is not None and not attempt.receipt and kept.receipt:
+                attempt = replace(attempt, receipt=kept.receipt)
+            pending[attempt.run_id] = attempt
+        elif attempt.status == "failed":
+            kept = pending.pop(attempt.run_id, None)
+            known = arrived.receipt if arrived is not None else {}
+            if kept is not None and kept.receipt and kept.receipt != known:
+                pending[attempt.run_id] = kept
+    return Past(arrived, next(reversed(pending.values()), None))
+
+
+def past_of_place(attempts: Sequence[DeliveryRecord]) -> Past:
+    """The same for all reports on a period that a place got, under whatever keys: what arrived
+    last, and the last whose end is not known of those that were attempted after that."""
+    turn = {(one.key, one.run_id): number for number, one in enumerate(attempts)}
+
+    def latest(found: Iterable[DeliveryRecord | None]) -> DeliveryRecord | None:
+        known = (one for one in found if one is not None)
+        return max(known, key=lambda one: turn[one.key, one.run_id], default=None)
+
+    keys = dict.fromkeys(one.key for one in attempts)
+    pasts = [past_of(one for one in attempts if one.key == key) for key in keys]
+    arrived = latest(past.arrived for past in pasts)
+    newest = latest([arrived, *(past.pending for past in pasts)])
+    return Past(arrived, newest if newest is not arrived else None)
