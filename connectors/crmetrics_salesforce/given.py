@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from crmetrics.plugin import ReadRequest
+from crmetrics.plugin import ReadRequest, SourceError
 from crmetrics_salesforce.catalog import Catalog, Survey
 from crmetrics_salesforce.reach import Reach
 
@@ -78,22 +78,45 @@ class Given:
         found = self._catalog.entries(reach.stream).get(column, ())
         return (found,) if isinstance(found, str) else found
 
-    def gone(self) -> dict[str, str]:
-        """Object, or column that is asked for -> why it cannot be read as the last read could."""
+    def require_former(self) -> None:
+        """What has disappeared would leave old values standing as if they were true.
+
+        Raises SourceError, unless the user accepts the loss.
+        """
+        gone = {} if self._request.begins_anew else self._gone()
+        if gone:
+            whys = "; ".join(dict.fromkeys(gone.values()))
+            raise SourceError(
+                f"{', '.join(gone)} could be read before and cannot any more: {whys}. "
+                "Give the user access again, or accept the loss with `crmetrics sync --full`."
+            )
+
+    def _gone(self) -> dict[str, str]:
+        """Object, or column that is asked for -> why it cannot be read as the last read could.
+
+        What the project file no longer asks for is not gone, nor is what only stood in for an
+        object that has been granted.
+        """
+        lacks = {absence.stream.object: str(absence.lack) for absence in self._survey.absent}
         reaches = {reach.stream.object: reach for reach in self._survey.reaches}
         found: dict[str, str] = {}
         for name, columns in self.before.items():
             reach = reaches.get(name)
             if reach is None:
-                lacks = (str(a.lack) for a in self._survey.absent if a.stream.object == name)
-                found[name] = next(lacks, "another object takes its place")
+                found.update({name: lacks[name]} if name in lacks else {})
                 continue
             for column, text in columns.items():
                 now = self.now[name].get(column)
                 if column not in self._request.columns:
                     continue
-                if now is None:
-                    found[column] = str(reach.missing.get(column, "unknown"))
-                elif self._is_fallen(reach, column, text, now):
+                if now is None and column in reach.missing:
+                    found[column] = str(reach.missing[column])
+                elif now is not None and self._is_fallen(reach, column, text, now):
                     found[column] = str(reach.weakened.get(column, "unknown"))
         return found
+
+    @cached_property
+    def displaced(self) -> list[str]:
+        """Objects that gave rows to the last read and give none to this one: others take their
+        place, and the two are never added."""
+        return [name for name in self.before if name not in self.now]

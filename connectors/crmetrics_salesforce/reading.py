@@ -189,13 +189,13 @@ class DatasetRead:
                 raise SourceError(unknown)
             raise UnavailableError(self._survey.why_absent)
         is_same_org = self._is_same_org()
-        self._require_former()
+        if is_same_org:
+            self._given.require_former()
         for misfit in self._misfits():
             raise SourceError(misfit)
         removals = self._removals
         self._tell()
-        if is_same_org:
-            self._unseen.keep()
+        self._settle_unseen(is_same_org=is_same_org)
         for reach in self.reaches:
             yield from self._rows(reach)
         self._tell_misfits()
@@ -419,24 +419,18 @@ class DatasetRead:
                 found.append(f"{name} gives nothing to it: {item.lack}.")
         return found
 
-    def _require_former(self) -> None:
-        """What has disappeared would leave old values standing as if they were true."""
-        if self._request.is_full or self._request.since is None:
+    def _settle_unseen(self, *, is_same_org: bool) -> None:
+        """Whether rows of earlier reads that this one does not give stay."""
+        if displaced := self._given.displaced:
+            now = ", ".join(self._given.now)
+            self._request.notice(f"rows of {', '.join(displaced)} leave: {now} takes their place.")
+            self._request.drop_unseen()
             return
-        gone = self._given.gone()
-        if gone:
-            whys = "; ".join(dict.fromkeys(gone.values()))
-            raise SourceError(
-                f"{', '.join(gone)} could be read before and cannot any more: {whys}. "
-                "Give the user access again, or accept the loss with `crmetrics sync --full`."
-            )
+        is_kept = is_same_org and self._unseen.keep()
+        if self._request.dataset.name in WHOLE and not is_kept:
+            self._request.drop_unseen()
 
     def _save(self, removals: Removals) -> None:
-        snapshots = any(r.stream.object == "ForecastingItem" for r in self.reaches)
-        if self._request.dataset.name in WHOLE and not snapshots:
-            if self._request.state:  # of a version that read changes only
-                self._request.save_state({})
-            return  # read whole each time: without a state, what is gone leaves the dataset
         state = dict(self._request.state)
         state["given"] = self._given.now
         state["meanings"] = self._meanings

@@ -33,17 +33,19 @@ class Unseen:
             for reach in self._reaches
         }
 
-    def keep(self) -> None:
-        """Let rows stay that were read by the same rules; others leave, and that is told."""
+    def keep(self) -> bool:
+        """Let rows stay that were read by the same rules; others leave, and that is told. True when
+        they stay."""
         if not self._reaches:
-            return
+            return False
         if changed := self._changed():
             self._request.notice(
                 f"{', '.join(changed)} changed: rows of earlier reads that the org no longer shows "
                 "leave, because nothing tells what they would be by the new rules."
             )
-        else:
-            self._request.keep_unseen()
+            return False
+        self._request.keep_unseen()
+        return True
 
     def at_stake(self, bench: Workbench) -> str:
         """What leaves with a new condition, for who is told to write one. The ids of the rows end

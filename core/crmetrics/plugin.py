@@ -221,7 +221,13 @@ class ReadRequest(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """True when the user asked for a full reload: ignore `state`."""
+        """True when everything is read anew: by `sync --full`, or because rules or columns of the
+        dataset changed. Ignore what `state` says of how far the last read came."""
+
+    @property
+    def begins_anew(self) -> bool:
+        """True when the user asked for everything again (`sync --full`): what the source gives no
+        more is lost with their consent."""
 
     @property
     def state(self) -> Mapping[str, Any]:
@@ -295,6 +301,10 @@ class ReadRequest(Protocol):
     def keep_unseen(self) -> None:
         """Records that this read does not give stay, even when everything is read anew: for what a
         source forgets (logs of some months, a forecast of today). Call it before the first rows."""
+
+    def drop_unseen(self) -> None:
+        """Records that this read does not give leave the dataset, whether or not a state is kept:
+        for what is always read whole, and for rows that others take the place of."""
 
     def notice(self, message: str) -> None:
         """Tell the user something that is no error; it is shown and kept with the sync."""

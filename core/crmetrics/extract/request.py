@@ -49,7 +49,7 @@ class Request:
         self.intake = intake
         self._mapper = mapper
         self._account = account
-        self._begins_anew = begins_anew
+        self.begins_anew = begins_anew
         self._stored = stored
 
     @property
@@ -112,7 +112,7 @@ class Request:
         if former is None or former.name == account:
             return True
         has_moved = at is not None and former.at is not None and at != former.at
-        if not (self._begins_anew or has_moved):
+        if not (self.begins_anew or has_moved):
             raise SourceError(
                 f"the access is to {account}, and what is loaded came from {former.name}; their "
                 f"records would be mixed. Give access to {former.name}, or start anew with "
@@ -152,6 +152,9 @@ class Request:
 
     def keep_unseen(self) -> None:
         self.intake.keep_unseen()
+
+    def drop_unseen(self) -> None:
+        self.intake.drop_unseen()
 
     def notice(self, message: str) -> None:
         self.intake.notice(message)

@@ -111,6 +111,9 @@ class Intake:
     def keep_unseen(self) -> None:
         self.replaces = self.may_replace = False
 
+    def drop_unseen(self) -> None:
+        self.replaces = True
+
     def notice(self, message: str) -> None:
         if message not in self.notices:
             self.notices.append(message)

@@ -1,0 +1,175 @@
+"""What is revoked after it was read, and what is granted after others stood in for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from connectors.salesforce.sites import Site, load_of, on
+from crmetrics.engine.loading import SyncReport, sync
+from simulators.salesforce import SalesforceSimulator
+
+MARCH = (date(2026, 3, 1), date(2026, 3, 31))
+
+
+@pytest.fixture
+def salesforce() -> Iterator[SalesforceSimulator]:
+    """An org of two currencies with a rate of the past, a quota in euros, a forecast both
+    submitted and of today, a deal with a stage, and a subscription."""
+    with SalesforceSimulator(is_multi_currency=True, currency="USD") as simulator:
+        org = simulator.org
+        org.create("CurrencyType", IsoCode="USD", ConversionRate=1.0, IsCorporate=True)
+        org.create("CurrencyType", IsoCode="EUR", ConversionRate=0.5, IsCorporate=False)
+        org.create("DatedConversionRate", IsoCode="EUR", ConversionRate=0.8,
+                   StartDate=date(2025, 1, 1))  # fmt: skip
+        kind, start, end = org.create("ForecastingType"), *MARCH
+        month = org.create("Period", Type="Month", StartDate=start, EndDate=end)
+        whose = {"PeriodId": month, "ForecastingTypeId": kind}
+        org.create("ForecastingQuota", QuotaOwnerId=org.user, QuotaAmount=80, IsAmount=True,
+                   StartDate=start, CurrencyIsoCode="EUR", **whose)  # fmt: skip
+        submission = org.create("ForecastingSubmission", ForecastOwnerId=org.user, **whose)
+        org.create("ForecastingSubmissionItem", ForecastingSubmissionId=submission,
+                   ForecastingItemCategory="CommitForecast", Amount=100)  # fmt: skip
+        org.create("ForecastingItem", OwnerId=org.user, ForecastCategoryName="Commit",
+                   ForecastAmount=300, OwnerOnlyAmount=300, IsAmount=True, **whose)  # fmt: skip
+        account, stamp = org.create("Account", Name="A"), on(2026, 1, 1)
+        deal = {"StageName": "New", "Amount": 5, "stamp": stamp}
+        opened = org.create("Opportunity", AccountId=account, **deal)
+        org.create("OpportunityHistory", OpportunityId=opened, **deal)
+        asset = org.create("Asset", AccountId=account, IsCompetitorProduct=False)
+        org.create("AssetStatePeriod", AssetId=asset, StartDate=stamp, Mrr=5)
+        org.create("Order", AccountId=account, Status="Abgebrochen", StatusCode="Canceled",
+                   TotalAmount=100, IsReductionOrder=False)  # fmt: skip
+        simulator.clock.advance(7200)
+        yield simulator
+
+
+@pytest.fixture
+def site(tmp_path: Path, salesforce: SalesforceSimulator) -> Site:
+    return Site(tmp_path / "acme", salesforce)
+
+
+# dataset: (object, its fields or none for all of it, column, what is said, before, after)
+REVOKED = {
+    "exchange_rates": ("DatedConversionRate", (), "rate", "DatedConversionRate", 1.25, 2),
+    "forecasts": ("ForecastingSubmissionItem", (), "forecast_amount",
+                  "ForecastingSubmissionItem", 100, 300),
+    "quotas": ("ForecastingQuota", ("CurrencyIsoCode",), "currency", "currency", "EUR", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dataset", REVOKED)
+def test_what_is_revoked_of_a_dataset_that_is_read_whole_is_an_error_until_that_is_accepted(
+    site: Site, salesforce: SalesforceSimulator, dataset: str
+) -> None:
+    name, fields, column, told, before, after = REVOKED[dataset]
+    site.only = (dataset,)
+    site.synced()
+    assert site.rows(dataset, column) == [(before,)]
+    salesforce.org.hide(name, *fields)
+    for _ in range(2):
+        site.later(days=1)
+        error = str(site.sync().error)
+        assert f"{told} could be read before and cannot any more: {name}" in error
+        assert "sync --full" in error
+        assert site.rows(dataset, column) == [(before,)]
+    site.later(days=1)
+    site.synced(full=True)
+    assert site.rows(dataset, column) == [(after,)]
+    site.later(minutes=1)
+    site.synced()
+    assert site.rows(dataset, column) == [(after,)]
+    salesforce.org.show(name, *fields)
+    site.later(days=1)
+    site.synced()
+    assert site.rows(dataset, column) == [(before,)]
+
+
+def test_what_was_taken_away_leaves_a_dataset_that_is_read_whole(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("quotas",)
+    further = salesforce.org.create(
+        "ForecastingQuota", QuotaOwnerId=salesforce.org.user, QuotaAmount=5, IsAmount=True,
+        StartDate=date(2026, 4, 1), CurrencyIsoCode="EUR",
+    )  # fmt: skip
+    for _ in range(2):
+        site.synced()
+        assert len(site.rows("quotas", "id")) == 2
+        site.later(days=1)
+    salesforce.org.purge(further)
+    site.synced()
+    assert site.rows("quotas", "target_amount") == [(80,)]
+
+
+# dataset: (object, what stands in for it)
+STOOD_IN = {
+    "forecasts": ("ForecastingSubmissionItem", "ForecastingItem"),
+    "opportunity_stage_history": ("OpportunityHistory", "Opportunity"),
+    "subscriptions": ("AssetStatePeriod", "Asset"),
+}
+
+
+@pytest.mark.parametrize("dataset", STOOD_IN)
+def test_rows_that_stood_in_leave_when_what_they_stood_for_is_granted(
+    site: Site, salesforce: SalesforceSimulator, dataset: str
+) -> None:
+    name, substitute = STOOD_IN[dataset]
+    site.only = (dataset,)
+    salesforce.org.hide(name)
+    site.synced()
+    [(stood_in,)] = site.rows(dataset, "id")
+    salesforce.org.show(name)
+    site.later(days=1)
+    report = site.synced()
+    [(granted,)] = site.rows(dataset, "id")
+    assert granted != stood_in
+    told = load_of(report, dataset).notices
+    assert f"rows of {substitute} leave: {name} takes their place." in told
+    site.later(days=1)
+    assert not [n for n in load_of(site.synced(), dataset).notices if "take" in n]
+    assert site.rows(dataset, "id") == [(granted,)]
+
+
+@pytest.mark.parametrize("begins_with", ["a further column", "a changed rule"])
+def test_a_field_that_is_revoked_in_a_night_that_reads_all_anyway_is_the_same_error(
+    site: Site, salesforce: SalesforceSimulator, begins_with: str
+) -> None:
+    site.only = ("orders",)
+
+    def synced(*, wanted: bool) -> SyncReport:
+        site.later(hours=1)
+        site.salesforce.clock.advance(60)
+        project = site.project
+        columns = [c for c in project.registry.datasets["orders"].column_names
+                   if wanted or c != "campaign_id"]  # fmt: skip
+        return sync(project, (), needs={"orders": columns})
+
+    is_rule = begins_with == "a changed rule"
+    assert synced(wanted=is_rule).error is None
+    salesforce.org.hide("Order", "StatusCode")
+    if is_rule:
+        site.datasets = {"orders": {"where": "TotalAmount > 0"}}
+    assert "status could be read before and cannot any more" in str(synced(wanted=True).error)
+    assert site.rows("orders", "status") == [("cancelled",)]
+    site.synced(full=True)
+    assert site.rows("orders", "status") == [("placed",)]
+
+
+def test_who_names_another_object_has_lost_nothing(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("subscriptions",)
+    site.synced()
+    own = {"object": "Asset", "columns": {"account_id": "AccountId"}}
+    site.datasets = {"subscriptions": own}
+    site.later(days=1)
+    site.synced()
+    assert site.ids("subscriptions") == list(salesforce.org.objects["Asset"].records)
+    site.datasets = {}
+    site.later(days=1)
+    site.synced()
+    assert site.ids("subscriptions") == list(salesforce.org.objects["AssetStatePeriod"].records)
