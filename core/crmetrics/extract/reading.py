@@ -217,7 +217,7 @@ def _tell_why(intake: Intake, former: SyncState, *, is_redefined: bool, is_ahead
     if is_redefined:
         intake.notice(
             "read whole, because its rules (columns, conditions, options) changed since the last "
-            "read; what the source tells no more is not known any longer."
+            "read; stays and dates that only earlier reads had seen are not known any longer."
         )
     elif is_ahead and former.watermark is not None:
         intake.notice(
