@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 
 from crmetrics.engine import Project
+from crmetrics.engine.answer import Question
 from crmetrics.plugin import MetricPack
 from crmetrics.testing import PackContract
 from crmetrics.testing.data import SampleCrm
@@ -196,3 +197,15 @@ def test_counts_beside_the_values_equal_the_recount(
     for name, count_in in COUNTS.items():
         counts = {span.start: count_in(records, span) for span in facts.spans()}
         assert_same(found[name], {day: count for day, count in counts.items() if count}, name)
+
+
+def test_first_answers_are_looked_for_once_for_answered_and_unanswered_leads(
+    project: Project,
+) -> None:
+    months = tuple(project.calendar.periods(date(2025, 1, 1), date(2025, 3, 1), "month"))
+    kpis = ("lead_response_time", "lead_response_time.within_target")
+    with project.answerer(months) as answerer:
+        program = answerer.program(Question(kpis, months))
+    readers = [sql for sql in program.scans() if "from lead_responses f" in sql]
+    searches = [each.sql for each in program.statements if "lead_first_response" in each.sql]
+    assert (len(readers), len(searches)) == (3, 1)

@@ -1,3 +1,4 @@
+-- materialized
 -- One row per lead: its first human answer (null while unanswered) and the seconds until it; an
 -- answer before the lead's creation has negative seconds.
 select
