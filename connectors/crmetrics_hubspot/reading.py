@@ -275,7 +275,7 @@ class DatasetRead:
             loaded = self._before.walks.get(objects.kind)
             walk = Walk(self._storage, self._request, objects, loaded, self._account.portal)
             self._walks[objects.kind] = walk
-            return whole(walk.bodies(of_search), objects, of_list)
+            return whole(walk, objects, of_search, of_list)
         # A run that was killed behind this dataset may have left its pages.
         self._left_over.append(Walk(self._storage, self._request, objects))
         return self._changed(objects, of_search)

@@ -34,7 +34,7 @@ class Walk:
 
     loaded: when the walk began that the dataset's state tells of: what is kept of it is done with.
     portal: whose records they are. began: the instant from which on changes may be missing in the
-    pages.
+    pages. found: how many records the pages held, once all are read.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Walk:
         self._loaded, self._portal = loaded, portal
         self._request, self._objects = request, objects
         self.began = request.started
+        self.found = 0
         # Addresses are looked at and forgotten: pages that hold them are not kept.
         self._is_private = "email" in objects.properties
         unasked = set(_PERSONAL.get(objects.kind, ())) - set(objects.properties)
@@ -60,10 +61,23 @@ class Walk:
         fell_short: called when a search for what changed since then gave less than it counts.
         """
         began = self._kept_since()
-        if began is None:
-            yield from self._walked("")
+        if began is not None:
+            yield from self._gone_on(began, fell_short)
             return
+        for body in self._walked(""):
+            self.found += body.count(b'"archived":')
+            yield body
+
+    def _gone_on(self, began: datetime, fell_short: Short) -> Iterator[bytes]:
+        """The pages of a walk that began then. What changed since comes twice, and counts once."""
         self.began = began
+        there: set[str] = set()
+        for body in self._further(began, fell_short):
+            there.update(str(record["id"]) for record in json.loads(body)["results"])
+            yield body
+        self.found = len(there)
+
+    def _further(self, began: datetime, fell_short: Short) -> Iterator[bytes]:
         after = ""
         for body, position in self._log.kept():
             after = position
@@ -134,22 +148,21 @@ _ALLOWED_SHARE = 0.02
 _ALLOWED = 20
 
 
-def whole(bodies: Iterator[bytes], objects: Objects, fell_short: Short) -> Iterator[bytes]:
-    """The pages themselves. Raises SourceError at their end when HubSpot's own count says that many
+def whole(walk: Walk, objects: Objects, of_search: Short, fell_short: Short) -> Iterator[bytes]:
+    """The pages of a walk. Raises SourceError at their end when HubSpot's own count says that many
     are missing: a list that ended too early must not pass for the whole.
 
-    fell_short: called with what was found and counted when a few are missing. They may have been
-    made or removed meanwhile, or the list may have ended early.
+    of_search: as above. fell_short: called with what was found and counted when a few are missing.
+    They may have been made or removed meanwhile, or the list may have ended early.
     """
-    found = 0
-    for body in bodies:
-        found += body.count(b'"archived":')
-        yield body
+    yield from walk.bodies(of_search)
+    found = walk.found
     try:
         total = objects.count()
     except SourceError:
         return  # some objects cannot be searched, and so not counted
     if total - found > max(_ALLOWED, total * _ALLOWED_SHARE):
+        walk.done()
         raise SourceError(
             f"the list of {objects.kind} ended after {found} records; HubSpot's search counts "
             f"{total}. Nothing of them is kept; run again."

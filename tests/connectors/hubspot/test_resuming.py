@@ -145,6 +145,43 @@ def test_what_changed_between_the_two_runs_is_not_lost(
     assert int(added.id) > 1002
 
 
+@pytest.mark.parametrize("is_refresh", [False, True])
+def test_a_list_that_ends_early_after_a_kill_is_not_hidden_by_what_changed_meanwhile(
+    busy: HubSpotSimulator, tmp_path: Path, is_refresh: bool
+) -> None:
+    folder, now = write_project(tmp_path, busy), datetime.now(UTC)
+    if is_refresh:
+        write_project(folder, busy, refresh_every="1s")
+        assert not Project(folder, environ={}).sync().failures
+    sync_until(busy, folder, LIST, 10)
+    for number in range(2, 302):
+        busy.account.update("deals", str(1000 + number), now, amount="1")
+    busy.faults.answer(200, b'{"results":[]}', on=LIST, times=1)
+    busy.clock.now = now + timedelta(seconds=1)
+    report = Project(folder, environ={}, now=lambda: now + timedelta(hours=1)).sync()
+    (deals,) = [failed for failed in report.failures if failed.dataset == "opportunities"]
+    assert f"the list of deals ended after 1100 records; HubSpot's search counts {DEALS}" in str(
+        deals.error
+    )
+    report = Project(folder, environ={}, now=lambda: now + timedelta(hours=2)).sync()
+    assert not report.failures, report.error
+    assert held(folder)["deals"] == DEALS
+
+
+def test_a_walk_that_was_complete_counts_what_was_made_since(
+    busy: HubSpotSimulator, tmp_path: Path
+) -> None:
+    folder = write_project(tmp_path, busy)
+    sync_until(busy, folder, r"GET .*/deals\?.*archived=true", 0)
+    now = datetime.now(UTC)
+    for number in range(60):
+        busy.account.create("deals", {"amount": "1"}, at=now + timedelta(milliseconds=number))
+    busy.clock.now = now + timedelta(seconds=1)
+    report = Project(folder, environ={}, now=lambda: now + timedelta(hours=1)).sync()
+    assert not report.failures, report.error
+    assert held(folder)["deals"] == DEALS + 60
+
+
 def test_who_asks_for_everything_again_gets_nothing_that_was_kept(
     busy: HubSpotSimulator, tmp_path: Path
 ) -> None:
