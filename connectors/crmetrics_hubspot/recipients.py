@@ -7,17 +7,21 @@ message names one.
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from crmetrics.plugin import SourceError
 from crmetrics_hubspot.account import Account
 from crmetrics_hubspot.api import InvalidError
 from crmetrics_hubspot.email_log import plain_address
 from crmetrics_hubspot.objects import PAGE
 
 _FURTHER = "hs_additional_emails"
+_NOBODY = ("OBJECT_NOT_FOUND", "VALIDATION_ERROR")
+_CATEGORY = re.compile(r"[A-Z_]+")
 _MOST_KNOWN = 50_000
 """Addresses that are remembered; the readers of a newsletter are the same each time."""
 
@@ -74,8 +78,7 @@ class Recipients:
     def _batch(
         self, addresses: Sequence[str], *, archived: bool = False
     ) -> Iterable[Mapping[str, Any]]:
-        """Addresses that no contact has come as errors of a 207; those name them, and are not
-        looked at."""
+        """Addresses that no contact has come as errors of a 207, whose texts name them."""
         body = {
             "idProperty": "email",
             "properties": ["email", _FURTHER],
@@ -84,8 +87,9 @@ class Recipients:
         }
         place = ("contacts", "batch", "read")
         params = {"archived": "true"} if archived else None
-        answer = self._account.api.post("objects", *place, body=body, params=params)
-        records: list[Mapping[str, Any]] = json.loads(answer).get("results") or []
+        answer = json.loads(self._account.api.post("objects", *place, body=body, params=params))
+        _require_known_errors(answer)
+        records: list[Mapping[str, Any]] = answer.get("results") or []
         return records
 
     def _search(self, addresses: Sequence[str]) -> Iterable[Mapping[str, Any]]:
@@ -100,6 +104,19 @@ class Recipients:
         answer = self._account.api.post("objects", "contacts", "search", body=body)
         records: list[Mapping[str, Any]] = json.loads(answer).get("results") or []
         return records
+
+
+def _require_known_errors(answer: Mapping[str, Any]) -> None:
+    """No contact has an address that is not found, or that is none. With any other error it is not
+    known whether one has; the send would be one to nobody for good."""
+    for error in answer.get("errors") or ():
+        category = str(error.get("category"))
+        if category not in _NOBODY:
+            told = category if _CATEGORY.fullmatch(category) else "an error without a category"
+            raise SourceError(
+                f"HubSpot could not look up the contacts behind some e-mail addresses: {told}. "
+                "Run again later."
+            )
 
 
 def _enter(found: dict[str, str | None], record: Mapping[str, Any]) -> None:

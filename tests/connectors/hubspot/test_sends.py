@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -288,6 +289,33 @@ def test_a_way_to_look_for_contacts_that_hubspot_refuses_is_told(
     assert sorted(str(row["contact_id"]) for row in found) == ["1", "None"]
     assert "does not let contacts be looked for by further addresses" in request.notices[-1]
     assert "stranger" not in " ".join(request.notices)
+
+
+@pytest.mark.parametrize(
+    ("category", "told"),
+    [("INTERNAL_ERROR", "INTERNAL_ERROR"), (address(1), "an error without a category")],
+)
+def test_a_look_up_that_fails_in_part_takes_nobody_for_nobody(
+    mailing: HubSpotSimulator, connect: Connect, category: str, told: str
+) -> None:
+    send(mailing, NOW - DAY)
+    error = {"status": "error", "category": category, "message": f"{address(1)} is unwell"}
+    answer = {"status": "COMPLETE", "results": [], "numErrors": 1, "errors": [error]}
+    words = json.dumps(answer).encode()
+    mailing.faults.answer(207, words, on="contacts/batch/read", times=1)
+    with pytest.raises(SourceError, match=f"contacts behind .* addresses: {told}") as caught:
+        rows(connect(mailing), "campaign_members")
+    assert "@" not in str(caught.value)
+    assert [row["contact_id"] for row in rows(connect(mailing), "campaign_members")] == ["1"]
+
+
+def test_what_is_no_address_is_nobodys(mailing: HubSpotSimulator, connect: Connect) -> None:
+    send(mailing, NOW - DAY, "no address")
+    error = {"status": "error", "category": "VALIDATION_ERROR", "message": "no address"}
+    answer = {"status": "COMPLETE", "results": [], "numErrors": 1, "errors": [error]}
+    words = json.dumps(answer).encode()
+    mailing.faults.answer(207, words, on="contacts/batch/read", times=2)
+    assert [row["contact_id"] for row in rows(connect(mailing), "campaign_members")] == [None]
 
 
 def test_a_deleted_contact_was_sent_to_all_the_same(
