@@ -385,17 +385,46 @@ def test_what_an_older_version_sent_with_a_filter_is_not_sent_again() -> None:
 def test_what_a_sink_of_another_name_delivered_there_is_not_sent_again() -> None:
     ledger, sink = MemoryLedger(), Chat()
     send({"team": sink}, ledger)
-    [outcome] = send({"sales": sink}, ledger, job_sinks=["sales"])
+    [outcome] = send({"sales": sink}, ledger, job_sinks={"sales": sink})
     assert (outcome.status, outcome.key) == ("skipped", ledger.records[0].key)
-    [elsewhere] = send({"sales": Chat(place="door")}, ledger, job_sinks=["sales"])
+    [elsewhere] = send({"sales": Chat(place="door")}, ledger, job_sinks={"sales": sink})
     assert elsewhere.status == "delivered"
-    [also] = send({"sales": sink}, ledger, job_sinks=["sales"], definitions="others")
+    [also] = send({"sales": sink}, ledger, job_sinks={"sales": sink}, definitions="others")
     assert also.status == "delivered"
+
+
+def test_a_name_that_another_place_has_now_does_not_hide_what_it_told() -> None:
+    ledger, hall, door = MemoryLedger(), Feed(), Chat(place="door")
+    send({"team": hall}, ledger, report_of(0.4), job_sinks={"team": hall})
+    for value, statuses in ((0.4, ["skipped", "delivered"]), (0.5, ["delivered", "skipped"])):
+        sinks = {"sales": hall, "team": door}
+        given = replace(report_of(value), run_id=f"run of {value}")
+        outcomes = send(sinks, ledger, given, job_sinks=sinks)
+        assert [one.status for one in outcomes] == statuses
+    assert hall.given[-1].restated == (Restated("Win rate", "40.0%", "50.0%"),)
+
+
+def test_sinks_that_swap_their_names_tell_nothing_twice() -> None:
+    ledger, hall, door = MemoryLedger(), Chat(), Chat(place="door")
+    for sinks in ({"one": hall, "two": door}, {"one": door, "two": hall}) * 2:
+        send(sinks, ledger, job_sinks=sinks)
+    assert (len(hall.given), len(door.given)) == (1, 1)
+
+
+def test_a_sink_that_does_not_say_where_it_goes_keeps_its_name_for_itself() -> None:
+    class Silent(Chat):
+        def destination_id(self, delivery: Delivery) -> str:
+            raise SinkError("not now")
+
+    ledger, sink = MemoryLedger(), Chat()
+    send({"team": sink}, ledger)
+    [outcome] = send({"sales": sink}, ledger, job_sinks={"sales": sink, "team": Silent()})
+    assert outcome.status == "delivered"
 
 
 def test_two_sinks_of_a_job_that_share_a_channel_both_tell() -> None:
     ledger, one, other = MemoryLedger(), Chat(), Chat()
-    outcomes = send({"one": one, "other": other}, ledger, job_sinks=["one", "other"])
+    outcomes = send({"one": one, "other": other}, ledger, job_sinks={"one": one, "other": other})
     assert [outcome.status for outcome in outcomes] == ["delivered", "delivered"]
 
 
@@ -914,7 +943,7 @@ def test_rows_that_have_changed_are_sent_again_where_rows_go() -> None:
     sinks = {"hub": rows, "team": words}
     for given in (owned(100, 900), owned(900, 100), owned(900, 100), owned(100, 900)):
         again = replace(given, run_id=f"run-{len(ledger.records)}")
-        send(sinks, ledger, again, job_sinks=list(sinks))
+        send(sinks, ledger, again, job_sinks=sinks)
     assert (len(rows.given), len(words.given)) == (3, 1)
     assert [one.has_new_rows for one in rows.given] == [False, True, True]
     assert [one.restated for one in rows.given] == [(), (), ()]
@@ -1007,7 +1036,7 @@ def in_turn(ledger: MemoryLedger, *turns: tuple[str, Sink, tuple[float, str]]) -
             ledger,
             replace(report_of(value), run_id=f"run-{first + number}"),
             where=where,
-            job_sinks=[name],
+            job_sinks={name: sink},
         )[0].status
         for number, (name, sink, (value, where)) in enumerate(turns)
     ]
@@ -1146,9 +1175,9 @@ def test_what_is_sent_anew_calls_the_owner_whom_a_lost_report_called() -> None:
 def test_a_sink_that_is_new_beside_one_of_the_same_place_tells_the_state_of_its_goals() -> None:
     ledger, board, team = MemoryLedger(), Chat(), Chat()
     before = replace(report_of(0.4, goal_status="off_track"), **WEEK_BEFORE)
-    send({"board": board}, ledger, before, job_sinks=["board"])
+    send({"board": board}, ledger, before, job_sinks={"board": board})
     now = report_of(0.3, goal_status="off_track")
-    send({"board": board, "team": team}, ledger, now, job_sinks=["board", "team"])
+    send({"board": board, "team": team}, ledger, now, job_sinks={"board": board, "team": team})
     told = [sink.given[-1].message.kpis[0] for sink in (board, team)]
     assert [one.goal_before for one in told] == ["off_track", None]
     assert [one.calls_owner for one in told] == [False, True]

@@ -162,7 +162,9 @@ def test_each_sink_is_known_to_rest_on_the_recording_that_it_took_last(
     ledger.record(attempt("k", "failed", sink="a", recording=7))
     ledger.record(attempt("k", "delivered", sink="b", recording=3))
     ledger.record(attempt("k", "unknown", sink="c", recording=3))
-    told = told_of_period(session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=["a"])
+    told = told_of_period(
+        session, job="weekly", start=date(2026, 1, 26), grain="week", sinks={"a": ""}
+    )
     assert (told.by_sink, told.by_channel) == ({"a": LastTold(5), "b": LastTold(3)}, {})
 
 
@@ -173,11 +175,28 @@ def test_what_a_sink_that_the_job_has_no_more_took_is_known_by_its_channel(
     for sink, channel, recording in (("a", "c1", 3), ("b", "c2", 4), ("old", "c2", 5)):
         ledger.record(attempt("k", "delivered", sink=sink, channel=channel, recording=recording))
     told = told_of_period(
-        session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=["a", "b", "new"]
+        session,
+        job="weekly",
+        start=date(2026, 1, 26),
+        grain="week",
+        sinks={"a": "c1", "b": "c2", "new": ""},
     )
     last = [told.of("new", channel) for channel in ("c1", "c2", "")]
     assert last == [None, LastTold(5), None]
     assert (told.of("a", "c1"), told.of("b", "c2")) == (LastTold(3), LastTold(4))
+
+
+def test_what_a_name_told_that_stands_for_another_channel_now_is_known_by_its_channel(
+    session: Connection,
+) -> None:
+    ledger = Ledger(session)
+    ledger.record(attempt("k", "delivered", sink="team", channel="c1", recording=3))
+    asked: dict[str, Any] = {"job": "weekly", "start": date(2026, 1, 26), "grain": "week"}
+    told = told_of_period(session, **asked, sinks={"sales": "c1", "team": "c2"})
+    assert told.of("sales", "c1") == LastTold(3)
+    for here in ("c1", ""):
+        told = told_of_period(session, **asked, sinks={"sales": "c1", "team": here})
+        assert told.of("sales", "c1") is None
 
 
 def test_whether_the_last_report_was_marked_as_partial_is_known(session: Connection) -> None:
@@ -186,7 +205,7 @@ def test_whether_the_last_report_was_marked_as_partial_is_known(session: Connect
         for mark in marks:
             said = {} if mark is None else {"is_partial": mark}
             ledger.record(attempt("k", "delivered", sink=sink, told=said))
-    told = told_of_period(session, job="weekly", start=date(2026, 1, 26), grain="week", sinks=[])
+    told = told_of_period(session, job="weekly", start=date(2026, 1, 26), grain="week", sinks={})
     assert {name: last.is_partial for name, last in told.by_sink.items()} == {
         "a": False, "b": True, "c": False
     }  # fmt: skip

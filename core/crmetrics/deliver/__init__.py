@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from crmetrics.deliver.sensitivity import detail_of
     from crmetrics.deliver.terms import Outcome, Terms
     from crmetrics.deliver.told import Threshold, has_changed
+    from crmetrics.deliver.whereabouts import channel_to
     from crmetrics.deliver.wording import coverage_share, value_text
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "Threshold",
     "build_message",
     "channel_of",
+    "channel_to",
     "coverage_share",
     "create_deliveries",
     "definitions_text",
@@ -93,6 +95,7 @@ _HOMES: Mapping[str, str] = {
             "Threshold",
             "has_changed",
         ),
+        "crmetrics.deliver.whereabouts": ("channel_to",),
         "crmetrics.deliver.wording": (
             "coverage_share",
             "value_text",

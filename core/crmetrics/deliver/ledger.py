@@ -296,10 +296,11 @@ class ToldOfPeriod:
 
 
 def told_of_period(
-    session: Reader, *, job: str, start: date, grain: str, sinks: Collection[str]
+    session: Reader, *, job: str, start: date, grain: str, sinks: Mapping[str, str]
 ) -> ToldOfPeriod:
-    """What was told of a period. sinks: names that the job delivers to; what others delivered, that
-    had a name of their own then, counts by where it went."""
+    """What was told of a period. sinks: name -> channel (empty = not known) of those that the job
+    delivers to now; what others delivered, or one of them when its name stood for another channel,
+    counts by where it went."""
     relation = _relation(session)
     if not relation:
         return ToldOfPeriod({}, {})
@@ -313,7 +314,11 @@ def told_of_period(
     found = [(sink, channel, LastTold(*what)) for sink, channel, *what in rows]
     return ToldOfPeriod(
         {sink: last for sink, _, last in found},
-        {channel: last for sink, channel, last in found if channel and sink not in sinks},
+        {
+            channel: last
+            for sink, channel, last in found
+            if channel and sinks.get(sink, "elsewhere") not in ("", channel)
+        },
     )
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
 from crmetrics.deliver.ledger import DeliveryLedger
 from crmetrics.deliver.told import Threshold
 from crmetrics.errors import CrmetricsError
-from crmetrics.sink import Delivery, Receipt
+from crmetrics.sink import Delivery, Receipt, Sink
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,10 @@ class Terms:
     results (`state.last_recording`). definitions: what the results are computed by, as one text
     (`definitions_text`) that is the same whether or not there are data; None = as their rows say.
     where: the filter of the job, which is a part of its definition.
-    job_sinks: names of all sinks that the job delivers to; what another one brought to the place of
-    one of them is its own, that had another name then. moved: of rows that are not those of an
-    earlier delivery (by its `recording`), whether they differ by so much that it is told again.
+    job_sinks: all sinks that the job delivers to, by their names; what another one of them brought
+    to the place of one is its own, unless that one goes elsewhere by now. moved: of rows that are
+    not those of an earlier delivery (by its `recording`), whether they differ by so much that it is
+    told again.
     """
 
     ledger: DeliveryLedger | None = None
@@ -58,7 +59,7 @@ class Terms:
     recording: int | None = None
     definitions: str | None = None
     where: str = ""
-    job_sinks: Collection[str] = ()
+    job_sinks: Mapping[str, Sink] = field(default_factory=dict)
     threshold: Threshold = lambda kpi: 0.0
     moved: Callable[[Delivery, int | None], bool] = lambda delivery, recording: True
     now: Callable[[], datetime] = lambda: datetime.now(UTC)

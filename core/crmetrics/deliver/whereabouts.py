@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 
 from crmetrics.deliver.keys import definitions_of, delivery_key
@@ -16,12 +17,13 @@ from crmetrics.deliver.ledger import (
 from crmetrics.deliver.past import Past, past_of, past_of_place
 from crmetrics.deliver.terms import Terms
 from crmetrics.deliver.told import restated
+from crmetrics.errors import PLUGIN_ERRORS
 from crmetrics.message import Message
 from crmetrics.secrets import redact
 from crmetrics.sink import Delivery, Sink
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Whereabouts:
     """Those of one delivery to one sink.
 
@@ -49,10 +51,17 @@ class Whereabouts:
         before = channel_of(self.destination) if self.identity != self.destination else ""
         return Place(job, grain, self.name, shown, channel, before)
 
-    @property
+    @cached_property
     def others(self) -> Collection[str]:
-        """Names of the other sinks of the job, whose readers are their own."""
-        return [name for name in self.terms.job_sinks if name != self.name]
+        """Names of the other sinks of the job that go to this place now: their readers are their
+        own. So are those of one that does not say where it goes."""
+        here = ("", channel_of(self.identity))
+        sinks = self.terms.job_sinks.items()
+        return [
+            name
+            for name, sink in sinks
+            if name != self.name and channel_to(sink, self.delivery) in here
+        ]
 
     @property
     def key(self) -> str:
@@ -118,3 +127,11 @@ class Whereabouts:
             return past, False  # whether it has a message of its own is not known
         # Each report has its own message: the other's stays as it is.
         return replace(there, arrived=replace(there.arrived, receipt=past.arrived.receipt)), True
+
+
+def channel_to(sink: Sink, delivery: Delivery) -> str:
+    """The channel of what the sink would deliver; empty when it does not say."""
+    try:
+        return channel_of(sink.destination_id(delivery))
+    except PLUGIN_ERRORS:  # a broken sink is told of by its own report on the current period
+        return ""

@@ -115,7 +115,7 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
             blocked=blocked,
             definitions=definitions_text(mailing.computed.definitions),
             where=job.where or "",
-            job_sinks=job.sinks,
+            job_sinks=sinks,
             threshold=threshold_of(project),
             moved=partial(has_moved, session, threshold_of(project)),
             now=project.now,

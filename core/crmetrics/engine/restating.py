@@ -9,7 +9,7 @@ from crmetrics import export, state
 from crmetrics.deliver import (
     Terms,
     Threshold,
-    channel_of,
+    channel_to,
     has_changed,
     restates,
     told_of_period,
@@ -38,11 +38,11 @@ def sinks_to_tell(
         job=letter.job,
         start=letter.period_start,
         grain=letter.grain,
-        sinks=terms.job_sinks,
+        sinks={name: channel_to(sink, letter) for name, sink in terms.job_sinks.items()},
     )
     found = {}
     for name, sink in sinks.items():
-        last = told.of(name, _channel(sink, letter))
+        last = told.of(name, channel_to(sink, letter))
         if last is None:
             continue
         has_news = restates(sink, name, letter, terms)
@@ -77,13 +77,6 @@ def _sends_rows(sink: Sink) -> bool:
         return sink.sends_rows
     except PLUGIN_ERRORS:  # as below
         return False
-
-
-def _channel(sink: Sink, letter: Delivery) -> str:
-    try:
-        return channel_of(sink.destination_id(letter))
-    except PLUGIN_ERRORS:  # a broken sink is told of by the report on the current period
-        return ""
 
 
 def _known(session: state.Reader, letter: Delivery, recording: int | None) -> Known:
