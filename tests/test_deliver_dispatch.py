@@ -49,6 +49,9 @@ class MemoryLedger:
         fitting = [one.key for one in old if (one.period_start, one.period_end) == days]
         return fitting[-1] if fitting else ""
 
+    def receipts(self, job: str) -> list[Mapping[str, Any]]:
+        return [one.receipt for one in self.records if (one.job, one.status) == (job, "delivered")]
+
     def sinks_at(self, place: Place, start: date, end: date) -> list[str]:
         days = (start, end)
         found = [one for one in self._at(place) if (one.period_start, one.period_end) == days]
@@ -96,7 +99,7 @@ class MemoryLedger:
             for record in self.records
             if record.job == place.job
             and (
-                record.channel == place.channel
+                record.channel in place.channels
                 or (record.channel, record.sink) == (place.channel_before or "none", place.sink)
                 or (record.channel, record.sink, record.destination)
                 == ("", place.sink, place.destination)

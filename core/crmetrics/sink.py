@@ -146,6 +146,12 @@ class Sink(ABC):
         """
         return self.destination(delivery)
 
+    def destination_ids_of(self, receipt: Mapping[str, Any]) -> Iterable[str]:
+        """What `destination_id` was when this destination got the delivery of a receipt and was
+        named otherwise in the project file; none where that delivery went elsewhere, or is known by
+        the id of today."""
+        return ()
+
     def check(self) -> Iterable[CheckResult]:
         """Look whether delivery would work; report everything, raise nothing, send nothing."""
         return ()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -133,6 +133,15 @@ class SlackSink(chat.ChatSink):
             return f"{self.name} {self._webhook.identity}"
         return f"{self.destination(delivery)}{self._workspace}"
 
+    def destination_ids_of(self, receipt: Mapping[str, Any]) -> Iterable[str]:
+        """Of a channel that is given by its id now and was by its name: a receipt has both."""
+        channel, origin = self.config.channel or "", http.origin(self._api_url)
+        went_to = str(receipt.get("destination", ""))
+        is_here = (receipt.get("details") or {}).get("channel") == channel
+        if not (is_here and is_channel_id(channel) and went_to.startswith(f"{origin} ")):
+            return ()
+        return (f"{went_to}{self._number}", went_to) if went_to != f"{origin} {channel}" else ()
+
     @property
     def updates_in_place(self) -> bool:
         return self._webhook is None and self.config.on_rerun in ("update", "thread")
@@ -207,10 +216,13 @@ class SlackSink(chat.ChatSink):
     def _workspace(self) -> str:
         """Tells a channel from that of the same name in another workspace: every token of one has
         its number in front. Ids are told apart by themselves."""
+        return "" if is_channel_id(self.config.channel or "") else self._number
+
+    @property
+    def _number(self) -> str:
         token = self.config.token.reveal() if self.config.token is not None else ""
         number = _NUMBERED.match(token)
-        is_id = is_channel_id(self.config.channel or "")
-        return f" of {number[1]}" if number and not is_id else ""
+        return f" of {number[1]}" if number else ""
 
     @property
     def _api_url(self) -> str:

@@ -300,6 +300,34 @@ def test_a_name_in_another_workspace_is_another_channel(
     assert len(slack.general.parents) == (1 if is_same else 2)
 
 
+@pytest.mark.parametrize("token", ["xoxb-111-222-secret", "xoxb-simulated-1-secret"])
+def test_a_channel_is_the_same_when_its_id_takes_the_place_of_its_name(
+    slack: SlackWorkspace, ledger: Ledger, token: str
+) -> None:
+    slack.tokens.issue("B0BOT", token=token, scopes=frozenset({"chat:write"}))
+    ends = []
+    turns = [("#general", 0.4), ("C0GENERAL", 0.4), ("C0GENERAL", 0.5), ("C0GENERAL", 0.5)]
+    for number, (channel, value) in enumerate(turns):
+        given = report(line(value=value, value_text=f"{value:.1%}"))
+        sink = make_sink(slack, token, channel=channel, charts=False)
+        terms = Terms(ledger=ledger, job_sinks={"team": sink})
+        [outcome] = deliver({"team": sink}, replace(given, run_id=f"run-{number}"), terms)
+        ends.append(outcome.status)
+    assert ends == ["delivered", "skipped", "delivered", "skipped"]
+    [message] = slack.general.parents
+    assert "50.0" in everything_seen(message)
+
+
+def test_the_id_of_another_channel_is_another_channel(
+    slack: SlackWorkspace, ledger: Ledger
+) -> None:
+    token = slack.bot()
+    sinks = [make_sink(slack, token, channel=one) for one in ("#general", "C0OTHER")]
+    deliver({"team": sinks[0]}, report(), Terms(ledger=ledger))
+    [receipt] = ledger.receipts(report().job)
+    assert list(sinks[1].destination_ids_of(receipt)) == []
+
+
 def test_what_an_older_version_posted_by_the_name_of_a_channel_stays_known(
     slack: SlackWorkspace, ledger: Ledger
 ) -> None:

@@ -47,6 +47,7 @@ _SHOWN = ("attempted_at", "job", "period_start", "period_end", "grain", "sink", 
 
 
 _SURELY = "status = 'delivered'"
+_HERE = "list_contains(cast(? as varchar[]), channel)"
 _MAYBE = (
     "(status in ('delivered', 'unknown') or status = 'started' and not exists (from "
     "meta.deliveries as later where later.key = one.key and later.run_id = one.run_id "
@@ -90,6 +91,7 @@ class Place:
     shown, without secrets; which of its parts are masked depends on the secrets that are known.
     channel: the same for as long as the destination is the same. channel_before: that of an older
     version, which may have been the same for several destinations; empty when it is no other.
+    channels_then: those of the same destination when the project file named it otherwise.
     """
 
     job: str
@@ -98,6 +100,11 @@ class Place:
     destination: str
     channel: str
     channel_before: str = ""
+    channels_then: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> list[str]:
+        return [self.channel, *self.channels_then]
 
 
 def channel_of(destination_id: str) -> str:
@@ -110,6 +117,7 @@ class DeliveryLedger(Protocol):
 
     def attempts(self, key: str) -> Sequence[DeliveryRecord]: ...
     def key_before(self, place: Place, start: date, end: date) -> str: ...
+    def receipts(self, job: str) -> Sequence[Mapping[str, Any]]: ...
     def sinks_at(self, place: Place, start: date, end: date) -> Sequence[str]: ...
     def reports(
         self, place: Place, start: date, end: date, *, others: Collection[str] = ()
@@ -144,13 +152,20 @@ class Ledger:
         )
         return str(rows[0][0]) if rows else ""
 
+    def receipts(self, job: str) -> list[Mapping[str, Any]]:
+        """Of the last delivery of the job to each destination that it ever had."""
+        rows = self._rows(
+            "arg_max(receipt, attempt)", f"{_SURELY} and job = ? group by channel, destination", job
+        )
+        return [json.loads(receipt or "{}") for (receipt,) in rows]
+
     def sinks_at(self, place: Place, start: date, end: date) -> list[str]:
         """The names of the sinks by which the report on a period went there, the last one first."""
         rows = self._rows(
             "sink",
-            "channel = ? and job = ? and grain = ? and period_start = ? and period_end = ? "
+            f"{_HERE} and job = ? and grain = ? and period_start = ? and period_end = ? "
             "group by sink order by max(attempt) desc",
-            *(place.channel, place.job, place.grain, start, end),
+            *(place.channels, place.job, place.grain, start, end),
         )
         return [name for (name,) in rows]
 
@@ -198,9 +213,9 @@ class Ledger:
     def _at(self, names: str, place: Place, further: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._rows(
             names,
-            "job = ? and (channel = ? or sink = ? and "
+            f"job = ? and ({_HERE} or sink = ? and "
             f"(channel = ? or channel is null and destination = ?)) and {further}",
-            *(place.job, place.channel, place.sink, place.channel_before or None),
+            *(place.job, place.channels, place.sink, place.channel_before or None),
             *(place.destination, *values),
         )
 

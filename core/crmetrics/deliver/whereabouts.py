@@ -28,7 +28,8 @@ class Whereabouts:
     """Those of one delivery to one sink.
 
     name: of the sink in the project file. destination, identity: what the sink says of its place
-    for people and for keys; empty while it was not asked.
+    for people and for keys; empty while it was not asked. identities_then: for keys, when the
+    project file named the place otherwise.
     """
 
     name: str
@@ -37,25 +38,33 @@ class Whereabouts:
     terms: Terms
     destination: str = ""
     identity: str = ""
+    identities_then: tuple[str, ...] = ()
 
     def asked(self) -> Whereabouts:
         """The same with what the sink says. Raises what the sink raises."""
-        destination = self.sink.destination(self.delivery)
-        identity = self.sink.destination_id(self.delivery)
-        return replace(self, destination=destination, identity=identity)
+        ledger = self.terms.ledger
+        receipts = ledger.receipts(self.delivery.job) if ledger is not None else ()
+        then = (one for receipt in receipts for one in self.sink.destination_ids_of(receipt))
+        return replace(
+            self,
+            destination=self.sink.destination(self.delivery),
+            identity=self.sink.destination_id(self.delivery),
+            identities_then=tuple(dict.fromkeys(then)),
+        )
 
     @property
     def place(self) -> Place:
         job, grain = self.delivery.job, self.delivery.grain
         shown, channel = redact(self.destination), channel_of(self.identity)
         before = channel_of(self.destination) if self.identity != self.destination else ""
-        return Place(job, grain, self.name, shown, channel, before)
+        then = tuple(channel_of(one) for one in self.identities_then)
+        return Place(job, grain, self.name, shown, channel, before, then)
 
     @cached_property
     def others(self) -> Collection[str]:
         """Names of the other sinks of the job that go to this place now: their readers are their
         own. So are those of one that does not say where it goes."""
-        here = ("", channel_of(self.identity))
+        here = ("", *self.place.channels)
         sinks = self.terms.job_sinks.items()
         return [
             name
@@ -95,13 +104,14 @@ class Whereabouts:
         old = ledger.key_before(self.place, *days)
         if old:
             yield old
+        identities = (self.identity, *self.identities_then)
         # As older versions made them.
-        for one in dict.fromkeys((self.identity, self.destination)):
+        for one in dict.fromkeys((*identities, self.destination)):
             yield self._key_of(one)
             yield self._key_of(one, has_where=False)
         for name in ledger.sinks_at(self.place, *days):
             if name != self.name and name not in self.others:
-                yield self._key_of(self.identity, name)
+                yield from (self._key_of(one, name) for one in identities)
 
     def past_there(
         self, ledger: DeliveryLedger, key: str, past: Past, message: Message
