@@ -21,6 +21,7 @@ from crmetrics_email.letter import compose
 from crmetrics_email.line import EncryptedLine, Line
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
+_OF_MAIL = frozenset(_PORTS.values())
 
 
 class EmailOptions(chat.ChatOptions):
@@ -81,11 +82,22 @@ class EmailSink(chat.ChatSink):
     config: EmailOptions
 
     def destination(self, delivery: Delivery) -> str:
-        return f"{self.config.host} to {', '.join(self.config.to)}"
+        return f"{self._server} to {', '.join(self.config.to)}"
 
     def destination_id(self, delivery: Delivery) -> str:
         # Without the recipients: one who comes or goes makes no other report of it for the others.
-        return f"{self.name} {self.config.host}"
+        return f"{self.name} {self._server}"
+
+    @property
+    def _server(self) -> str:
+        """The host; its ports of mail are ways to one server, another port is a server of its own,
+        such as one for tests: what that took has reached nobody."""
+        is_usual = self._port in _OF_MAIL
+        return self.config.host if is_usual else f"{self.config.host}:{self._port}"
+
+    @property
+    def _port(self) -> int:
+        return self.config.port or _PORTS[self.config.security]
 
     @property
     def sends_rows(self) -> bool:
@@ -236,7 +248,6 @@ class EmailSink(chat.ChatSink):
 
     def _connect(self, deadline: chat.Deadline) -> smtplib.SMTP:
         config = self.config
-        port = config.port or _PORTS[config.security]
         context = ssl.create_default_context()
         if config.ca_file is not None:
             context.load_verify_locations(self.context.project_dir / config.ca_file)
@@ -246,7 +257,7 @@ class EmailSink(chat.ChatSink):
         else:
             server = Line(timeout=config.timeout)
         try:
-            server.dial(config.host, port, deadline)
+            server.dial(config.host, self._port, deadline)
             if config.security == "starttls":
                 server.starttls(context=context)
             server.ehlo_or_helo_if_needed()

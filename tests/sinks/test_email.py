@@ -429,6 +429,37 @@ def test_what_an_older_version_sent_to_the_same_recipients_stays_known(
     assert (outcome.status, len(server.mails)) == ("skipped", 1)
 
 
+def test_what_a_test_server_on_the_same_host_took_is_still_sent(
+    server: MailServer, ledger: Ledger
+) -> None:
+    found = []
+    with MailServer() as test:
+        for number, (to, value) in enumerate([(test, 0.4), (server, 0.4), (test, 0.5)]):
+            given = report(line(value=value, value_text=f"{value:.1%}"))
+            sinks = {"board": make_sink(to)}
+            deliver(sinks, replace(given, run_id=f"run-{number}"), Terms(ledger=ledger))
+            found.append((len(test.mails), len(server.mails)))
+        given = replace(report(line(value=0.5, value_text="50.0%")), run_id="last")
+        deliver({"board": make_sink(server)}, given, Terms(ledger=ledger))
+    assert (found, len(server.mails)) == ([(1, 0), (1, 1), (2, 1)], 2)
+
+
+@pytest.mark.parametrize(
+    ("ways", "is_same"),
+    [
+        ([("starttls", None), ("tls", None), ("starttls", 25), ("tls", 587)], True),
+        ([("starttls", None), ("starttls", 1025)], False),
+        ([("starttls", 2525), ("starttls", 1025)], False),
+    ],
+)
+def test_the_ports_of_mail_lead_to_one_server_any_other_to_its_own(
+    server: MailServer, ways: list[tuple[str, int | None]], is_same: bool
+) -> None:
+    sinks = [make_sink(server, security=security, port=port) for security, port in ways]
+    for told in ("destination", "destination_id"):
+        assert (len({getattr(sink, told)(report()) for sink in sinks}) == 1) is is_same
+
+
 def test_a_mail_that_all_have_is_not_sent_to_finish_it(server: MailServer) -> None:
     sink = make_sink(server)
     first = sink.write(report())
