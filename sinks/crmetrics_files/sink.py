@@ -68,6 +68,11 @@ class FilesOptions(Options):
     checksums: bool = Field(
         default=False, description="a file NAME.sha256 beside them, for sha256sum --check"
     )
+    timeout: float = Field(
+        default=600.0,
+        gt=0,
+        description="in an object store: seconds that an attempt may take before it is given up",
+    )
     storage: dict[str, Secret | bool | int] = Field(
         default_factory=dict,
         description="of an object store: key, secret, endpoint_url, ... as its fsspec file system "
@@ -183,6 +188,7 @@ class FilesSink(Sink):
 
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
+        self._store.begin()
         reason = self._store.why_not()
         if reason:
             fix = "Choose another `path`, or give this user the right to write there."
@@ -207,6 +213,7 @@ class FilesSink(Sink):
     def write(self, delivery: Delivery) -> Receipt:
         names, sums = self._names(delivery), self.config.sums(self._slot(delivery))
         form = self.config.form
+        self._store.begin()
         try:
             files = self._store.put(
                 {name: writer(kind, delivery, form) for kind, name in names.items()}, sums
@@ -214,6 +221,10 @@ class FilesSink(Sink):
         except StoreError as exc:
             told = f"sink {self.context.name}: {exc.name or self.destination(delivery)} could not "
             told += f"be written: {redact(str(exc))}."
+            if exc.is_late:
+                raise UnknownOutcomeError(
+                    f"{told} Files of this report may be new already, each whole; run again."
+                ) from exc
             if exc.is_begun:
                 raise UnknownOutcomeError(
                     f"{told} Other files of this report are new already, each whole; make room or "
@@ -245,15 +256,16 @@ class FilesSink(Sink):
         try:
             return keep_last(self._store, self.context.name, delivery, names, self.config.keep), ""
         except StoreError as exc:
+            fix = "The next run goes on." if exc.is_late else _KEEP_NEEDS
             return [], (
                 f"sink {self.context.name}: the report is there, but files of old periods could "
-                f"not be removed: {exc.name}: {redact(str(exc))}. {_KEEP_NEEDS}"
+                f"not be removed: {exc.name}: {redact(str(exc))}. {fix}"
             )
 
     @cached_property
     def _store(self) -> Store:
         if is_remote(self.config.path):
-            return Bucket(self.config.path, self.config.storage)
+            return Bucket(self.config.path, self.config.storage, self.config.timeout)
         return Folder(Path(self.config.path), self.context.project_dir)
 
     @property

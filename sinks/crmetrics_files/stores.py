@@ -21,6 +21,7 @@ from crmetrics_files.replacing import (
     sha256_of,
     target_of,
 )
+from crmetrics_files.waiting import CutError, Patience
 
 Writers = Mapping[str, Callable[[Path], None]]
 """Name of a file below the folder -> what writes it to a path of this machine."""
@@ -31,15 +32,20 @@ EXTRAS: Mapping[str, str] = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs",
 
 class StoreError(Exception):
     """The store refused; the message is fit to show. name: the file, where it is known. is_begun:
-    some of the files are new."""
+    some of the files are new. is_late: it was not refused, but not done in time; it may be new."""
 
-    def __init__(self, message: str, name: str = "", *, is_begun: bool = False) -> None:
+    def __init__(
+        self, message: str, name: str = "", *, is_begun: bool = False, is_late: bool = False
+    ) -> None:
         super().__init__(message)
-        self.name, self.is_begun = name, is_begun
+        self.name, self.is_begun, self.is_late = name, is_begun, is_late
 
 
 class Store(ABC):
     """A place for files, by their names below it."""
+
+    def begin(self) -> None:  # noqa: B027 - a folder has no limit
+        """An attempt begins: where there is a limit to its time, it counts from now on."""
 
     @abstractmethod
     def put(self, writers: Writers, sums: str = "") -> list[dict[str, Any]]:
@@ -128,16 +134,21 @@ class Bucket(Store):
     """An object store: a file appears when it is there as a whole.
 
     url: such as s3://bucket/prefix. options: for its file system, such as key, secret and
-    endpoint_url; without any the machine's own credentials are used.
+    endpoint_url; without any the machine's own credentials are used. timeout: seconds that an
+    attempt may take.
     """
 
-    def __init__(self, url: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, options: Mapping[str, Any], timeout: float) -> None:
         self._url = url.rstrip("/")
+        self._patience = Patience(timeout)
         self._options = {
             key: value.reveal() if isinstance(value, Secret) else value
             for key, value in options.items()
         }
         self._files: Any = None
+
+    def begin(self) -> None:
+        self._patience.begin()
 
     @property
     def _scheme(self) -> str:
@@ -174,9 +185,9 @@ class Bucket(Store):
     def _upload(self, draft: Path, name: str) -> dict[str, Any]:
         size = draft.stat().st_size
         with self._errors(name):
-            self._system.put_file(str(draft), self._target(name))
+            self._ask("put_file", str(draft), self._target(name))
             self._system.invalidate_cache()
-            found = self._system.info(self._target(name))["size"]
+            found = self._ask("info", self._target(name))["size"]
         if found != size:
             message = f"{found} bytes arrived of {size}"
             raise StoreError(message, self.shown(name), is_begun=True)
@@ -186,14 +197,14 @@ class Bucket(Store):
         with self._errors(name):
             try:
                 self._system.invalidate_cache()
-                return bytes(self._system.cat_file(self._target(name)))
+                return bytes(self._ask("cat_file", self._target(name)))
             except FileNotFoundError:
                 return None
 
     def remove(self, name: str) -> None:
         with self._errors(name):
             try:
-                self._system.rm_file(self._target(name))
+                self._ask("rm_file", self._target(name))
             except FileNotFoundError:
                 return
 
@@ -213,7 +224,7 @@ class Bucket(Store):
 
     def _lists(self, url: str) -> bool:
         try:
-            self._system.ls(url)
+            self._ask("ls", url)
         except FileNotFoundError:
             return False
         except PermissionError as exc:
@@ -225,12 +236,15 @@ class Bucket(Store):
     @property
     def may_be_listed(self) -> bool:
         try:
-            self._system.ls(self._url)
+            self._ask("ls", self._url)
         except FileNotFoundError:
             return True
         except PermissionError:
             return False
         return True
+
+    def _ask(self, what: str, *given: Any) -> Any:
+        return self._patience.ask(self._system, what, *given)
 
     def _target(self, name: str) -> str:
         return f"{self._url}/{name}"
@@ -253,6 +267,8 @@ class Bucket(Store):
             raise StoreError(
                 f"{self._scheme}:// needs the extra {extra!r}: pip install 'crmetrics[{extra}]'"
             ) from None
+        except CutError as exc:
+            raise StoreError(str(exc), place, is_begun=True, is_late=True) from None
         except FileNotFoundError as exc:
             raise StoreError(
                 f"the place does not exist yet or cannot be seen: {exc}", place

@@ -14,6 +14,7 @@ import pytest
 
 from cli.launched import started
 from crmetrics.errors import ExitCode
+from simulators.dripping import Drip
 from simulators.messages import Answer
 from simulators.salesforce import SalesforceSimulator
 from simulators.service import Service
@@ -147,6 +148,18 @@ def test_what_is_being_sent_is_sent_and_noted(told: Path, receiver: Receiver) ->
     assert process.returncode == ExitCode.OK
     assert "delivered before" in out
     assert len(receiver.received) == 1
+
+
+def test_an_object_store_that_answers_without_end_is_not_waited_for(project: Path) -> None:
+    with Drip(b"HTTP/1.1 200 OK\r\nX-Slow: ") as drip:
+        storage = {"key": "a", "secret": "b", "endpoint_url": f"http://127.0.0.1:{drip.port}"}
+        bucket = {"sink": "files", "path": "s3://acme/reports", "storage": storage}
+        edit(project, "sinks: [reports]", "sinks: [bucket]")
+        edit(project, "sinks:\n", f"sinks:\n  bucket: {json.dumps(bucket)}\n")
+        with started(project, "run", "monthly", "--date", "2024-01-31") as process:
+            assert drip.is_asked.wait(timeout=60)
+            code, out = ended(process)
+    assert code == ExitCode.TERMINATED, out
 
 
 def test_a_scheduler_ends_with_the_run_that_waits_and_owes_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Sequence
 
 from simulators.in_turn import ServerInTurn
@@ -15,16 +16,18 @@ class Drip(ServerInTurn):
 
     answers: what is sent at once for each thing that is received on a connection; after the last
     one it goes on with one more byte each fiftieth of a second until the client hangs up.
-    connections: how many there were.
+    connections: how many there were. is_asked: set by the first.
     """
 
     def __init__(self, *answers: bytes) -> None:
         super().__init__()
         self.answers: Sequence[bytes] = answers
         self.connections = 0
+        self.is_asked = threading.Event()
 
     def talk(self, connection: socket.socket) -> None:
         self.connections += 1
+        self.is_asked.set()
         connection.settimeout(10)
         for answer in self.answers:
             if not connection.recv(65_536):

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -34,6 +35,7 @@ from crmetrics_files.replacing import replace_files
 from crmetrics_files.sink import FilesOptions, FilesSink
 from crmetrics_files.stores import Folder
 from result_rows import delivery, kpi, line, message, table
+from simulators.dripping import Drip
 
 
 def sink(folder: Path, **options: Any) -> FilesSink:
@@ -403,7 +405,7 @@ def test_an_upload_that_stops_leaves_no_checksums_of_other_files(bucket: Bucket)
     options = {"formats": ("csv", "json"), "checksums": True, "name": "latest"}
     bucket.sink(**options).write(week(1))
     stopping = bucket.sink(**options)
-    stopping.__dict__["_store"] = Stopping(stopping.config.path, stopping.config.storage)
+    stopping.__dict__["_store"] = Stopping(stopping.config.path, stopping.config.storage, 60)
     with pytest.raises(UnknownOutcomeError, match="the server went away"):
         stopping.write(week(2))
     assert bucket.files["reports/latest.sha256"] == b""
@@ -507,6 +509,26 @@ def test_a_bucket_that_is_not_there_is_an_error_without_the_secret(bucket: Bucke
         True,
     )
     assert "s3-secret-0123456789" not in shown + str(checked)
+
+
+def test_a_store_that_answers_without_end_is_given_up(tmp_path: Path) -> None:
+    late = r"not done within 0.3 s \(`timeout`\)"
+    with Drip(b"HTTP/1.1 200 OK\r\nX-Slow: ") as drip:
+        storage = {"key": "a", "secret": "b", "endpoint_url": f"http://127.0.0.1:{drip.port}"}
+        slow = sink(tmp_path, path="s3://acme/reports", storage=storage, timeout=0.3)
+        with pytest.raises(UnknownOutcomeError, match=late):
+            slow.write(delivery())
+        [found] = slow.check()
+    assert found.state == "error"
+    assert re.search(late, found.message)
+
+
+def test_what_was_given_up_does_not_keep_back_the_next_run(bucket: Bucket, tmp_path: Path) -> None:
+    late = bucket.sink(formats=("csv",), timeout=1e-9)
+    with pytest.raises(UnknownOutcomeError, match="may be new already, each whole; run again"):
+        late.write(delivery())
+    bucket.sink(formats=("csv",)).write(delivery())
+    assert len(bucket.files) == 1
 
 
 def test_check_of_a_bucket_writes_nothing(bucket: Bucket) -> None:
