@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -556,6 +557,30 @@ def test_a_connector_that_breaks_is_told_from_a_source_that_fails(session: LoadS
 
     (report,) = run(session, leads(broken), {"leads": ()})
     assert "the connector failed with KeyError: 'properties'. This is a defect" in str(report.error)
+
+
+@pytest.mark.parametrize("step", ["prepare", "definition"])
+def test_a_connector_that_breaks_before_its_reads_ends_nothing_else(
+    session: LoadSession, caplog: pytest.LogCaptureFixture, step: str
+) -> None:
+    class Broken(Scripted):
+        def prepare(self, requests: Sequence[ReadRequest]) -> None:
+            if step == "prepare":
+                sys.exit("no driver")
+
+        def definition(self, dataset: str) -> str:
+            if step == "definition" and dataset == "leads":
+                raise KeyError("rules")
+            return ""
+
+    source = Broken({"leads": giving({"id": ["1"]})}, [Supply("leads", ("id",))])
+    (report,) = run(session, source, {"leads": ()})
+    if step == "prepare":
+        assert lead_rows(session, "id") == [("1",)]
+        assert "source 'crm': the connector failed with SystemExit: no driver" in caplog.text
+    else:
+        assert "the connector failed with KeyError: 'rules'. This is" in str(report.error)
+        assert not session.inventory()["leads"].exists
 
 
 def test_a_dataset_that_the_source_does_not_give_is_named(session: LoadSession) -> None:

@@ -149,6 +149,14 @@ PLUGIN_ERRORS = (Exception, SystemExit)
 """What a plugin may end with: one whose driver calls sys.exit must not end the whole run."""
 
 
+def defect_of_connector(exc: BaseException) -> str:
+    """What is told of a connector that ended with one of these."""
+    return (
+        f"the connector failed with {type(exc).__name__}: {exc}. "
+        "This is a defect of the connector or of what it read."
+    )
+
+
 def did_you_mean(name: str, known: Iterable[str], *, limit: int = 3) -> str:
     """A sentence with the close matches of `name`, or an empty text when nothing is close."""
     matches: Sequence[str] = difflib.get_close_matches(name, list(known), n=limit, cutoff=0.6)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.datasets import Dataset
-from crmetrics.errors import SourceError, did_you_mean
+from crmetrics.errors import PLUGIN_ERRORS, SourceError, defect_of_connector, did_you_mean
 from crmetrics.extract.request import Request
 from crmetrics.options import DatasetOptions, SourceOptions
 from crmetrics.plugin import Connector, Supply
@@ -57,7 +57,7 @@ def sync(
     reader = _Reader(session, connector, source, options, now, run_id, full, supplies)
     reports = []
     planned = [reader.plan(datasets[name], columns) for name, columns in requests.items()]
-    connector.prepare([read.request for read in planned if reader.supplies(read.request.dataset)])
+    reader.prepare([read.request for read in planned if reader.supplies(read.request.dataset)])
     for read in planned:
         name = read.request.dataset.name
         report = reader.read(read, progress)
@@ -103,6 +103,13 @@ class _Reader:
 
     def supplies(self, dataset: Dataset) -> bool:
         return dataset.name in self._supplies
+
+    def prepare(self, requests: Sequence[Request]) -> None:
+        """Let the connector begin; what it cannot do here, its reads meet again."""
+        try:
+            self.connector.prepare(requests)
+        except PLUGIN_ERRORS as exc:
+            log.warning("source %r: %s", self.source, defect_of_connector(exc))
 
     def plan(self, dataset: Dataset, columns: Sequence[str]) -> _PlannedRead:
         """How far back to read which columns."""
@@ -194,11 +201,22 @@ class _Reader:
         """Changes when the same source records would give other rows: the rules, and the time zone
         that texts without one are read in."""
         parts = [self.connector.name, sorted(mapping.items())]
-        definition = self.connector.definition(dataset)
+        definition = self._definition(dataset)
         if definition:
             parts.append(definition)
         rules = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         return f"{rules} {self.timezone}"
+
+    def _definition(self, dataset: str) -> str:
+        """The connector's own rules; without them the source is not read."""
+        try:
+            return self.connector.definition(dataset)
+        except SourceError as exc:
+            self._failure = exc
+        except PLUGIN_ERRORS as exc:
+            self._failure = SourceError(defect_of_connector(exc))
+            self._failure.__cause__ = exc
+        return ""
 
 
 def _is_same(before: str, now: str) -> bool:

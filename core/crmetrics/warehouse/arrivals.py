@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.datasets import Dataset
-from crmetrics.errors import PLUGIN_ERRORS, CrmetricsError, SourceError
+from crmetrics.errors import PLUGIN_ERRORS, CrmetricsError, SourceError, defect_of_connector
 from crmetrics.warehouse.fields import FieldMapper
 from crmetrics.warehouse.intake import Intake
 
@@ -169,10 +169,7 @@ class Arrivals:
         except CrmetricsError:
             raise
         except PLUGIN_ERRORS as exc:
-            raise SourceError(
-                f"the connector failed with {type(exc).__name__}: {exc}. "
-                "This is a defect of the connector or of what it read."
-            ) from exc
+            raise SourceError(defect_of_connector(exc)) from exc
         if isinstance(batch, pa.RecordBatch):
             return batch
         raise SourceError(
