@@ -76,7 +76,9 @@ def run(module: str, *arguments: str) -> Cost:
     The caller must stay small: a process begins with the peak memory of the one that started it.
     """
     command = [sys.executable, "-m", f"benchmarks.{module}", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    # As pip installs it: with bytecode beside the sources.
+    variables = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import smtplib
-import ssl
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
-from email.errors import HeaderParseError
-from email.headerregistry import Address
-from email.message import EmailMessage
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from crmetrics.plugin import CheckResult, Delivery, Receipt, Restated, Secret, chat, redact
-from crmetrics_email.letter import compose
-from crmetrics_email.line import EncryptedLine, Line
+
+if TYPE_CHECKING:
+    from email.message import EmailMessage
+
+    from crmetrics_email.server import MailServer
 
 _PORTS = {"starttls": 587, "tls": 465, "none": 25}
 _OF_MAIL = frozenset(_PORTS.values())
@@ -55,6 +52,9 @@ class EmailOptions(chat.ChatOptions):
     @field_validator("sender", "to")
     @classmethod
     def _are_addresses(cls, value: Any) -> Any:
+        from email.errors import HeaderParseError
+        from email.headerregistry import Address
+
         for address in (value,) if isinstance(value, str) else value:
             try:
                 parsed = Address(addr_spec=address)
@@ -106,7 +106,7 @@ class EmailSink(chat.ChatSink):
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
         try:
-            with self.deadline() as deadline, self._connected(deadline) as server:
+            with self.deadline() as deadline, self._mail_server.connected(deadline) as server:
                 server.noop()
         except Exception as exc:  # noqa: BLE001 - a check reports everything
             fix = "Check host, port, security, username and password."
@@ -124,7 +124,8 @@ class EmailSink(chat.ChatSink):
             return Receipt(**{**delivery.previous, "missing": ""})
         mail = self._letter(delivery)
         details = delivery.previous.get("details") or {}
-        refused = self._send(mail, to)
+        with self.deadline() as deadline:
+            refused = self._mail_server.send(mail, to, deadline)
         had = self._accepted(delivery.previous) if delivery.is_resumed else ()
         kept = {
             "thread": str(details.get("thread") or mail["Message-ID"]),
@@ -179,6 +180,8 @@ class EmailSink(chat.ChatSink):
         )
 
     def _letter(self, delivery: Delivery) -> EmailMessage:
+        from crmetrics_email.letter import compose
+
         delivery = self._as_it_went(delivery)
         return compose(
             delivery,
@@ -189,117 +192,19 @@ class EmailSink(chat.ChatSink):
             has_table=self.config.attach_results,
         )
 
-    # --- talking to the server ---------------------------------------------------------------
+    @property
+    def _mail_server(self) -> MailServer:
+        from crmetrics_email.server import MailServer
 
-    def _send(self, mail: EmailMessage, to: Sequence[str]) -> dict[str, str]:
-        """Hand the mail over once; the recipients that the server refused, with its reason.
-
-        Until the server has the text nothing is sent; a line that is cut after that leaves it open
-        whether the mail goes out.
-        """
-        body = mail.as_bytes()
-        with self.deadline() as deadline, self._connected(deadline) as server:
-            refused = self._announce(server, len(body), to, deadline)
-            try:
-                code, said = server.data(body)
-            except smtplib.SMTPDataError as exc:
-                raise self.failed(_refusal("the mail", exc.smtp_code, exc.smtp_error)) from None
-            except (smtplib.SMTPException, OSError) as exc:
-                cut = deadline.why or f"the line was cut ({type(exc).__name__})"
-                raise self.unknown(f"{self.config.host}: {cut}.") from None
-        if code != 250:
-            raise self.failed(_refusal("the mail", code, said))
-        return refused
-
-    def _announce(
-        self, server: smtplib.SMTP, size: int, to: Sequence[str], deadline: chat.Deadline
-    ) -> dict[str, str]:
-        refused: dict[str, str] = {}
-        try:
-            options = [f"size={size}"] if server.has_extn("size") else []
-            code, said = server.mail(self.config.sender, options)
-            if code != 250:
-                raise self.failed(_refusal(f"the sender {self.config.sender}", code, said))
-            for recipient in to:
-                code, said = server.rcpt(recipient)
-                if code not in (250, 251):
-                    refused[recipient] = f"{code} {_words(said)}"
-        except (smtplib.SMTPException, OSError) as exc:
-            raise self.failed(self._reason(exc, deadline)) from None
-        if len(refused) == len(to):
-            first, why = next(iter(refused.items()))
-            which = "every recipient" if len(to) == len(self.config.to) else "every one left"
-            raise self.failed(f"{which} was refused, {first} with {why}. Check `to`.")
-        return refused
-
-    @contextmanager
-    def _connected(self, deadline: chat.Deadline) -> Iterator[smtplib.SMTP]:
-        """A connection that may send; it is ended in order where that is possible."""
-        try:
-            server = self._connect(deadline)
-        except (smtplib.SMTPException, OSError) as exc:
-            raise self.failed(self._reason(exc, deadline)) from None
-        try:
-            yield server
-        finally:
-            with suppress(smtplib.SMTPException, OSError):
-                server.quit()
-            server.close()
-
-    def _connect(self, deadline: chat.Deadline) -> smtplib.SMTP:
         config = self.config
-        context = ssl.create_default_context()
-        if config.ca_file is not None:
-            context.load_verify_locations(self.context.project_dir / config.ca_file)
-        server: Line
-        if config.security == "tls":
-            server = EncryptedLine(timeout=config.timeout, context=context)
-        else:
-            server = Line(timeout=config.timeout)
-        try:
-            server.dial(config.host, self._port, deadline)
-            if config.security == "starttls":
-                server.starttls(context=context)
-            server.ehlo_or_helo_if_needed()
-            if config.username is not None and config.password is not None:
-                server.login(config.username, config.password.reveal())
-        except BaseException:
-            server.close()
-            raise
-        return server
-
-    def _reason(self, exc: Exception, deadline: chat.Deadline) -> str:
-        host = self.config.host
-        if deadline.is_over:
-            return f"{host}: {deadline.why}. Nothing was sent; run again later."
-        if isinstance(exc, smtplib.SMTPAuthenticationError):
-            return f"{host} refuses username or password. Nothing was sent."
-        if isinstance(exc, smtplib.SMTPNotSupportedError):
-            return f"{host} does not offer what is configured: {exc}. Check `security`."
-        if isinstance(exc, ssl.SSLCertVerificationError):
-            return f"the certificate of {host} is not trusted. Set ca_file, or check host."
-        if isinstance(exc, smtplib.SMTPResponseException):
-            return _refusal("the connection", exc.smtp_code, exc.smtp_error)
-        return (
-            f"{host} cannot be reached ({type(exc).__name__}). Nothing was sent; run again later."
-        )
+        ca_file = None if config.ca_file is None else self.context.project_dir / config.ca_file
+        return MailServer(config, self._port, ca_file, failed=self.failed, unknown=self.unknown)
 
 
 def _correction(delivery: Delivery) -> dict[str, Any]:
     """What of a mail is to be said again to those who get it later."""
     restated = [list(astuple(one)) for one in delivery.restated]
     return {"restated": restated, "has_new_rows": delivery.has_new_rows}
-
-
-def _refusal(what: str, code: int, said: bytes | str) -> str:
-    """4xx is for now, 5xx for good."""
-    way_out = "Run again later." if 400 <= code < 500 else "Check the sink's addresses and rights."
-    return f"the server refused {what} with {code} {_words(said)!r}. Nothing was sent. {way_out}"
-
-
-def _words(said: bytes | str) -> str:
-    text = said.decode("utf-8", errors="replace") if isinstance(said, bytes) else said
-    return redact(" ".join(text.split())[:200])
 
 
 def _is_here(host: str) -> bool:
