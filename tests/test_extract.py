@@ -590,6 +590,41 @@ def test_a_dataset_that_the_source_does_not_give_is_named(session: LoadSession) 
     )
 
 
+class Narrowed(Scripted):
+    """A connector whose options leave out the cases."""
+
+    def left_out(self, dataset: str) -> str:
+        return "`cases: false`" if dataset == "cases" else ""
+
+
+def test_a_dataset_that_an_option_leaves_out_is_removed_and_told_once(
+    session: LoadSession,
+) -> None:
+    supply = Supply("cases", ("id", "status"), incremental=True)
+    both = {"cases": giving({"id": ["1", "2"], "status": ["open", "open"]})}
+    run(session, Scripted(both, [supply]), {"cases": ()})
+    (report,) = run(session, Narrowed({}, [Supply("leads", ("id",))]), {"cases": ()})
+    assert (report.status, report.replaced, report.rows) == ("ok", 2, 0)
+    told = "`cases: false` leaves it out; what earlier reads gave is removed."
+    assert report.notices == (told,)
+    assert session.rows("select id from crm.cases") == []
+    assert not session.inventory()["cases"].exists, "it is missing, and not empty"
+    assert not session.state("crm", "cases").exists
+    again = Scripted(both, [supply])
+    (report,) = run(session, again, {"cases": ()})
+    assert again.asked[0].since is None and report.rows == 2
+
+
+def test_a_dataset_that_is_missing_without_an_option_stays_and_is_an_error(
+    session: LoadSession,
+) -> None:
+    both = {"cases": giving({"id": ["1", "2"]})}
+    run(session, Scripted(both, [Supply("cases", ("id",))]), {"cases": ()})
+    (report,) = run(session, leads(giving()), {"cases": ()})
+    assert "the source gives no cases" in str(report.error)
+    assert session.inventory()["cases"].rows == 2
+
+
 def test_a_source_that_cannot_say_what_it_gives_fails_for_each_dataset(
     session: LoadSession,
 ) -> None:

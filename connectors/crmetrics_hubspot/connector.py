@@ -93,9 +93,12 @@ class HubSpotConnector(Connector):
         if name == "users" and self.config.test_email_domains:
             columns.add("is_test")
         known = name in STREAMS or name in SPECIAL
-        if name == "campaign_members" and not self.config.email_events:
-            known = False
-        return columns if known else set()
+        return columns if known and not self.left_out(name) else set()
+
+    def left_out(self, dataset: str) -> str:
+        """Sends, when the log of e-mail events is not to be read; not a custom object's records."""
+        is_log = dataset == "campaign_members" and not self.config.own(dataset).object
+        return "`email_events: false`" if is_log and not self.config.email_events else ""
 
     def _supply(self, name: str) -> Supply:
         dataset = self.context.datasets[name]

@@ -134,7 +134,7 @@ class HubSpotOptions(SourceOptions):
     email_events: bool = Field(
         default=True,
         description="whether campaign_members come from the log of e-mail events, in which "
-        "addresses pass through the connector",
+        "addresses pass through the connector; false removes what was read of it",
     )
     email_event_days: int = Field(
         default=35,

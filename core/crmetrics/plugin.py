@@ -348,6 +348,13 @@ class Connector(ABC):
         whole, so that rows of the old rules do not stand beside those of the new."""
         return ""
 
+    def left_out(self, dataset: str) -> str:
+        """The option by which the project file leaves out a dataset that `datasets` would give
+        otherwise; empty when there is none. What earlier reads gave of it is removed: it would
+        stand beside another source's for good. A dataset that is missing without such an option is
+        an error, and what was read stays."""
+        return ""
+
     def prepare(self, requests: Sequence[ReadRequest]) -> None:
         """Told all reads of a run before the first one: a chance to start slow jobs side by side.
 

@@ -161,6 +161,9 @@ class _Reader:
 
     def read(self, planned: _PlannedRead, progress: Progress | None) -> LoadReport:
         request, name = planned.request, planned.request.dataset.name
+        option = "" if self._failure or name in self._supplies else self.connector.left_out(name)
+        if option:
+            request.intake.leave_out(option)
         tell = None if progress is None else lambda rows: progress(self.source, name, rows)
         return self.session.try_load(
             name,
@@ -174,6 +177,8 @@ class _Reader:
     def _batches(self, request: Request) -> Iterator[pa.RecordBatch]:
         if self._failure is not None:
             raise self._failure
+        if request.intake.is_left_out:
+            return
         name = request.dataset.name
         if name not in self._supplies:
             known = ", ".join(sorted(self._supplies)) or "nothing"

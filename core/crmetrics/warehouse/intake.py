@@ -52,7 +52,8 @@ class Intake:
     may_replace: the same, unless the connector works with parts or keeps a state. former_rules:
     what is stored was made by other rules (`columns:`, options). retained: arrays of the ids that
     the source still has; None = it was not asked. retained_of: the column that holds those ids.
-    account: whose records they are, where the connector names it.
+    account: whose records they are, where the connector names it. is_left_out: the project file
+    leaves the dataset out; its rows go, and nothing is known of it any more.
     """
 
     columns: tuple[str, ...]
@@ -76,11 +77,17 @@ class Intake:
     retained: list[Any] | None = None
     retained_of: str = "id"
     notices: list[str] = field(default_factory=list)
+    is_left_out: bool = False
 
     @property
     def is_whole(self) -> bool:
         """True when rows that did not come leave the dataset; known when the read is over."""
         return self.replaces or (self.may_replace and not self.parts and self.state is None)
+
+    def leave_out(self, option: str) -> None:
+        """option: the one of the project file that does."""
+        self.replaces = self.is_left_out = True
+        self.notice(f"{option} leaves it out; what earlier reads gave is removed.")
 
     # What the connector calls, see crmetrics.plugin.ReadRequest.
 

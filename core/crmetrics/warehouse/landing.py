@@ -347,6 +347,9 @@ class Landing:
         connection, source, dataset = self._connection, self._source, self._dataset.name
         is_first = self._is_first
         registry.write_sync(connection, report, self._intake.run_id)
+        if self._intake.is_left_out:
+            registry.forget(connection, source, dataset)
+            return
         registry.write_rejections(connection, report, self._intake.rejections)
         if report.rejected:
             registry.forget_old_rejections(connection, source, dataset)

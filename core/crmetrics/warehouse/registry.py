@@ -85,6 +85,12 @@ def _forget(connection: Connection, table: str, source: str, dataset: str) -> No
     )
 
 
+def forget(connection: Connection, source: str, dataset: str) -> None:
+    """The source gives the dataset no longer, and has no rows of it: as if it never had."""
+    for table in ("sync_state", "delivered_columns", "row_counts"):
+        _forget(connection, table, source, dataset)
+
+
 def read_state(connection: Connection, source: str, dataset: str) -> SyncState:
     rows = connection.rows(
         "select state::varchar, columns, fingerprint, covers_from, epoch_us(watermark), "

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from connectors.hubspot.conftest import Connect
 from connectors.hubspot.connecting import collect, rows
+from crmetrics.engine import Project
+from crmetrics.engine.loading import sync
 from crmetrics.plugin import SourceError
 from crmetrics.testing import CollectingRequest
 from crmetrics_hubspot.api import UnavailableError
@@ -450,7 +454,8 @@ def test_a_missing_scope_fails_sends_alone_and_is_named(
     with CollectingRequest("campaigns") as request:
         assert collect(request, connector)["id"].to_pylist() == ["c"]
     (told,) = request.notices
-    assert told.startswith("campaigns: marketing e-mails are not among them. HubSpot answered")
+    assert told.startswith("campaigns: marketing e-mails are not among them, but for those")
+    assert "HubSpot answered" in told
     assert "Grant the token the scope content" in told and "`email_events: false`" in told
     result = {result.subject: result for result in connector.check()}["campaign_members"]
     assert result.state == "warning" and result.lacks == {"campaign_members": ()}
@@ -484,6 +489,39 @@ def test_whoever_wants_no_address_to_pass_through_turns_it_off(
     assert rows(connector, "campaigns") == []
     assert "campaign_members" not in {result.subject for result in connector.check()}
     assert not mailing.seen("/(email/public|marketing/emails)/")
+
+
+def test_turning_the_log_off_removes_its_sends_and_not_those_of_another_source(
+    mailing: HubSpotSimulator, tmp_path: Path
+) -> None:
+    send(mailing, NOW - DAY)
+    (tmp_path / "mails").mkdir()
+    (tmp_path / "mails" / "campaign_members.csv").write_text(
+        "id,campaign_id,contact_id,sent_at\nm1,0c1d-campaign,1,2025-12-31T00:00:00Z\n"
+    )
+    hubspot = {"connector": "hubspot", "base_url": mailing.base_url,
+               "auth": {"token": mailing.token}}  # fmt: skip
+    files = {"connector": "csv", "path": "mails"}
+
+    def load(**sources: Any) -> tuple[list[str], list[tuple[str, str]]]:
+        document = {"version": 1, "project": "sends", "sources": sources}
+        (tmp_path / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+        project = Project(tmp_path, environ={}, now=mailing.clock)
+        needs = {"campaign_members": ("id", "campaign_id", "sent_at")}
+        report = sync(project, (), needs=needs)
+        assert not report.failures, report.error
+        base = duckdb.connect(str(tmp_path / ".crmetrics" / "warehouse.duckdb"), read_only=True)
+        with base:
+            found = base.execute("select source, id from crm.campaign_members").fetchall()
+        notices = [notice for each in report.reports for notice in each.notices]
+        return notices, [(source, name) for source, name in found]
+
+    [sent] = load(hs=hubspot)[1]
+    told, there = load(hs={**hubspot, "email_events": False}, files=files)
+    assert there == [("files", "m1")]
+    assert "`email_events: false` leaves it out; what earlier reads gave is removed." in told
+    assert load(hs={**hubspot, "email_events": False}, files=files) == ([], there)
+    assert sorted(load(hs=hubspot, files=files)[1]) == sorted([sent, *there])
 
 
 def test_an_answer_without_events_does_not_pass_for_an_empty_log(
