@@ -52,6 +52,7 @@ class LogTypes:
     """Types of e-mails that no list names, as the log of events tells them.
 
     Each is asked for once, and kept beside the warehouse: an e-mail that is gone changes no more.
+    are_listed: whether the log tells its e-mails; not once HubSpot has ended it.
     """
 
     _NAME = "email-types"
@@ -63,6 +64,7 @@ class LogTypes:
         self._known: dict[str, str] = dict(kept.get("types") or {}) if is_ours else {}
         self._saved = len(self._known)
         self._is_refused = False
+        self.are_listed = True
 
     def of(self, log_id: str) -> str:
         """The type in HubSpot's words; empty where it does not say one."""
@@ -96,20 +98,20 @@ def read_mailings(api: HubSpotApi, types: LogTypes) -> Sequence[Mailing]:
         if (mailing := _mailing(item)).log_ids
     ]
     known = {name for mailing in listed for name in mailing.log_ids}
-    others = dict.fromkeys(name for name in _log_ids(api) if name not in known)
+    others = dict.fromkeys(name for name in _log_ids(api, types) if name not in known)
     try:
         return [*listed, *(own_mailing(name, types.of(name)) for name in others)]
     finally:
         types.save()
 
 
-def _log_ids(api: HubSpotApi) -> Iterator[str]:
+def _log_ids(api: HubSpotApi, types: LogTypes) -> Iterator[str]:
     """What the log knows of e-mails; nothing once HubSpot has ended it."""
     try:
         for page, _ in legacy_pages(api, "email_campaigns", "by-id", of="campaigns", params={}):
             yield from (str(item["id"]) for item in page if item.get("id"))
     except (MissingScopeError, UnavailableError):
-        return
+        types.are_listed = False
 
 
 def own_mailing(log_id: str, kind: str) -> Mailing:

@@ -114,11 +114,33 @@ def _holds_campaigns(request: ReadRequest) -> bool:
 def _of_emails(
     account: Account, request: ReadRequest, asked: tuple[str, ...], columns: Sequence[str]
 ) -> Iterator[Any]:
-    """The e-mails that are campaigns themselves, as these columns."""
-    mailings = _mailings(account, request)
+    """The e-mails that are campaigns themselves, as these columns. Their sends stay whatever
+    becomes of the lists of e-mails, and so do they."""
+    if not account.config.email_events:
+        return
+    found = _mailings(account, request)
+    mailings = found or ()
     own = (_own_campaign(mailing, asked) for mailing in mailings if mailing.is_campaign)
     for batch in batches_of(request, own, _TYPES, columns):
         yield _by_email(batch)
+    if found is None or not account.log_types.are_listed:
+        yield from _as_stored(request, mailings, columns)
+
+
+def _as_stored(
+    request: ReadRequest, mailings: Sequence[Mailing], columns: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    """E-mails of earlier reads that are campaigns and not among these."""
+    told = {name for mailing in mailings for name in (mailing.campaign, *_own_names(mailing))}
+    for batch in request.stored(tuple(columns)):
+        names = batch.column("id").to_pylist()
+        kept = [str(name).startswith(OWN) and name not in told for name in names]
+        yield batch.filter(pa.array(kept, pa.bool_()))
+
+
+def _own_names(mailing: Mailing) -> Iterator[str]:
+    """The campaigns that it would be if nobody listed it."""
+    return (f"{OWN}{name}" for name in mailing.log_ids)
 
 
 _ROW = ("id", "updated_at", "name", "channel", "start_date", "end_date", "budgeted_cost",
@@ -130,20 +152,18 @@ NO_CAMPAIGNS = (
     "only marketing e-mails of no campaign are among them; names, days and budgets of campaigns "
     "are missing. HubSpot has campaigns in Marketing Hub Professional and above."
 )
-NO_EMAILS = "marketing e-mails are not among them."
+NO_EMAILS = "marketing e-mails are not among them, but for those that were read before."
 
 
-def _mailings(account: Account, request: ReadRequest) -> Sequence[Mailing]:
-    """Marketing e-mails; none where they are not read or, with a notice, out of reach."""
-    if not account.config.email_events:
-        return ()
+def _mailings(account: Account, request: ReadRequest) -> Sequence[Mailing] | None:
+    """Marketing e-mails; None where they are, with a notice, out of reach."""
     try:
         return account.mailings
     except (MissingScopeError, UnavailableError) as exc:
         request.notice(
             f"campaigns: {NO_EMAILS} {exc} `email_events: false` leaves them out for good."
         )
-        return ()
+        return None
 
 
 def _own_campaign(mailing: Mailing, asked: tuple[str, ...]) -> dict[str, Any]:

@@ -121,6 +121,34 @@ def test_campaigns_that_were_read_before_do_not_go_with_the_scope(
     assert held(project, "id, name") == [("0c1d", "Spring"), ("email-5002", "Autumn issue")]
 
 
+@pytest.mark.parametrize("why", ["ended", "no right to e-mails"])
+def test_emails_that_the_log_alone_knew_stay_campaigns_when_it_ends(
+    account: HubSpotSimulator, tmp_path: Path, why: str
+) -> None:
+    log = account.account.log
+    log.types["9"] = "BATCH_EMAIL"
+    log.add("SENT", "reader@example.com", "9", STARTED - 40 * DAY)
+    project = project_over(account, tmp_path, account.token)
+    assert sync(project, (), needs=NEEDS).error is None
+    before = held(project, "id, name, channel")
+    assert ("email-9", None, "email") in before and len(before) == 3
+    account.clock.now += DAY
+    log.is_ended = why == "ended"
+    account.grant("narrow", ALL_SCOPES - ({"content"} if why != "ended" else set()))
+    project = project_over(account, tmp_path, "narrow")
+    (failed,) = sync(project, (), needs=NEEDS).failures
+    assert failed.dataset == "campaign_members"
+    assert held(project, "id, name, channel") == before
+    found = project.query(["campaign_volume"], period="2025-11", by=["channel"]).to_pylist()
+    assert sorted(row["value"] for row in found) == [1, 2], "two by e-mail"
+    account.account.emails[1]["campaign"] = "0c1d"
+    sync(project, (), needs=NEEDS)
+    assert (("email-5002",) in held(project)) == (why != "ended"), "it is in a campaign now"
+    off = project_over(account, tmp_path, "narrow", email_events=False)
+    assert not sync(off, (), needs=NEEDS).failures
+    assert held(off) == [("0c1d",)]
+
+
 @pytest.mark.parametrize("why", ["no e-mails", "no right to e-mails", "turned off"])
 def test_with_nothing_to_read_campaigns_fail_and_are_not_empty(
     account: HubSpotSimulator, connect: Connect, why: str
