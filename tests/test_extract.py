@@ -266,6 +266,23 @@ def test_records_of_another_account_do_not_come_in_until_all_is_read_again(
     assert not run(session, leads(of_account("org 2", ["2"])), {"leads": ()})[0].failed
 
 
+def test_an_account_that_is_told_no_more_is_an_error_where_it_is_required(
+    session: LoadSession,
+) -> None:
+    def of_nobody(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        request.name_account(None, is_required=True)
+        yield pa.record_batch({"id": ["2"]})
+
+    assert not run(session, leads(of_nobody), {"leads": ()})[0].failed, "it was never told"
+    run(session, leads(of_account("org 1", ["1"])), {"leads": ()})
+    (report,) = run(session, leads(of_nobody), {"leads": ()})
+    assert "what is loaded came from org 1" in str(report.error)
+    assert lead_rows(session, "id") == [("1",)]
+    assert not run(session, leads(of_nobody), {"leads": ()}, full=True)[0].failed
+    assert not run(session, leads(of_nobody), {"leads": ()})[0].failed
+    assert lead_rows(session, "id") == [("2",)]
+
+
 def test_more_columns_do_not_bring_in_another_account(session: LoadSession) -> None:
     run(session, leads(of_account("org 1", ["1"]), "status"), {"leads": ()})
     (report,) = run(session, leads(of_account("org 2", ["2"]), "status"), {"leads": ("status",)})

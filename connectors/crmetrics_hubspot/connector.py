@@ -181,7 +181,8 @@ class HubSpotConnector(Connector):
         read = DatasetRead(self.account, request, self.context.storage)
         self._reads.append(read)
         portal = self.account.portal
-        request.name_account(None if portal is None else f"portal {portal}")
+        named = None if portal is None else f"portal {portal}"
+        request.name_account(named, is_required=True)
         if streams:
             yield from read.records(streams)
         if self.config.own(name).object:

@@ -255,16 +255,19 @@ class ReadRequest(Protocol):
 
         Raises SourceError that names the column, the expression and an offending value."""
 
-    def name_account(self, account: str | None, *, at: str | None = None) -> bool:
+    def name_account(
+        self, account: str | None, *, at: str | None = None, is_required: bool = False
+    ) -> bool:
         """Name whose records these are (`portal 1234`); call it before the first rows. It is kept
-        with them; None = the source does not tell, then the last one stays.
+        with them; None = the source does not tell, then the last one stays. is_required: then it is
+        an error, if an earlier read named one.
 
         at: the address in the project file that says which account is meant, if there is one.
         Another account at another address is what the user asked for.
 
         True when what is loaded came from this account or nothing tells. False when it came from
         another and this read replaces it: after `sync --full`, or at another address. Raises
-        SourceError when it came from another and would be mixed with this one's."""
+        SourceError when it came from another, or may have, and would be mixed with this one's."""
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Keep a JSON-like value for the next read of this dataset (replaces the former one)."""

@@ -104,9 +104,18 @@ class Request:
         entries = {**fields, **self.mapping}
         return {name: entries[name] for name in columns or self.columns if name in entries}
 
-    def name_account(self, account: str | None, *, at: str | None = None) -> bool:
+    def name_account(
+        self, account: str | None, *, at: str | None = None, is_required: bool = False
+    ) -> bool:
         former = self._account
         if account is None:
+            self.intake.is_of_nobody = is_required and self.begins_anew
+            if is_required and former is not None and not self.begins_anew:
+                raise SourceError(
+                    f"the source does not say whose records it gives, and what is loaded came from "
+                    f"{former.name}; those of another could be mixed with them. Let the access "
+                    "read the account, or start anew by `crmetrics sync --full`."
+                )
             return True
         self.intake.account = AccountAt(account, at)
         if former is None or former.name == account:

@@ -54,6 +54,7 @@ class Intake:
     the source still has; None = it was not asked. retained_of: the column that holds those ids.
     account: whose records they are, where the connector names it. is_left_out: the project file
     leaves the dataset out; its rows go, and nothing is known of it any more.
+    is_of_nobody: all is read again, and whose records they are is not known any more.
     """
 
     columns: tuple[str, ...]
@@ -78,6 +79,7 @@ class Intake:
     retained_of: str = "id"
     notices: list[str] = field(default_factory=list)
     is_left_out: bool = False
+    is_of_nobody: bool = False
 
     @property
     def is_whole(self) -> bool:

@@ -135,7 +135,7 @@ def write_state(
     if not is_first:
         former = read_state(connection, report.source, report.dataset)
         state = former.state if state is None else state
-        account = account or former.account
+        account = account or (None if intake.is_of_nobody else former.account)
         _forget(connection, "sync_state", report.source, report.dataset)
     connection.execute(
         "insert into meta.sync_state values (?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -123,15 +123,47 @@ def test_a_full_read_of_another_portal_keeps_none_of_the_logins_that_are_kept_ot
         assert load(other, full=True) == ["login-2"]
 
 
-def test_where_hubspot_does_not_tell_the_portal_it_is_read_and_the_last_one_remembered(
+def test_where_hubspot_never_tells_the_portal_it_is_read_all_the_same(
     service: HubSpotSimulator, connect: Connect
 ) -> None:
+    service.faults.answer(403, NOT_GRANTED, on="/account-info/", times=99)
     with CollectingRequest("opportunities", columns=("id",)) as first:
         collect(first, connect(service))
     deal = service.account.create("deals", {}, at=STARTED + HOUR).id
-    service.faults.answer(403, NOT_GRANTED, on="/account-info/", times=1)
     with first.following(since=STARTED) as second:
         assert collect(second, connect(service))["id"].to_pylist() == [deal]
+
+
+def test_where_hubspot_tells_the_portal_no_more_nothing_is_mixed_until_all_is_read_anew(
+    service: HubSpotSimulator, tmp_path: Path
+) -> None:
+    service.account.create("deals", {"amount": "1"}, at=STARTED - DAY, record_id="101")
+    service.clock.now = STARTED
+
+    def load(*, full: bool = False) -> tuple[str, list[tuple[str, int]]]:
+        source = {"connector": "hubspot", "base_url": service.base_url,
+                  "auth": {"token": service.token}}  # fmt: skip
+        document = {"version": 1, "project": "portals", "sources": {"crm": source}}
+        (tmp_path / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+        opened = Project(tmp_path, environ={}, now=service.clock)
+        needs = {"opportunities": ("id", "amount"), "users": ("id",)}
+        report = sync(opened, (), needs=needs, full=full)
+        service.clock.advance(HOUR.total_seconds())
+        base = duckdb.connect(str(tmp_path / ".crmetrics" / "warehouse.duckdb"), read_only=True)
+        with base:
+            found = base.execute("select id, amount::int from crm.opportunities").fetchall()
+        return " ".join(str(failure.error) for failure in report.failures), found
+
+    assert load() == ("", [("101", 1)])
+    service.account.update("deals", "101", service.clock() - HOUR / 2, amount="9999")
+    service.faults.answer(403, NOT_GRANTED, on="/account-info/", times=3)
+    told, there = load()
+    portal = f"came from portal {service.account.portal_id};"
+    assert told.count(portal) == 2 and "crmetrics sync --full" in told
+    assert there == [("101", 1)]
+    assert load(full=True) == ("", [("101", 9999)])
+    service.account.update("deals", "101", service.clock() - HOUR / 2, amount="5")
+    assert load() == ("", [("101", 5)]), "the way out works for later runs too"
+    assert load() == ("", [("101", 5)])
     service.account.portal_id += 1
-    with second.following(since=STARTED) as third, pytest.raises(SourceError, match="to portal"):
-        collect(third, connect(service))
+    assert f"to portal {service.account.portal_id}" in load()[0], "it was told again"
