@@ -6,6 +6,7 @@ are inserted, updated or removed by their key, and no statement is more than sta
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _ROWS_AT_ONCE = 10_000
+_CANCEL_EVERY_S, _CANCELS = 0.1, 50
 _SCOPES_AT_ONCE = 300  # five values each: SQL Server takes at most 2,100 in a statement
 
 
@@ -33,6 +35,7 @@ class AlchemyDatabase(Database):
 
     def __init__(self, kind: str, url: str) -> None:
         self._kind, self._dialect = kind, dialect_of(kind)
+        self._is_over = threading.Event()
         with self._errors():
             import sqlalchemy
 
@@ -49,6 +52,7 @@ class AlchemyDatabase(Database):
             self._connection = self._engine.connect()
             for statement in self._dialect.session:
                 self._connection.execute(sqlalchemy.text(statement))
+            self._number = self._scalar(self._dialect.number) if self._dialect.number else None
 
     # --- the table ---------------------------------------------------------------------------
 
@@ -278,7 +282,22 @@ class AlchemyDatabase(Database):
         with suppress(self._sa.exc.SQLAlchemyError):
             self._connection.rollback()
 
+    def cancel(self) -> None:
+        """Say it until the work is over: between two statements of it nothing hears that."""
+        if not self._dialect.cancel:
+            return
+        statement = self._dialect.cancel.format(number=self._number)
+        with suppress(self._sa.exc.SQLAlchemyError), self._engine.connect() as other:
+            for _ in range(_CANCELS):
+                other.exec_driver_sql(statement)
+                if self._is_over.wait(_CANCEL_EVERY_S):
+                    return
+
+    def _scalar(self, query: str) -> Any:
+        return self._connection.execute(self._sa.text(query)).scalar()
+
     def close(self) -> None:
+        self._is_over.set()
         with suppress(self._sa.exc.SQLAlchemyError):
             self._connection.close()
         self._engine.dispose()

@@ -26,8 +26,10 @@ class Dialect:
     driver: meant when a URL names none; extra: brings it. isolation: of a transaction, so that
     what another writer committed before ours had the lock is seen. session: said once to a new
     connection. lock: a query that waits for the named lock and gives a number; above `refused` it
-    was given. transient: codes of errors after which a repeat may do. types: of the columns that we
-    make, as messages name them. accepted: of existing columns, which hold a kind without loss.
+    was given. number: a query for that of the connection. cancel: what another connection says,
+    with it, to end its statement. transient: codes of errors after which a repeat may do. types: of
+    the columns that we make, as messages name them. accepted: of existing columns, which hold a
+    kind without loss.
     """
 
     driver: str
@@ -36,6 +38,8 @@ class Dialect:
     session: tuple[str, ...] = ()
     lock: str = ""
     refused: int = 0
+    number: str = ""
+    cancel: str = ""
     transient: frozenset[int] = frozenset()
     types: Mapping[Kind, str] = field(default_factory=dict)
     accepted: Mapping[Kind, frozenset[str]] = field(default_factory=dict)
@@ -52,6 +56,8 @@ _MYSQL = Dialect(
         "set session time_zone = '+00:00'",
     ),
     lock=f"select get_lock(sha1(concat(database(), '.', :name)), {_LOCK_S})",
+    number="select connection_id()",
+    cancel="kill query {number}",
     # Too many connections, shutdown, table or column just made by another, lock wait, deadlock,
     # killed, and those of a client without its server.
     transient=frozenset({1040, 1050, 1053, 1060, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2055}),
