@@ -96,9 +96,9 @@ class Catalog:
         """The streams of a dataset, with the rules of the project file."""
         own = self.dataset_options(dataset)
         if own is not None and own.object:
-            return [
-                self._ruled(Stream(dataset, own.object, {"id": "Id", "is_deleted": "IsDeleted"}))
-            ]
+            # What comes again after leaving `where:` is back, also where no field says so.
+            fields: dict[str, Entry] = {"id": "Id", "is_deleted": ("IsDeleted", "false")}
+            return [self._ruled(Stream(dataset, own.object, fields))]
         return [self._ruled(s) for s in EVERY_STREAM if s.dataset == dataset]
 
     def _ruled(self, stream: Stream) -> Stream:

@@ -209,6 +209,7 @@ SERVICE_STREAMS: tuple[Stream, ...] = (
         "User",
         {
             "id": "Id",
+            "is_deleted": "false",  # a user that comes again after leaving `where:` is back
             "team": "UserRole.Name",
             "role": (
                 _USER_ROLE.format('coalesce("Profile.Name", "UserRole.Name")'),
