@@ -13,6 +13,7 @@ from crmetrics_salesforce.expressions import fields_of
 from crmetrics_salesforce.history import reached
 from crmetrics_salesforce.options import SalesforceDatasetOptions, SalesforceOptions
 from crmetrics_salesforce.reach import Absence, Lack, Reach, Surveyor, fields_in
+from crmetrics_salesforce.soql import conjunct
 from crmetrics_salesforce.streams import CURSORS, Companion, Entry, Extra, Stream
 
 WHOLE = frozenset({"exchange_rates", "forecasts", "quotas"})
@@ -237,5 +238,5 @@ def _rule(name: str, column: str, condition: str) -> Extra:
         f"{table}.Id is not null",
         f"left join {table} on {table}.Id = m.Id",
         (),
-        (Companion(table, name, ("Id",), link="Id", where=f"({condition})", is_rule=True),),
+        (Companion(table, name, ("Id",), link="Id", where=conjunct(condition), is_rule=True),),
     )

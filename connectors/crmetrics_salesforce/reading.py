@@ -21,7 +21,7 @@ from crmetrics_salesforce.lookups import Lookups
 from crmetrics_salesforce.reach import Reach
 from crmetrics_salesforce.removals import Removals
 from crmetrics_salesforce.rules import RULES
-from crmetrics_salesforce.soql import Query, Window
+from crmetrics_salesforce.soql import Query, Window, conjunct, has_subquery
 from crmetrics_salesforce.streams import ORG_CURRENCY, Companion
 from crmetrics_salesforce.transport import Transport
 from crmetrics_salesforce.unseen import Unseen
@@ -62,6 +62,7 @@ class DatasetRead:
         self._unseen = Unseen(request, self._rules, self.reaches)
         self.span = self._span()
         self._left: dict[str, str | None] = {}
+        self._came: list[pa.Array[Any]] = []
         self._limit_resuming()
 
     # --- planning -----------------------------------------------------------------------
@@ -82,7 +83,7 @@ class DatasetRead:
         if request.since is None or request.is_full:
             return Span(None, request.until)
         if self._is_stale() or self._given.gained() or self._redefined() or self._amounts.differs:
-            return Span(None, request.until, is_refresh=True)
+            return Span(None, None, is_refresh=True)
         return Span(request.since, request.until)
 
     def _limit_resuming(self) -> None:
@@ -172,7 +173,7 @@ class DatasetRead:
     def _conditions(self, reach: Reach) -> tuple[str, ...]:
         found = [reach.stream.where] if reach.stream.where else []
         if own := self._rules.of("where", reach):
-            found.append(f"({own})")
+            found.append(conjunct(own))
         return tuple(found)
 
     # --- reading ------------------------------------------------------------------------
@@ -200,16 +201,41 @@ class DatasetRead:
             yield from self._rows(reach)
         self._tell_misfits()
         self._tell_refusals()
-        if self._request.since is None or self._request.is_full:
-            removals.skip(list(self.reaches))
-        else:
-            removals.tell(list(self.reaches))
-            self._tell_leavers()
+        self._tell_gone(removals)
         self._save(removals)
 
     @cached_property
     def _removals(self) -> Removals:
         return Removals(self._catalog.api, self._transport, self._request)
+
+    @cached_property
+    def _shows_who_left(self) -> bool:
+        """Whether what does not come is gone: everything is asked for, and none of it is what the
+        org forgets or the history of other records."""
+        dataset = self._request.dataset
+        return (
+            self.span.is_refresh
+            and not any(r.stream.forgets or r.stream.belongs_to for r in self.reaches)
+            and dataset.key == ("id",)
+            and "is_deleted" in dataset
+        )
+
+    def _tell_gone(self, removals: Removals) -> None:
+        """Records of earlier reads that are there no more, or are not shown to the user."""
+        import pyarrow as pa
+
+        reaches = list(self.reaches)
+        if self._request.since is None or self._request.is_full:
+            removals.skip(reaches)
+            return
+        # A job of an earlier run tells who was there then.
+        is_past = any(reach.stream.object in self._transport.resumed for reach in reaches)
+        is_renewed = any(reach.stream.is_renewed for reach in reaches)
+        if self._shows_who_left and (is_renewed or not is_past):
+            removals.tell(reaches, came=[pa.array([], pa.string()), *self._came])
+            return
+        removals.tell(reaches)
+        self._tell_leavers()
 
     def _tell_leavers(self) -> None:
         """Records that changed so that they no longer meet the conditions of their dataset: no
@@ -220,6 +246,8 @@ class DatasetRead:
             conditions = self._conditions(reach)
             if not conditions or not reach.cursor or reach.stream.relation:
                 continue
+            if any(has_subquery(condition) for condition in conditions):
+                continue  # Salesforce takes no NOT before these: who left shows when all is read
             since = self._request.since
             if self.span.is_refresh and reach.stale_conditions:
                 since = None  # nothing else tells what became of records that did not change
@@ -230,8 +258,6 @@ class DatasetRead:
                 self._request.delete([str(name) for name in batch.column("Id").to_pylist()])
 
     def _rows(self, reach: Reach) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
         raw = self._assembled(reach) if reach.is_assembled else self._plain(reach)
         present = f"timestamptz '{self._request.started.astimezone(UTC).isoformat()}'"
         entries = {
@@ -242,13 +268,10 @@ class DatasetRead:
             entries.setdefault("updated_at", reach.cursor)
         mapped = [c for c in self._request.mapping if c not in reach.missing]
         columns = [c for c in self._request.columns if c in entries or c in mapped]
-        is_renewed = self.span.is_refresh and reach.stream.is_renewed
-        if is_renewed:
-            self._request.retain(pa.array([], pa.string()))
         for batch in raw:
             rows = self._request.derive(batch, entries, columns)
-            if is_renewed:
-                self._request.retain(rows.column("id"))
+            if self._shows_who_left:
+                self._came.append(rows.column("id"))
             yield rows
 
     def _plain(self, reach: Reach) -> Iterator[pa.RecordBatch]:

@@ -75,11 +75,16 @@ class Removals:
         ids = sorted({record.id for record in found})
         return len(ids) > IDS_AT_MOST or bool({*ids} - self._still_there(name, ids))
 
-    def tell(self, reaches: list[Reach]) -> None:
-        """After an incremental read of these streams, which fill one dataset."""
+    def tell(self, reaches: list[Reach], came: Sequence[Any] | None = None) -> None:
+        """After an incremental read of these streams, which fill one dataset.
+
+        came: arrays of all ids that the org shows, where everything was read; None = changes only.
+        """
         for reach in reaches:
             if reach.stream.belongs_to is not None:
                 self._tell_with(*reach.stream.belongs_to)
+        for ids in came or ():
+            self._request.retain(ids)
         kept = [reach for reach in reaches if reach.stream.removals == "log"]
         if not kept or len(kept) < len(reaches):
             return
@@ -88,7 +93,8 @@ class Removals:
             return
         # One object without a log is enough: the ids of the dataset are compared as a whole.
         for reach in kept:
-            self._compare(reach)
+            if came is None:
+                self._compare(reach)
             self.logged[reach.stream.object] = self._request.started.isoformat()
 
     def _told_by_log(self, reach: Reach) -> bool:

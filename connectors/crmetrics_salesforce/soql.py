@@ -148,6 +148,23 @@ def _without_subqueries(text: str) -> str:
         text = shorter
 
 
+def has_subquery(condition: str) -> bool:
+    """True where another query is part of the condition: no NOT may stand before that."""
+    return any(word.upper() == "SELECT" for word in words_of(condition))
+
+
+def conjunct(condition: str) -> str:
+    """A condition of the project file as one of several that must all be met.
+
+    Salesforce takes subqueries at the top level only: what only AND joins goes without brackets.
+    """
+    if has_subquery(condition):
+        outer = _without_subqueries(_TEXT.sub("''", condition))
+        if "OR" not in (word.upper() for word in words_of(outer)):
+            return condition
+    return f"({condition})"
+
+
 def is_about_now(word: str) -> bool:
     """True for what another day or another record makes true: `LAST_N_DAYS:30`, a subquery."""
     return _ABOUT_NOW.fullmatch(word) is not None

@@ -24,6 +24,7 @@ def predicate(tree: Any, binder: Binder, ids_of: Callable[[Query], set[Any]]) ->
     if tree is None:
         return lambda record: True
     if isinstance(tree, Junction):
+        _check_subqueries(tree)
         parts = [predicate(part, binder, ids_of) for part in tree.parts]
         if tree.kind == "and":
             return lambda record: all(part(record) for part in parts)
@@ -35,6 +36,25 @@ def predicate(tree: Any, binder: Binder, ids_of: Callable[[Query], set[Any]]) ->
     if tree.subquery is not None:
         return _in(bound, ids_of(tree.subquery), tree.sign)
     return _compare(tree, bound)
+
+
+def _check_subqueries(junction: Junction) -> None:
+    """Semi-joins stand at the top level, joined by AND."""
+    if junction.kind == "or" and _has_subquery(junction):
+        message = "Semi join sub-selects are not supported with the 'OR' operator"
+        raise Refusal("MALFORMED_QUERY", message)
+    if junction.kind == "not" and _has_subquery(junction):
+        message = (
+            "Semi join sub-selects are only allowed at the top level WHERE expressions and not in "
+            "nested WHERE expressions."
+        )
+        raise Refusal("MALFORMED_QUERY", message)
+
+
+def _has_subquery(tree: Any) -> bool:
+    if isinstance(tree, Junction):
+        return any(_has_subquery(part) for part in tree.parts)
+    return tree.subquery is not None
 
 
 def _check(comparison: Comparison, bound: BoundPath, binder: Binder) -> None:
