@@ -78,6 +78,16 @@ class Given:
         found = self._catalog.entries(reach.stream).get(column, ())
         return (found,) if isinstance(found, str) else found
 
+    @property
+    def way_without(self) -> str:
+        """How to go on without a dataset that was read before; empty when it never was."""
+        if not self.before:
+            return ""
+        return (
+            " What earlier reads gave of it stays until then, and is not up to date; "
+            "`crmetrics sync --full` gives it up, for good, and goes on without."
+        )
+
     def require_former(self) -> None:
         """What has disappeared would leave old values standing as if they were true.
 

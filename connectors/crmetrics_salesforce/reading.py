@@ -188,7 +188,7 @@ class DatasetRead:
         if not self.reaches:
             if unknown := self._catalog.unknown_object(self._request.dataset.name):
                 raise SourceError(unknown)
-            raise UnavailableError(self._survey.why_absent)
+            raise UnavailableError(self._survey.why_absent + self._given.way_without)
         is_same_org = self._is_same_org()
         if is_same_org:
             self._given.require_former()

@@ -137,6 +137,7 @@ class _Reader:
             replaces=not supply.keeps and (anew or (supply.incremental and since is None)),
             may_replace=not (supply.keeps or supply.incremental or former.state),
             former_rules=is_redefined,
+            begins_anew=self.full,
             fingerprint=self._fingerprint(name, mapping),
             covers_from=own.covers_from,
             watermark=watermark,
@@ -154,7 +155,6 @@ class _Reader:
             until=until,
             state=former.state,
             account=former.account if former.exists else self.session.account(self.source),
-            begins_anew=self.full,
             stored=partial(self.session.stored, self.source, name) if goes_on else None,
         )
         return _PlannedRead(request, mapper)

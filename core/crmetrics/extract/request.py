@@ -21,10 +21,9 @@ class Request:
     """One read of one dataset; what `crmetrics.plugin.ReadRequest` promises.
 
     mapping: entries of the project file for columns of this read. account: whose records are
-    loaded, None = it was never named. begins_anew: the user asked for everything again, so that
-    the records of another account may replace what is loaded. stored: gives the rows of earlier
-    reads by the same rules; None = there are none to go by. What the connector reports goes into
-    the intake, which is committed with the rows.
+    loaded, None = it was never named. stored: gives the rows of earlier reads by the same rules;
+    None = there are none to go by. What the connector reports goes into the intake, which is
+    committed with the rows.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class Request:
         until: datetime | None = None,
         state: Mapping[str, Any] | None = None,
         account: AccountAt | None = None,
-        begins_anew: bool = False,
         stored: Callable[..., Iterator[pa.RecordBatch]] | None = None,
     ) -> None:
         self.dataset = dataset
@@ -49,7 +47,6 @@ class Request:
         self.intake = intake
         self._mapper = mapper
         self._account = account
-        self.begins_anew = begins_anew
         self._stored = stored
 
     @property
@@ -63,6 +60,10 @@ class Request:
     @property
     def is_full(self) -> bool:
         return self.intake.is_full
+
+    @property
+    def begins_anew(self) -> bool:
+        return self.intake.begins_anew
 
     @cached_property
     def source_fields(self) -> tuple[str, ...]:

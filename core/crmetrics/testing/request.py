@@ -49,7 +49,13 @@ class CollectingRequest(Request):
         wanted = {*(dataset.column_names if columns is None else columns), *dataset.key}
         # `source` is not the connector's to give: the engine adds it.
         names = tuple(name for name in dataset.column_names if name in wanted and name != "source")
-        intake = Intake(columns=names, started=STARTED, timezone=timezone, is_full=is_full)
+        intake = Intake(
+            columns=names,
+            started=STARTED,
+            timezone=timezone,
+            is_full=is_full,
+            begins_anew=is_full,
+        )
         super().__init__(
             dataset,
             intake,
@@ -59,7 +65,6 @@ class CollectingRequest(Request):
             until=until,
             state=state,
             account=account,
-            begins_anew=is_full,
         )
         self.parts: list[str] = []
         self.dropped_parts: list[str] = []

@@ -50,10 +50,11 @@ class Intake:
     read. timezone: zone of instants without one. is_full: the user asked for everything again.
     replaces: the rows of the read are all that the source has; others leave the dataset.
     may_replace: the same, unless the connector works with parts or keeps a state. former_rules:
-    what is stored was made by other rules (`columns:`, options). retained: arrays of the ids that
-    the source still has; None = it was not asked. retained_of: the column that holds those ids.
-    account: whose records they are, where the connector names it. is_left_out: the project file
-    leaves the dataset out; its rows go, and nothing is known of it any more.
+    what is stored was made by other rules (`columns:`, options). begins_anew: by `sync --full`, and
+    not only for a rule or a column: what the source gives no more is given up. retained: arrays of
+    the ids that the source still has; None = it was not asked. retained_of: the column that holds
+    those ids. account: whose records they are, where the connector names it. is_left_out: the
+    project file leaves the dataset out; its rows go, and nothing is known of it any more.
     is_of_nobody: all is read again, and whose records they are is not known any more.
     """
 
@@ -65,6 +66,7 @@ class Intake:
     replaces: bool = False
     may_replace: bool = False
     former_rules: bool = False
+    begins_anew: bool = False
     fingerprint: str = ""
     covers_from: date | None = None
     watermark: datetime | None = None

@@ -30,6 +30,7 @@ from crmetrics.warehouse.schema import (
     prepare_layout,
     require_no_clash,
     stored_tables,
+    table_of,
 )
 from crmetrics.warehouse.statements import literal, quoted
 
@@ -164,8 +165,8 @@ class LoadSession:
             fetched = arrivals.fetched + intake.rejected
             report = replace(report, finished_at=clock(), fetched=fetched)
             failed = _failed(report, intake, _named(exc, source, dataset))
-            if isinstance(exc, UnavailableError) and not self.state(source, dataset).exists:
-                failed = replace(failed, status="absent")
+            if isinstance(exc, UnavailableError) and self._is_done_without(model, source, intake):
+                failed = replace(failed, status="absent", notices=tuple(intake.notices))
             self._record_failure(failed, intake.run_id)
             if not isinstance(exc, SourceError):
                 raise
@@ -201,6 +202,30 @@ class LoadSession:
         self._tables.add(table)
         self._entries.add(entry)
         return report
+
+    def _is_done_without(self, dataset: Dataset, source: str, intake: Intake) -> bool:
+        """True when a dataset that the source does not have was never loaded from it, or is given
+        up now: by `--full`, after a sync that failed and said so."""
+        if not self.state(source, dataset.name).exists:
+            return True
+        if not (intake.begins_anew and registry.has_failed(self._connection, source, dataset.name)):
+            return False
+        rows = self._give_up(dataset, source)
+        intake.notice(f"{rows:,} records of earlier reads have left: the source gives none now.")
+        return True
+
+    def _give_up(self, dataset: Dataset, source: str) -> int:
+        """Take out all that a source gave of a dataset; how many rows that were."""
+        rows = 0
+        with self._connection.transaction():
+            for schema, name in stored_tables(self._connection):
+                if name == dataset.name:
+                    rows += self._connection.execute(
+                        f"delete from {table_of(name, schema)} where source = {literal(source)}"
+                    )
+            registry.forget(self._connection, source, dataset.name)
+        self._entries.discard((source, dataset.name))
+        return rows
 
     def _record_failure(self, failed: LoadReport, run_id: str) -> None:
         try:

@@ -91,6 +91,17 @@ def forget(connection: Connection, source: str, dataset: str) -> None:
         _forget(connection, table, source, dataset)
 
 
+def has_failed(connection: Connection, source: str, dataset: str) -> bool:
+    """True when the last sync of a dataset was no good one."""
+    return bool(
+        connection.scalar(
+            "select arg_max(status, started_at) = 'failed' from meta.syncs "
+            "where source = $source and dataset = $dataset",
+            {"source": source, "dataset": dataset},
+        )
+    )
+
+
 def read_state(connection: Connection, source: str, dataset: str) -> SyncState:
     rows = connection.rows(
         "select state::varchar, columns, fingerprint, covers_from, epoch_us(watermark), "

@@ -173,3 +173,66 @@ def test_who_names_another_object_has_lost_nothing(
     site.later(days=1)
     site.synced()
     assert site.ids("subscriptions") == list(salesforce.org.objects["AssetStatePeriod"].records)
+
+
+# --- an object that its dataset cannot do without ----------------------------------------------
+
+# dataset: (object, what is created of it, a KPI that needs it)
+NEEDED = {
+    "campaign_members": ("CampaignMember", {}),
+    "quotas": ("ForecastingQuota", {}),
+    "user_activity": ("LoginHistory", {"LoginTime": on(2026, 1, 1)}),
+}
+
+
+@pytest.mark.parametrize("dataset", NEEDED)
+def test_who_was_told_of_a_loss_goes_on_without_by_full(
+    site: Site, salesforce: SalesforceSimulator, dataset: str
+) -> None:
+    name, fields = NEEDED[dataset]
+    site.only = (dataset, "accounts")
+    if dataset != "quotas":
+        salesforce.org.create(name, **fields)
+    site.later(hours=1)
+    site.synced()
+    before = site.rows(dataset, "id")
+    assert len(before) == 1
+    salesforce.org.hide(name)
+    site.later(days=1)
+    error = str(site.sync(full=True).error)  # which nobody was told of before
+    assert f"no {name}, or hides it" in error
+    assert "`crmetrics sync --full` gives it up, for good, and goes on without" in error
+    site.later(days=1)
+    assert "gives it up" in str(site.sync().error)
+    assert site.rows(dataset, "id") == before
+    load = load_of(site.synced(full=True), dataset)
+    assert load.status == "absent"
+    assert load.notices == ("1 records of earlier reads have left: the source gives none now.",)
+    assert site.rows(dataset, "id") == []
+    site.later(days=1)
+    assert load_of(site.synced(), dataset).status == "absent"
+    salesforce.org.show(name)
+    site.later(days=1)
+    assert load_of(site.synced(), dataset).status == "ok"
+    assert site.rows(dataset, "id") == before
+
+
+def test_kpis_of_a_dataset_that_was_given_up_have_no_value(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("quotas", "opportunities", "users", "accounts")
+    won = {"CloseDate": date(2026, 3, 5), "IsClosed": True, "IsWon": True, "Amount": 80}
+    salesforce.org.create("Opportunity", OwnerId=salesforce.org.user, StageName="Won", **won)
+
+    def attained() -> list[tuple[str, float | None]]:
+        found = site.project.query(["quota_attainment"], period="2026-03").to_pylist()
+        return [(row["status"], row["value"]) for row in found if not row["variant"]]
+
+    site.only = (*site.only, "exchange_rates")
+    site.later(days=90)
+    site.synced()
+    assert [status for status, _ in attained()] == ["ok"]
+    salesforce.org.hide("ForecastingQuota")
+    site.sync()
+    site.synced(full=True)
+    assert attained() == [("missing_dataset", None)]
