@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -154,3 +157,91 @@ def test_names_in_other_letters_are_masked() -> None:
     for name in ("иван", r"\u0438\u0432\u0430\u043d", "jürgen"):
         found = masked(f'"{name}@example.com"')
         assert re.fullmatch('"masked-[0-9a-f]{16}@example.com"', found)
+
+
+# --- replayed by another process, which masks names otherwise ----------------------------------
+
+_REPLAY = """
+import json, sys
+from pathlib import Path
+from crmetrics import http
+from crmetrics.http import recording
+folder, asked = Path(sys.argv[1]), json.loads(sys.argv[2])
+with recording.replay(folder), http.Session("https://crm.example") as session:
+    for method, params, body in asked:
+        try:
+            print(session.request(method, "/q", params=params, json=body).text)
+        except http.HttpError as exc:
+            print("error:", exc)
+"""
+Asked = tuple[str, dict[str, str] | None, dict[str, str] | None]
+
+
+def by_query(name: str, columns: str = "Id") -> Asked:
+    return ("GET", {"q": f"SELECT {columns} FROM Contact WHERE Email = '{name}@acme.com'"}, None)
+
+
+def by_job(name: str) -> Asked:
+    return ("POST", None, {"query": f"SELECT Id FROM Contact WHERE Email LIKE '{name}@acme.com'"})
+
+
+def record(server: Server, folder: Path, asked: Sequence[Asked]) -> None:
+    server.script = [(200, {}, f"answer {n}".encode()) for n in range(len(asked))]
+    with recording.to(folder), http.Session(server.url) as session:
+        for method, params, body in asked:
+            assert session.request(method, "/q", params=params, json=body).text
+
+
+def replayed_elsewhere(folder: Path, asked: Sequence[Asked]) -> list[str]:
+    told = json.dumps(asked)
+    done = subprocess.run(
+        [sys.executable, "-c", _REPLAY, str(folder), told],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_who_asks_by_an_address_is_answered_in_another_process(
+    server: Server, tmp_path: Path
+) -> None:
+    asked = [
+        by_query("jo"),
+        by_query("%"),
+        by_job("%"),
+        by_query("jo", "Id, Name"),
+        by_query("kim"),
+        by_query("jo"),
+        by_job("kim"),
+    ]
+    record(server, tmp_path / "tape", asked)
+    written = b"".join(file.read_bytes() for file in (tmp_path / "tape").iterdir())
+    assert b"jo" not in written.replace(b"json", b"")
+    assert b"kim" not in written
+    again = [asked[n] for n in (0, 3, 1, 2, 5, 4, 6)]
+    answers = [f"answer {n}" for n in (0, 3, 1, 2, 5, 4, 6)]
+    assert replayed_elsewhere(tmp_path / "tape", again) == answers
+
+
+def test_nobody_gets_the_answer_of_another(server: Server, tmp_path: Path) -> None:
+    record(server, tmp_path / "tape", [by_query("jo"), by_query("jo", "Id, Name")])
+    masked_jo = re.findall("masked-[0-9a-f]{16}", (tmp_path / "tape/00001.json").read_text())[0]
+    other = "masked-0123456789abcdef"
+    found = replayed_elsewhere(
+        tmp_path / "tape",
+        [by_query("jo"), by_query("kim", "Id, Name"), by_query("jo"), by_query("jo", "Id, Name")],
+    )
+    assert found[0] == "answer 0"
+    assert found[1].startswith("error:")
+    assert found[2].startswith("error:")
+    assert found[3] == "answer 1"
+    asked = [("GET", {"email": f"{name}@acme.com"}, None) for name in ("jo", "kim")]
+    record(server, tmp_path / "second", asked)
+    mask = json.loads((tmp_path / "second/00001.json").read_text())["request"]["query"]
+    known = re.findall("masked-[0-9a-f]{16}", mask)[0]
+    assert known != masked_jo
+    asked = [("GET", {"email": f"{name}@acme.com"}, None) for name in (other, known)]
+    found = replayed_elsewhere(tmp_path / "second", asked)
+    assert found[0].startswith("error:")
+    assert found[1] == "answer 0"

@@ -21,7 +21,7 @@ _ADDRESS = re.compile(
     r"((?:\\\\)*(?:\\[^u\\])?)((?:\\u(?!0040)[0-9a-fA-F]{4}|[\w.+%'!#$*^|~`-])+?)"
     r"(@|%40|\\u0040)(?=[\w-]+\.[\w.-]*\w)"  # as it stands, in an address of the web, in JSON
 )
-_MASKED_NAME = re.compile(r"masked-[0-9a-f]{16}")
+MASKED_NAME = re.compile(r"masked-[0-9a-f]{16}")
 _salt = os.urandom(16)
 """Made anew by each process, and kept nowhere: nobody can try names until one fits."""
 
@@ -31,15 +31,20 @@ def masked(text: str) -> str:
 
     One address is masked alike wherever it stands, so that what asks for it again finds it.
     """
-    text = _JSON_CREDENTIAL.sub(rf'\1"{_MASK}"', redact(text))
-    text = _FORM_CREDENTIAL.sub(rf"\1{_MASK}", text)
+    text = without_credentials(text)
     has_address = any(at in text for at in ("@", "%40", r"\u0040"))
     return _ADDRESS.sub(_without_name, text) if has_address else text
 
 
+def without_credentials(text: str) -> str:
+    """The text without known secrets and values that look like credentials."""
+    text = _JSON_CREDENTIAL.sub(rf'\1"{_MASK}"', redact(text))
+    return _FORM_CREDENTIAL.sub(rf"\1{_MASK}", text)
+
+
 def _without_name(found: re.Match[str]) -> str:
     before, name, at = found.groups()
-    if not _MASKED_NAME.fullmatch(name):
+    if not MASKED_NAME.fullmatch(name):
         told = hashlib.blake2b(unquote(name).lower().encode(), key=_salt, digest_size=8)
         name = f"masked-{told.hexdigest()}"
     return f"{before}{name}{at}"

@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from crmetrics.errors import UsageError
 from crmetrics.http.addresses import origin
 from crmetrics.http.failures import HttpError
-from crmetrics.http.masking import masked
+from crmetrics.http.masking import MASKED_NAME, masked, without_credentials
 from crmetrics.http.transport import Incoming, Outgoing, Transport, Wire
 
 _KEPT_HEADERS = re.compile(
@@ -67,7 +67,9 @@ def replay(folder: Path) -> Iterator[None]:
     """Answer sessions opened inside from a recording; nothing is sent anywhere.
 
     A request is matched by method, address, parameters and body; instants in them may differ,
-    because a later run asks for a later window. Raises UsageError when the folder holds none.
+    because a later run asks for a later window. Names in e-mail addresses that the project file
+    gives are masked otherwise than when it was recorded: the first request that is the same but for
+    them says which is which. Raises UsageError when the folder holds none.
     """
     global _active
     before, _active = _active, _Player(folder)
@@ -95,7 +97,8 @@ def _sanitised(outgoing: Outgoing) -> dict[str, Any]:
     return {
         "method": outgoing.method,
         "path": masked(parts.path),
-        "query": masked(urlencode(sorted(query))),
+        # Names in decoded values: in an encoded text all of a query may look like one.
+        "query": without_credentials(urlencode(sorted((k, masked(str(v))) for k, v in query))),
         "body": masked((outgoing.body or b"").decode("utf-8", "replace")),
     }
 
@@ -106,6 +109,14 @@ def _key(request: Mapping[str, Any]) -> tuple[str, ...]:
     plain = "\n".join(value for _, value in sorted(parse_qsl(query, keep_blank_values=True)))
     texts = (request["method"], request["path"], plain, request["body"])
     return tuple(_EPOCH_MS.sub("<ms>", _INSTANT.sub("<instant>", text)) for text in texts)
+
+
+def _nameless(key: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(MASKED_NAME.sub("<name>", text) for text in key)
+
+
+def _names(key: tuple[str, ...]) -> list[str]:
+    return [name for text in key for name in MASKED_NAME.findall(text)]
 
 
 class _Recorder:
@@ -192,14 +203,19 @@ class _Player:
             raise UsageError(f"{folder} holds no recording.")
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, ...], deque[tuple[Path, Any]]] = defaultdict(deque)
+        self._alike: dict[tuple[str, ...], dict[tuple[str, ...], None]] = defaultdict(dict)
+        self._recorded: dict[str, str] = {}
+        """Name as this process masks it -> as it was masked in the recording."""
         for file in files:
             entry = json.loads(file.read_text(encoding="utf-8"))
-            self._waiting[_key(entry["request"])].append((file, entry))
+            key = _key(entry["request"])
+            self._waiting[key].append((file, entry))
+            self._alike[_nameless(key)][key] = None
 
     def send(self, outgoing: Outgoing) -> Incoming | HttpError:
         request = _sanitised(outgoing)
         with self._lock:
-            waiting = self._waiting.get(_key(request))
+            waiting = self._waiting.get(self._key_of(request, outgoing))
             found = waiting.popleft() if waiting else None
         place = origin(outgoing.url)
         if found is None:
@@ -213,6 +229,27 @@ class _Player:
         if "error" in entry:
             return HttpError(**entry["error"])
         return _Replayed(place, entry["status"], entry["headers"], file.with_suffix(".body"))
+
+    def _key_of(self, request: Mapping[str, Any], outgoing: Outgoing) -> tuple[str, ...]:
+        """The key of the recorded request that is the same, whoever it names by an address."""
+        asked = f"{outgoing.url} {outgoing.params} {outgoing.body!r}"
+        made = _key(request)
+        key = tuple(
+            MASKED_NAME.sub(lambda found: self._recorded.get(found[0], found[0]), text)
+            for text in made
+        )
+        # What an answer of the recording named is asked for by that name, or was not recorded.
+        own = [name for name in _names(made) if name not in asked and name not in self._recorded]
+        if key in self._waiting or not own:
+            return key
+        for other in self._alike[_nameless(key)]:
+            pairs = dict(zip(_names(made), _names(other), strict=True))
+            told = {**self._recorded, **pairs}
+            is_one_each = len({*told.values()}) == len(told)
+            if is_one_each and all(self._recorded.get(k, v) == v for k, v in pairs.items()):
+                self._recorded.update({name: pairs[name] for name in own})
+                return other
+        return key
 
     def close(self) -> None:
         """The recording serves every session."""
