@@ -122,6 +122,20 @@ def test_a_submission_takes_the_place_of_the_one_before(
     assert accuracy(site) == 1.0
 
 
+@pytest.mark.parametrize("is_left_out", [False, True])
+def test_managers_who_submit_for_their_team_are_left_out_by_a_condition(
+    site: Site, forecasting: Forecasting, is_left_out: bool
+) -> None:
+    manager = forecasting.org.create("User", UserType="Standard", IsActive=True)
+    forecasting.submit(on(2026, 1, 2), 100)
+    forecasting.submit(on(2026, 1, 3), 100, ForecastOwnerId=manager)
+    if is_left_out:
+        condition = f"ForecastingSubmission.ForecastOwnerId NOT IN ('{manager}')"
+        site.datasets = {"forecasts": {"where": condition}}
+    forecasting.win()
+    assert accuracy(site) == (1.0 if is_left_out else 0.0)
+
+
 def test_items_of_a_submission_are_one_forecast_whenever_each_was_written(
     site: Site, forecasting: Forecasting
 ) -> None:
