@@ -145,7 +145,7 @@ class HubSpotConnector(Connector):
         )
 
     def definition(self, dataset: str) -> str:
-        own = self.config.own(dataset).model_dump(mode="json", exclude={"columns"})
+        own = self.config.own(dataset).model_dump(mode="json", exclude={"columns", "covers_from"})
         options = set(_MEANINGS.get(dataset, ()))
         rules = self.config.model_dump(mode="json", include=options)
         number = [_RULES[dataset]] if dataset in _RULES else []

@@ -8,7 +8,7 @@ oldest of them its value is not known, and spans that were read earlier stay as 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -120,21 +120,55 @@ class HistoryReader:
         self._long = self._undated = 0
 
     def batches(
-        self, bodies: Iterable[bytes], held_until: datetime | None = None
+        self,
+        bodies: Iterable[bytes],
+        held_until: datetime | None = None,
+        *,
+        stored_until: datetime | None = None,
     ) -> Iterator[pa.RecordBatch]:
         """The spans of these pages. held_until: how far the spans that are held of earlier reads
-        are known to tell all; None = none are held."""
+        are known to tell all; None = none are held. stored_until: the same, where all is read anew
+        by the same rules: what HubSpot tells no more is given again as it was stored."""
         waiting: list[Row] = []
         for body in bodies:
             records = json.loads(body)["results"]
             self.seen.append(pa.array([str(record["id"]) for record in records], pa.string()))
+            stored = self._stored(records, stored_until) if stored_until else {}
             for record in records:
-                waiting += self._of(record, held_until)
+                is_stored = str(record["id"]) in stored
+                waiting += self._of(record, stored_until if is_stored else held_until)
+            yield from (batch for batches in stored.values() for batch in batches)
             if len(waiting) >= _ROWS:
                 yield self._batch(waiting)
                 waiting = []
         if waiting:
             yield self._batch(waiting)
+
+    def _stored(
+        self, records: Sequence[Mapping[str, Any]], until: datetime
+    ) -> dict[str, list[pa.RecordBatch]]:
+        """Record -> its stored spans from before what HubSpot still tells, for those of which no
+        value between the two is missing."""
+        begins: dict[str, datetime] = {}
+        for record in records:
+            text = known_from(record.get("propertiesWithHistory") or {})
+            if text and (begin := datetime.fromisoformat(text)) <= until:
+                begins[str(record["id"])] = begin
+        found: dict[str, list[pa.RecordBatch]] = {}
+        if not begins:
+            return found
+        marks = (self.owner, "entered_at", "is_deleted")
+        columns = tuple(dict.fromkeys((*self._request.columns, *marks)))
+        for batch in self._request.stored(columns, ids=list(begins), of=self.owner):
+            owners, starts, gone = (batch.column(name).to_pylist() for name in marks)
+            for owner in dict.fromkeys(map(str, owners)):
+                is_before = [
+                    one == owner and at is not None and at < begins[owner] and not is_gone
+                    for one, at, is_gone in zip(owners, starts, gone, strict=True)
+                ]
+                kept = batch.filter(pa.array(is_before, pa.bool_()))
+                found.setdefault(owner, []).append(kept.select(list(self._request.columns)))
+        return found
 
     def _of(self, record: Mapping[str, Any], held_until: datetime | None) -> Iterator[Row]:
         history = record.get("propertiesWithHistory") or {}

@@ -142,7 +142,8 @@ class DatasetRead:
         names = ("hs_object_id", *now)
         objects = Objects(self._account.api, kind, names, FOLLOWED[kind])
         self._owner = reader.owner
-        yield from reader.batches(self._bodies(objects), self.since)
+        before = _instant(self._request.state.get("until")) if self.since is None else None
+        yield from reader.batches(self._bodies(objects), self.since, stored_until=before)
         if self.is_refresh:
             self._there_now += [pa.array([], pa.string()), *reader.seen]
         # What changed before they went into the bin was not read.

@@ -41,7 +41,10 @@ def selling() -> Iterator[HubSpotSimulator]:
         yield service
 
 
-def load(folder: Path, service: HubSpotSimulator) -> Project:
+def load(
+    folder: Path, service: HubSpotSimulator, *, without: str = "", full: bool = False
+) -> Project:
+    """without: a column of stage history that is not asked for."""
     folder.mkdir(exist_ok=True)
     document = {
         "version": 1,
@@ -59,7 +62,9 @@ def load(folder: Path, service: HubSpotSimulator) -> Project:
     (folder / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
     project = Project(folder, environ={}, now=service.clock)
     needs = {name: project.registry.datasets[name].column_names for name in READ}
-    assert sync(project, (), needs=needs).error is None
+    history = needs["opportunity_stage_history"]
+    needs["opportunity_stage_history"] = tuple(name for name in history if name != without)
+    assert sync(project, (), needs=needs, full=full).error is None
     return project
 
 
@@ -102,6 +107,46 @@ def test_a_close_date_pushed_again_and_again_does_not_double_the_pipeline(
     assert weekly(load(tmp_path / "often", selling), "sales_pipeline_value") == [100] * 8
     push(selling, deal, CHANGES + 1)
     assert weekly(load(tmp_path / "often", selling), "sales_pipeline_value") == [100] * 8
+
+
+def spans_of(project: Project) -> list[Any]:
+    with duckdb.connect(str(project.engine_settings.path), read_only=True) as base:
+        return base.execute(
+            "select id, stay_id, stage, entered_at, exited_at, amount, close_date "
+            "from crm.opportunity_stage_history where not is_deleted order by entered_at, id"
+        ).fetchall()
+
+
+def test_one_more_column_keeps_spans_that_hubspot_tells_no_more(
+    selling: HubSpotSimulator, tmp_path: Path
+) -> None:
+    deal = a_deal(selling)
+    narrow, once = tmp_path / "narrow", tmp_path / "once"
+    for number in range(1, CHANGES + 1):
+        change(selling, "deals", deal, number, dealstage="mid" if number % 2 else "new")
+        if number in (4, 11, 19, 26):
+            project = load(narrow, selling, without="probability")
+    before = spans_of(project)
+    assert len(before) == CHANGES + 1
+    selling.clock.advance(3600)
+    assert spans_of(load(narrow, selling)) == before, "probability is asked for now"
+    change(selling, "deals", deal, CHANGES + 1, dealstage="mid")
+    assert len(spans_of(load(narrow, selling))) == CHANGES + 2
+    assert spans_of(load(narrow, selling, full=True)) == spans_of(load(once, selling))
+
+
+def test_one_more_column_brings_back_no_span_that_was_let_go(
+    selling: HubSpotSimulator, tmp_path: Path
+) -> None:
+    deal = a_deal(selling)
+    for number in range(1, CHANGES + 1):
+        change(selling, "deals", deal, number, dealstage="mid" if number % 2 else "new")
+        if number == 2:
+            load(tmp_path / "rarely", selling, without="probability")
+    load(tmp_path / "rarely", selling, without="probability")
+    selling.clock.advance(3600)
+    found = spans_of(load(tmp_path / "rarely", selling))
+    assert found == spans_of(load(tmp_path / "once", selling)) and len(found) == 20
 
 
 def test_what_happened_unseen_is_missing_and_not_counted_twice(

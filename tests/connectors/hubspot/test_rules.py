@@ -35,6 +35,14 @@ def test_every_option_of_hubspots_own_is_one_or_the_other() -> None:
     assert own == RULES.keys() | READING
 
 
+def test_the_first_day_that_a_dataset_covers_is_none(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    name = "opportunity_stage_history"
+    covering = connect(service, datasets={name: {"covers_from": "2026-01-01"}})
+    assert covering.definition(name) == connect(service).definition(name)
+
+
 @pytest.mark.parametrize("option", RULES)
 def test_an_option_is_a_rule_of_the_datasets_that_it_says_something_of(
     service: HubSpotSimulator, connect: Connect, option: str
