@@ -104,7 +104,7 @@ def run(
       5 a sink failed     8 already running   4 partial data
       6 goals (with --fail-on goals)
 
-    143 after SIGTERM, 130 after Ctrl-C; what is being sent is sent whole first.
+    143 after SIGTERM, 130 after Ctrl-C; what is being sent has 5 s more.
     """
     from crmetrics.cli.run_report import note_end, print_run, summary
 

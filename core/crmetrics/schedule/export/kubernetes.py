@@ -100,7 +100,7 @@ def _pod(job: ExportedJob, place: Place, name: str) -> dict[str, object]:
     command = ["crmetrics", "--log-format", "json", "-C", _PROJECT, "run", job.name]
     return {
         "restartPolicy": "Never",
-        # What is being sent when the pod is ended is sent whole first.
+        # What is being sent when the pod is ended has some seconds for its answer.
         "terminationGracePeriodSeconds": 120,
         "containers": [
             {
