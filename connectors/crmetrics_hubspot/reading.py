@@ -59,7 +59,8 @@ class Progress:
             dict(state.get("stages") or {}),
             list(state.get("columns") or []),
             state.get("filled"),
-            dict(state.get("made_of") or {}),
+            # Also when all is read anew for a further column or another rule.
+            {} if request.begins_anew else dict(request.state.get("made_of") or {}),
         )
 
     def state(self) -> dict[str, Any]:
@@ -189,13 +190,13 @@ class DatasetRead:
         self._columns = sorted(set().union(*(reader.given for reader in readers)))
         self._made_of = {reader.kind: reader.made_of for reader in readers}
         before = set(self._before.columns) & set(self._request.columns)
-        gone = before - set(self._columns)
+        gone = set() if self.since is None else before - set(self._columns)
         whys = {reader.why_not(column) for reader in readers for column in gone}
         for reader in readers:
             lost = reader.lost(self._before.made_of.get(reader.kind, {}))
             gone |= lost.keys()
             whys |= set(lost.values())
-        if gone and self.since is not None:
+        if gone:
             raise SourceError(
                 f"{', '.join(sorted(gone))} could be read before and cannot any more: "
                 f"{' '.join(sorted(whys - {''})) or 'unknown.'} Give the token access again, or "

@@ -101,13 +101,19 @@ class RecordReader:
         }
 
     def lost(self, before: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        """Column -> why it is filled from less than at a read before, whose `made_of` this is."""
+        """Column -> why it is filled from less than at a read before, whose `made_of` this is, or
+        not at all; not where the project file fills it. When all is read anew, rules may have
+        changed: a property that is gone may not be wanted any more, what the token reached is."""
         gone = {
-            column: next((field for field in fields if not self._has(field)), "")
+            column: next((field for field in fields if self._is_lost(field)), "")
             for column, fields in before.items()
-            if column in self._entries
+            if column in self._entries or column in self.lacking
         }
         return {column: self._why(field) for column, field in gone.items() if field}
+
+    def _is_lost(self, field: str) -> bool:
+        is_asked = is_added(field, self.kind) or not self._request.is_full
+        return is_asked and not self._has(field)
 
     def _has(self, field: str) -> bool:
         return has_field(field, self._known, self.kind, self._account)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from connectors.hubspot.conftest import Connect
 from connectors.hubspot.connecting import collect
+from crmetrics.engine import Project
+from crmetrics.engine.loading import sync
 from crmetrics.errors import SourceError
 from crmetrics.testing import CollectingRequest
 from crmetrics.testing.request import STARTED
@@ -87,3 +92,36 @@ def test_a_column_of_which_one_property_goes_is_not_taken_from_the_other_in_sile
         pytest.raises(SourceError, match=r"closed_at could be read before .* no property"),
     ):
         collect(second, connect(service))
+
+
+def test_one_more_column_accepts_no_loss(service: HubSpotSimulator, tmp_path: Path) -> None:
+    company = record_of_a_contact(service, "orders")
+    service.clock.now = STARTED
+    whole = {"token": service.token}
+    narrow = without(service, CONTACTS)
+    columns = ("id", "account_id")
+
+    def load(auth: dict[str, str], columns: tuple[str, ...], **options: Any) -> str:
+        source = {"connector": "hubspot", "base_url": service.base_url, "auth": auth}
+        mapped = {"datasets": {"orders": {"columns": options}}} if options else {}
+        document = {"version": 1, "project": "away", "sources": {"crm": {**source, **mapped}}}
+        (tmp_path / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+        report = sync(
+            Project(tmp_path, environ={}, now=service.clock), (), needs={"orders": columns}
+        )
+        service.clock.advance(3600)
+        return " ".join(str(failure.error) for failure in report.failures)
+
+    def companies() -> list[str | None]:
+        base = duckdb.connect(str(tmp_path / ".crmetrics" / "warehouse.duckdb"), read_only=True)
+        with base:
+            return [row[0] for row in base.execute("select account_id from crm.orders").fetchall()]
+
+    assert load(whole, columns) == ""
+    lost = "account_id could be read before and cannot any more"
+    assert lost in load(narrow, (*columns, "status"))
+    assert lost in load(narrow, columns, status="'placed'"), "nor does another rule"
+    assert lost in load(without(service, "crm.objects.companies.read"), (*columns, "status"))
+    assert companies() == [company]
+    assert load(narrow, columns, account_id="'a'") == "", "the project file fills it now"
+    assert companies() == ["a"]
