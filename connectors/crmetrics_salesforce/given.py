@@ -7,10 +7,12 @@ from functools import cached_property
 
 from crmetrics.plugin import ReadRequest, SourceError
 from crmetrics_salesforce.catalog import Catalog, Survey
-from crmetrics_salesforce.reach import Reach
+from crmetrics_salesforce.reach import Reach, fields_in
 
 _UNKNOWN = ""
 """In place of an entry that is not compared."""
+_HIDDEN = "-"
+"""In place of a field that no column comes from, and that the org does not show."""
 
 
 class Given:
@@ -28,7 +30,8 @@ class Given:
     @cached_property
     def now(self) -> dict[str, dict[str, str]]:
         """Object -> column -> its entry; unknown for one of the project file, whose change is
-        noticed with those of other rules."""
+        noticed with those of other rules. Beside them the fields that rows are chosen or added by
+        where the org shows them."""
         return {
             reach.stream.object: dict(sorted(self._of(reach))) for reach in self._survey.reaches
         }
@@ -36,6 +39,7 @@ class Given:
     def _of(self, reach: Reach) -> Iterator[tuple[str, str]]:
         yield from reach.entries.items()
         yield from ((c, _UNKNOWN) for c in self._request.mapping if c not in reach.missing)
+        yield from _beside(reach).items()
 
     @cached_property
     def before(self) -> Mapping[str, Mapping[str, str]]:
@@ -57,8 +61,12 @@ class Given:
             if name not in self.before:
                 found.append(name)
                 continue
+            beside = _beside(reach)
             for column, text in self.now[name].items():
-                if column not in self.before[name]:
+                if column in beside:
+                    if (self.before[name].get(column), text) == (_HIDDEN, column):
+                        found.append(f"{column} of {name}")
+                elif column not in self.before[name]:
                     found.append(f"{column} of {name}")
                 elif self._is_new(reach, column, self.before[name][column], text):
                     found.append(f"what {column} of {name} comes from")
@@ -117,6 +125,10 @@ class Given:
                 continue
             for column, text in columns.items():
                 now = self.now[name].get(column)
+                if now == _HIDDEN != text:
+                    found[f"{name}.{column}"] = (
+                        f"{name}.{column} is missing or hidden from the user"
+                    )
                 if column not in self._request.columns:
                     continue
                 if now is None and column in reach.missing:
@@ -130,3 +142,14 @@ class Given:
         """Objects that gave rows to the last read and give none to this one: others take their
         place, and the two are never added."""
         return [name for name in self.before if name not in self.now]
+
+
+def _beside(reach: Reach) -> dict[str, str]:
+    """Fields that no column may come from, and without which rows mean something else -> the same,
+    or that they are hidden."""
+    stream = reach.stream
+    is_chosen = bool(stream.where_shown) and stream.where_shown in stream.where
+    return {
+        **{name: name if name in reach.types else _HIDDEN for name in stream.if_shown},
+        **{name: name if is_chosen else _HIDDEN for name in fields_in(stream.where_shown)},
+    }

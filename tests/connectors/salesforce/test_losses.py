@@ -175,6 +175,46 @@ def test_who_names_another_object_has_lost_nothing(
     assert site.ids("subscriptions") == list(salesforce.org.objects["AssetStatePeriod"].records)
 
 
+# dataset: (object, what rows are added or chosen by, object and field as hidden)
+BESIDE = {
+    "forecasts": ("ForecastingSubmissionItem.ForecastingSubmission.Territory2Id",
+                  "ForecastingSubmission", "Territory2Id"),
+    "subscriptions": ("Asset.IsCompetitorProduct", "Asset", "IsCompetitorProduct"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dataset", BESIDE)
+def test_what_rows_are_added_or_chosen_by_is_missed_when_it_is_revoked(
+    site: Site, salesforce: SalesforceSimulator, dataset: str
+) -> None:
+    told, name, field = BESIDE[dataset]
+    org = salesforce.org
+    org.add_fields("ForecastingSubmission", "Territory2Id")
+    org.hide("AssetStatePeriod")
+    theirs = org.create("Asset", AccountId=next(iter(org.objects["Account"].records)),
+                        IsCompetitorProduct=True)  # fmt: skip
+    site.only = (dataset,)
+    site.later(hours=1)
+    site.synced()
+    rows = site.rows(dataset, "id")
+    assert (theirs,) not in rows
+    org.hide(name, field)
+    site.later(days=1)
+    assert f"{told} could be read before and cannot any more: {told}" in str(site.sync().error)
+    assert site.rows(dataset, "id") == rows
+    site.synced(full=True)
+    assert ((theirs,) in site.rows(dataset, "id")) == (dataset == "subscriptions")
+    org.show(name, field)
+    site.later(hours=1)
+    report = site.synced()
+    assert site.ids(dataset) == [row[0] for row in rows]
+    if dataset == "subscriptions":
+        notice = "read whole, because IsCompetitorProduct of Asset could not be read before."
+        assert notice in load_of(report, dataset).notices
+    site.later(hours=1)
+    assert not [n for n in load_of(site.synced(), dataset).notices if "not be read before" in n]
+
+
 # --- an object that its dataset cannot do without ----------------------------------------------
 
 # dataset: (object, what is created of it, a KPI that needs it)
