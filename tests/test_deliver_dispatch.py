@@ -73,8 +73,8 @@ class MemoryLedger:
         fitting = [one for one in fitting if one.sink == place.sink] or fitting
         return fitting[-1].told if fitting else {}
 
-    def held(self, place: Place) -> tuple[date, date] | None:
-        found = self._maybe_there(place)
+    def held(self, place: Place, *, surely: bool = False) -> tuple[date, date] | None:
+        found = self._delivered(place) if surely else self._maybe_there(place)
         last = next((one for one in reversed(found) if one.grain == place.grain), None)
         return (self._start(last), last.period_end or date.max) if last else None
 
@@ -1023,6 +1023,45 @@ def test_an_update_that_failed_before_anything_was_sent_needs_no_correction() ->
     send({"team": Refusing()}, ledger, replace(report_of(0.5), run_id="run-2"))
     [outcome] = send({"team": sink}, ledger, replace(report_of(0.4), run_id="run-3"))
     assert (outcome.status, len(sink.given)) == ("skipped", 1)
+
+
+# --- a place that was made anew -----------------------------------------------------------------
+
+
+class Shelf(Board):
+    """One that keeps every period, and is made where it is not there."""
+
+    is_there = False
+
+    def write(self, delivery: Delivery) -> Receipt:
+        made = "" if self.is_there else "the shelf"
+        self.is_there = True
+        return replace(super().write(delivery), made=made)
+
+
+class Slate(Shelf):
+    def holds_one_period(self, delivery: Delivery) -> bool:
+        return True
+
+
+def test_a_place_that_comes_back_without_its_earlier_reports_is_told() -> None:
+    ledger, shelf, slate = MemoryLedger(), Shelf(), Slate(place="slate")
+    notes = []
+    for is_there in (False, True, False, True):
+        shelf.is_there = slate.is_there = is_there
+        notes.append([one.note for one in send({"shelf": shelf, "slate": slate}, ledger)])
+    told = (
+        "the shelf was gone, with what earlier reports brought there, and is made anew with this "
+        "period alone; `crmetrics run weekly_sales --date D` brings another one back"
+    )
+    assert notes == [["", ""], ["", ""], [told, ""], ["", ""]]
+
+
+def test_a_place_that_was_never_surely_reached_is_not_gone() -> None:
+    ledger = MemoryLedger()
+    send({"shelf": Board(fail(UnknownOutcomeError("no answer")))}, ledger)
+    [outcome] = send({"shelf": Shelf()}, ledger)
+    assert (outcome.status, outcome.note) == ("delivered", "")
 
 
 # --- another filter, and back ------------------------------------------------------------------

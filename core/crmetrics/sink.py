@@ -53,7 +53,8 @@ class Receipt:
     it again (a message `ts`, a checksum). details: further JSON-like facts. missing: what of it did
     not arrive, why and what to do, in whole sentences: it counts as delivered, but the run ends
     with 5, and the next one asks the sink to finish it (`Delivery.is_resumed`); for a sink that is
-    not idempotent.
+    not idempotent. made: names, as in "the table", what holds several periods there, was not there
+    and was made for this delivery: if there had been others, people are told.
     """
 
     destination: str
@@ -61,6 +62,7 @@ class Receipt:
     reference: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
     missing: str = ""
+    made: str = ""
 
 
 def _keep_nothing(receipt: Receipt) -> None:

@@ -47,6 +47,7 @@ class Attempt:
         self._done = threading.Event()
         self.at_work: Database | None = None
         """Where the work is done now; whoever does it says so."""
+        self.has_made_table = False
         self.is_given_up = False
         """Nobody waits for the work any more: it must change nothing from now on."""
 

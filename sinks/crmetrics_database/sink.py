@@ -173,9 +173,15 @@ class DatabaseSink(Sink):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as exc:
                 raise self._error(f"{exc.strerror}: {exc.filename}") from exc
-        counts = self._limited(lambda attempt: self._keep(rows, attempt))
+        counts, has_made_table = self._limited(
+            lambda attempt: (self._keep(rows, attempt), attempt.has_made_table)
+        )
         return Receipt(
-            destination=self._shown, rows=rows.num_rows, reference=delivery.key, details=counts
+            destination=self._shown,
+            rows=rows.num_rows,
+            reference=delivery.key,
+            details=counts,
+            made="the table" if has_made_table else "",
         )
 
     def pause(self, seconds: float) -> bool:
@@ -222,7 +228,8 @@ class DatabaseSink(Sink):
         name, upkeep = self.config.table_name, UPKEEP[self.config.mode]
         columns = statements.kinds(rows)
         with database.transaction():
-            self._prepare_table(database, columns)
+            if self._prepare_table(database, columns):
+                attempt.has_made_table = True
             if not database.guards_key(name):
                 self._refuse_duplicates(rows)
             database.lock(name)
@@ -260,18 +267,19 @@ class DatabaseSink(Sink):
         shown = ", ".join(f"{name} {twice[name]}" for name in key)
         raise self._error(f"the results hold two rows for {shown}; expected one per key")
 
-    def _prepare_table(self, database: Database, columns: Mapping[str, Kind]) -> None:
-        """Make the table, or the columns that an existing one lacks."""
+    def _prepare_table(self, database: Database, columns: Mapping[str, Kind]) -> bool:
+        """Make the table (True), or the columns that an existing one lacks."""
         name = self.config.table_name
         existing = database.columns(name)
         if not existing:
             database.create_schema(name)
             database.create_table(name, columns, UPKEEP[self.config.mode].key)
-            return
+            return True
         self._refuse_foreign_table(database, existing, columns)
         for column, kind in columns.items():
             if column not in existing:
                 database.add_column(name, column, kind, DEFAULTS.get(column))
+        return False
 
     def _refuse_foreign_table(
         self,

@@ -172,6 +172,11 @@ def west(**columns: Any) -> dict[str, Any]:
 # --- upsert ----------------------------------------------------------------------------------
 
 
+def test_a_table_that_is_made_for_a_delivery_is_told(target: Target) -> None:
+    made = [target.sink().write(delivery(table(kpi()))).made for _ in range(2)]
+    assert made == ["the table", ""]
+
+
 def test_a_missing_table_is_made_with_the_job_and_every_column(target: Target) -> None:
     assert target.write(kpi()) == {"inserted": 1, "updated": 0, "removed": 0}
     if target.kind in SCHEMA_FUNCTIONS:

@@ -78,6 +78,7 @@ class _Attempt:
         self._where = Whereabouts(name, sink, delivery, terms)
         self._shown: Message = delivery.message
         self._told: Mapping[str, Any] = {}
+        self._held_others = False  # the place held reports before, on whatever periods
         self._is_newer = False  # a figure differs from the last attempt that (maybe) arrived
 
     def has_news(self, *, by_rows: bool = False) -> bool:
@@ -124,6 +125,7 @@ class _Attempt:
 
     def _send_and_note(self) -> Outcome:
         try:
+            self._held_others = self._is_collection()
             self._record("started", self._kept())
         except PLUGIN_ERRORS as exc:  # as above
             return self._failed_before(exc)
@@ -303,10 +305,25 @@ class _Attempt:
             return self._failed(exc)
         except PLUGIN_ERRORS as exc:  # how far a plugin with a bug came is unknown
             return replace(self._failed(exc), status="unknown")
-        delivered = replace(self._outcome, status="delivered", receipt=receipt)
+        note = self._told_as_gone(receipt.made) if receipt.made and self._held_others else ""
+        delivered = replace(self._outcome, status="delivered", receipt=receipt, note=note)
         if receipt.missing:
             delivered = replace(delivered, error=SinkError(redact(receipt.missing)))
         return delivered
+
+    def _is_collection(self) -> bool:
+        """Whether the place has got reports before and keeps those of several periods."""
+        if self._ledger is None or not self._sink.is_idempotent:
+            return False
+        if self._sink.holds_one_period(self._delivery):
+            return False
+        return self._ledger.held(self._where.place, surely=True) is not None
+
+    def _told_as_gone(self, made: str) -> str:
+        return (
+            f"{made} was gone, with what earlier reports brought there, and is made anew with this "
+            f"period alone; `crmetrics run {self._delivery.job} --date D` brings another one back"
+        )
 
     def _failed(self, exc: BaseException) -> Outcome:
         if isinstance(exc, CrmetricsError):
@@ -376,6 +393,7 @@ def _kept(receipt: Receipt | None) -> Mapping[str, Any]:
     if receipt is None:
         return {}
     kept = {**asdict(receipt), "destination": redact(receipt.destination)}
+    del kept["made"]
     if not receipt.missing:
         del kept["missing"]
     return kept

@@ -125,7 +125,7 @@ class DeliveryLedger(Protocol):
     def told_before(
         self, place: Place, before: date, *, or_maybe: bool = False, others: Collection[str] = ()
     ) -> Mapping[str, Any]: ...
-    def held(self, place: Place) -> tuple[date, date] | None: ...
+    def held(self, place: Place, *, surely: bool = False) -> tuple[date, date] | None: ...
     def record(self, record: DeliveryRecord) -> None: ...
 
 
@@ -199,13 +199,14 @@ class Ledger:
         )
         return json.loads(rows[0][0] or "{}") if rows else {}
 
-    def held(self, place: Place) -> tuple[date, date] | None:
+    def held(self, place: Place, *, surely: bool = False) -> tuple[date, date] | None:
         """First day and end of the period that was written there last, by a sink of whatever name,
-        or may have been: by an attempt that was killed, or whose end is not known."""
+        or, unless surely, may have been: by an attempt that was killed, or whose end is not known.
+        """
         rows = self._at(
             "period_start, period_end",
             place,
-            f"{_MAYBE} and grain = ? order by attempt desc limit 1",
+            f"{_SURELY if surely else _MAYBE} and grain = ? order by attempt desc limit 1",
             place.grain,
         )
         return (rows[0][0], rows[0][1]) if rows else None
