@@ -1137,6 +1137,14 @@ def test_a_report_that_may_have_arrived_before_the_other_is_told_after_it() -> N
     assert sink.given[-1].restated == (Restated("Win rate", "50.0%", "40.0%"),)
 
 
+def test_a_correction_that_may_have_arrived_before_the_other_is_told_after_it() -> None:
+    ledger, sink, corrected = MemoryLedger(), Feed(), (0.6, "")
+    turns = (("team", sink, ALL), ("team", Lost(), corrected), ("team", sink, EAST))
+    assert in_turn(ledger, *turns) == ["delivered", "unknown", "delivered"]
+    assert in_turn(ledger, ("team", sink, corrected)) == ["delivered"]
+    assert sink.given[-1].restated == (Restated("Win rate", "50.0%", "60.0%"),)
+
+
 @pytest.mark.parametrize("names", [("hub", "hub2", "hub2"), ("hub", "hub", "hub2")])
 def test_a_filter_is_taken_back_also_where_the_sink_gets_another_name(
     names: tuple[str, str, str],

@@ -127,14 +127,15 @@ class Whereabouts:
         last = (there.arrived,) if is_first else (there.arrived, there.pending)
         if all(one is None or one.key == key for one in last):
             return past, False
-        known = past.arrived.told if past.arrived else {}
+        known = past.arrived.told if past.arrived and past.pending is None else {}
         shown = self.sink.shown(message)
         if is_first or restated(shown, known, self.terms.threshold):
             return past, is_first
         if not self.sink.updates_in_place:
             return there, True
-        if past.arrived is None or there.arrived is None:
-            return past, False  # whether it has a message of its own is not known
+        is_open = past.pending is not None and there.pending != past.pending
+        if past.arrived is None or there.arrived is None or is_open:
+            return past, False  # what stands in its own message is to be found out first
         # Each report has its own message: the other's stays as it is.
         return replace(there, arrived=replace(there.arrived, receipt=past.arrived.receipt)), True
 
