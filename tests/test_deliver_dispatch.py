@@ -1145,6 +1145,20 @@ def test_a_correction_that_may_have_arrived_before_the_other_is_told_after_it() 
     assert sink.given[-1].restated == (Restated("Win rate", "50.0%", "60.0%"),)
 
 
+@pytest.mark.parametrize("other", [(0.5, ""), EAST])
+@pytest.mark.parametrize(
+    ("sink", "ends"),
+    [(Feed(repeats=True), ["delivered", "skipped"]), (Feed(), ["unknown", "unknown"])],
+)
+def test_what_repeats_undoes_all_that_may_have_arrived(
+    sink: Feed, ends: list[str], other: tuple[float, str]
+) -> None:
+    ledger = MemoryLedger()
+    turns = (("team", sink, ALL), ("team", Lost(), other), ("team", Lost(), ALL))
+    assert in_turn(ledger, *turns) == ["delivered", "unknown", "unknown"]
+    assert in_turn(ledger, ("team", sink, ALL), ("team", sink, ALL)) == ends
+
+
 @pytest.mark.parametrize("names", [("hub", "hub2", "hub2"), ("hub", "hub", "hub2")])
 def test_a_filter_is_taken_back_also_where_the_sink_gets_another_name(
     names: tuple[str, str, str],

@@ -170,8 +170,8 @@ class _Attempt:
         """Tell the delivery what arrived before, and which of its figures have changed. Returns the
         past without another report that may have arrived and would have said the same."""
         self._compare(past)
-        if self._is_pending_of_other(past) and not self._is_newer:
-            past = replace(past, pending=None)
+        while past.pending and self._is_pending_of_other(past) and not self._is_newer:
+            past = past.without(past.pending.key)
             self._compare(past)
         if past.arrived is None:
             return past
@@ -204,7 +204,9 @@ class _Attempt:
         """Which figures read differently than they were told, or than an attempt that may have
         arrived told them: its readers must not keep what is wrong. `was` is what surely arrived."""
         changed, told_by, has_new_rows = list[Restated](), "", False
-        for record in (past.arrived, past.pending):
+        # What is sent until it surely arrived has to undo all that may have.
+        between = past.between if self._sink.repeats_unknown else ()
+        for record in (past.arrived, *between, past.pending):
             if record is None:
                 continue
             named = {one.title for one in changed}
@@ -232,7 +234,7 @@ class _Attempt:
         asked = replace(self._delivery, previous=dict(past.pending.receipt), arrived=arrived)
         found = self._sink.settle(asked)
         if found.state == "absent":
-            past = replace(past, pending=None)
+            past = past.without(self._outcome.key)
             self._compare(past)
         if found.state == "arrived" and found.receipt is not None:
             before = asdict(found.receipt)

@@ -12,11 +12,19 @@ from crmetrics.deliver.ledger import DeliveryRecord
 class Past:
     """What the attempts under one key come to.
 
-    arrived: the last that was delivered. pending: the last since then whose end is not known.
+    arrived: the last that was delivered. pending: the last since then whose end is not known;
+    between: those before that, the oldest first.
     """
 
     arrived: DeliveryRecord | None = None
     pending: DeliveryRecord | None = None
+    between: tuple[DeliveryRecord, ...] = ()
+
+    def without(self, key: str) -> Past:
+        """The same when no attempt under that key arrived that may have."""
+        pending = [*self.between, *([self.pending] if self.pending else [])]
+        left = [one for one in pending if one.key != key]
+        return Past(self.arrived, left[-1] if left else None, tuple(left[:-1]))
 
 
 def past_of(attempts: Iterable[DeliveryRecord]) -> Past:
@@ -37,7 +45,8 @@ def past_of(attempts: Iterable[DeliveryRecord]) -> Past:
             known = arrived.receipt if arrived is not None else {}
             if kept is not None and kept.receipt and kept.receipt != known:
                 pending[attempt.run_id] = kept
-    return Past(arrived, next(reversed(pending.values()), None))
+    *between, last = pending.values() or (None,)
+    return Past(arrived, last, tuple(one for one in between if one is not None))
 
 
 def past_of_place(attempts: Sequence[DeliveryRecord]) -> Past:
@@ -45,12 +54,15 @@ def past_of_place(attempts: Sequence[DeliveryRecord]) -> Past:
     last, and the last whose end is not known of those that were attempted after that."""
     turn = {(one.key, one.run_id): number for number, one in enumerate(attempts)}
 
-    def latest(found: Iterable[DeliveryRecord | None]) -> DeliveryRecord | None:
-        known = (one for one in found if one is not None)
-        return max(known, key=lambda one: turn[one.key, one.run_id], default=None)
+    def turn_of(one: DeliveryRecord) -> int:
+        return turn[one.key, one.run_id]
+
+    def in_turn(found: Iterable[DeliveryRecord | None]) -> list[DeliveryRecord]:
+        return sorted((one for one in found if one is not None), key=turn_of)
 
     keys = dict.fromkeys(one.key for one in attempts)
     pasts = [past_of(one for one in attempts if one.key == key) for key in keys]
-    arrived = latest(past.arrived for past in pasts)
-    newest = latest([arrived, *(past.pending for past in pasts)])
-    return Past(arrived, newest if newest is not arrived else None)
+    arrived = next(reversed(in_turn(past.arrived for past in pasts)), None)
+    pending = in_turn(one for past in pasts for one in (*past.between, past.pending))
+    since = [one for one in pending if arrived is None or turn_of(one) > turn_of(arrived)]
+    return Past(arrived, since[-1] if since else None, tuple(since[:-1]))

@@ -124,7 +124,8 @@ class Whereabouts:
         days = self.delivery.period_start, self.delivery.period_end
         there = past_of_place(ledger.reports(self.place, *days, others=self.others))
         is_first = past == Past()
-        last = (there.arrived,) if is_first else (there.arrived, there.pending)
+        since = () if is_first else (*there.between, there.pending)
+        last = (there.arrived, *since)
         if all(one is None or one.key == key for one in last):
             return past, False
         known = past.arrived.told if past.arrived and past.pending is None else {}
