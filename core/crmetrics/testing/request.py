@@ -28,8 +28,8 @@ class CollectingRequest(Request):
         assert not request.rejected
 
     columns: the canonical columns wanted, by default all; the key is always among them. What the
-    connector reports stands in `rejected`, `deleted`, `notices`, `parts`, `dropped_parts` and
-    `saved_state`.
+    connector reports stands in `rejected`, `deleted`, `notices`, `parts`, `dropped_parts`,
+    `drops_unseen` and `saved_state`.
     """
 
     def __init__(
@@ -87,6 +87,11 @@ class CollectingRequest(Request):
         if self.intake.retained is None:
             return None
         return [name for ids in self.intake.retained for name in ids.to_pylist()]
+
+    @property
+    def drops_unseen(self) -> bool:
+        """Whether stored records that did not come were said to leave."""
+        return self.intake.replaces
 
     @property
     def notices(self) -> Sequence[str]:
