@@ -576,7 +576,7 @@ def test_a_connector_that_breaks_is_told_from_a_source_that_fails(session: LoadS
     assert "the connector failed with KeyError: 'properties'. This is a defect" in str(report.error)
 
 
-@pytest.mark.parametrize("step", ["prepare", "definition"])
+@pytest.mark.parametrize("step", ["prepare", "definition", "left_out"])
 def test_a_connector_that_breaks_before_its_reads_ends_nothing_else(
     session: LoadSession, caplog: pytest.LogCaptureFixture, step: str
 ) -> None:
@@ -590,7 +590,11 @@ def test_a_connector_that_breaks_before_its_reads_ends_nothing_else(
                 raise KeyError("rules")
             return ""
 
-    source = Broken({"leads": giving({"id": ["1"]})}, [Supply("leads", ("id",))])
+        def left_out(self, dataset: str) -> str:
+            raise KeyError("rules")
+
+    supplies = [] if step == "left_out" else [Supply("leads", ("id",))]
+    source = Broken({"leads": giving({"id": ["1"]})}, supplies)
     (report,) = run(session, source, {"leads": ()})
     if step == "prepare":
         assert lead_rows(session, "id") == [("1",)]

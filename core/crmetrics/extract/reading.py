@@ -161,8 +161,8 @@ class _Reader:
 
     def read(self, planned: _PlannedRead, progress: Progress | None) -> LoadReport:
         request, name = planned.request, planned.request.dataset.name
-        option = "" if self._failure or name in self._supplies else self.connector.left_out(name)
-        if option:
+        is_given = self._failure is not None or name in self._supplies
+        if option := "" if is_given else self._asked(self.connector.left_out, name):
             request.intake.leave_out(option)
         tell = None if progress is None else lambda rows: progress(self.source, name, rows)
         return self.session.try_load(
@@ -206,16 +206,16 @@ class _Reader:
         """Changes when the same source records would give other rows: the rules, and the time zone
         that texts without one are read in."""
         parts = [self.connector.name, sorted(mapping.items())]
-        definition = self._definition(dataset)
+        definition = self._asked(self.connector.definition, dataset)
         if definition:
             parts.append(definition)
         rules = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
         return f"{rules} {self.timezone}"
 
-    def _definition(self, dataset: str) -> str:
-        """The connector's own rules; without them the source is not read."""
+    def _asked(self, question: Callable[[str], str], dataset: str) -> str:
+        """What the connector says of a dataset; one that breaks over it is not read."""
         try:
-            return self.connector.definition(dataset)
+            return question(dataset)
         except SourceError as exc:
             self._failure = exc
         except PLUGIN_ERRORS as exc:
