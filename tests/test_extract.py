@@ -427,6 +427,16 @@ def test_stored_rows_are_there_when_only_the_time_zone_changed(session: LoadSess
     assert (report.is_full, sorted(found)) == (True, STORED)
 
 
+def test_stored_rows_are_there_when_an_older_version_made_them(session: LoadSession) -> None:
+    first_read(session)
+    session._connection.execute("update meta.sync_state set fingerprint = '0123456789abcdef'")
+    found: list[tuple[Any, ...]] = []
+    source = leads(recalling(found), "status", incremental=True)
+    (report,) = run(session, source, {"leads": ("status",)})
+    assert (report.is_full, sorted(found)) == (True, STORED)
+    assert "rules" not in str(report.notices)
+
+
 def test_nothing_is_stored_for_a_first_or_full_read_or_one_by_other_rules(
     session: LoadSession,
 ) -> None:
@@ -576,11 +586,16 @@ def test_a_connector_that_breaks_is_told_from_a_source_that_fails(session: LoadS
     assert "the connector failed with KeyError: 'properties'. This is a defect" in str(report.error)
 
 
-@pytest.mark.parametrize("step", ["prepare", "definition", "left_out"])
+@pytest.mark.parametrize("step", ["prepare", "definition", "left_out", "datasets"])
 def test_a_connector_that_breaks_before_its_reads_ends_nothing_else(
     session: LoadSession, caplog: pytest.LogCaptureFixture, step: str
 ) -> None:
     class Broken(Scripted):
+        def datasets(self) -> Sequence[Supply]:
+            if step == "datasets":
+                raise KeyError("rules")
+            return self.supplies
+
         def prepare(self, requests: Sequence[ReadRequest]) -> None:
             if step == "prepare":
                 sys.exit("no driver")

@@ -91,9 +91,11 @@ class Amounts:
         request: ReadRequest,
         reaches: Sequence[Reach],
         reporting: str,
+        domain: str | None,
     ) -> None:
         self._currencies = currencies
-        before = {} if request.is_full else request.state
+        is_same_org = request.state.get("org") in (None, domain)
+        before = request.state if is_same_org and not request.begins_anew else {}
         self._former = before.get("currency")
         self._had_rows = bool(before.get("given"))
         self._reporting = reporting

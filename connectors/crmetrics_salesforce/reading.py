@@ -58,7 +58,10 @@ class DatasetRead:
         own = catalog.dataset_options(request.dataset.name)
         self._rules = Applying(own, self._survey)
         self._given = Given(catalog, request, self._survey)
-        self._amounts = Amounts(catalog.currencies, request, self.reaches, catalog.context.currency)
+        self._amounts = Amounts(
+            catalog.currencies, request, self.reaches, catalog.context.currency,
+            catalog.options.domain,
+        )  # fmt: skip
         self._unseen = Unseen(request, self._rules, self.reaches)
         self.span = self._span()
         self._left: dict[str, str | None] = {}

@@ -96,6 +96,9 @@ class _Reader:
             self._supplies = {supply.dataset: supply for supply in supplies}
         except SourceError as exc:
             self._failure = exc
+        except PLUGIN_ERRORS as exc:
+            self._failure = SourceError(defect_of_connector(exc))
+            self._failure.__cause__ = exc
 
     @property
     def timezone(self) -> str:
@@ -226,8 +229,9 @@ class _Reader:
 
 def _is_same(before: str, now: str) -> bool:
     """True when the rules are the same, whatever the time zone: instants that were seen once, in
-    history that is told no longer, are those instants in every zone."""
-    return before.split()[:1] == now.split()[:1]
+    history that is told no longer, are those instants in every zone. A mark without a zone is of an
+    older version and cannot be compared: all is read whole, and nothing is forgotten for it."""
+    return " " not in before or before.split()[:1] == now.split()[:1]
 
 
 def _entries(options: DatasetOptions, columns: Sequence[str]) -> dict[str, str]:

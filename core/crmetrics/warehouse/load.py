@@ -165,7 +165,7 @@ class LoadSession:
             fetched = arrivals.fetched + intake.rejected
             report = replace(report, finished_at=clock(), fetched=fetched)
             failed = _failed(report, intake, _named(exc, source, dataset))
-            if isinstance(exc, UnavailableError) and self._is_done_without(model, source, intake):
+            if isinstance(exc, UnavailableError) and self._is_done_without(model, failed, intake):
                 failed = replace(failed, status="absent", notices=tuple(intake.notices))
             self._record_failure(failed, intake.run_id)
             if not isinstance(exc, SourceError):
@@ -203,14 +203,14 @@ class LoadSession:
         self._entries.add(entry)
         return report
 
-    def _is_done_without(self, dataset: Dataset, source: str, intake: Intake) -> bool:
+    def _is_done_without(self, dataset: Dataset, failed: LoadReport, intake: Intake) -> bool:
         """True when a dataset that the source does not have was never loaded from it, or is given
-        up now: by `--full`, after a sync that failed and said so."""
-        if not self.state(source, dataset.name).exists:
+        up now: by `--full`, after a sync that failed for the same reason and said so."""
+        if not self.state(failed.source, dataset.name).exists:
             return True
-        if not (intake.begins_anew and registry.has_failed(self._connection, source, dataset.name)):
+        if not (intake.begins_anew and registry.has_failed_likewise(self._connection, failed)):
             return False
-        rows = self._give_up(dataset, source)
+        rows = self._give_up(dataset, failed.source)
         intake.notice(f"{rows:,} records of earlier reads have left: the source gives none now.")
         return True
 

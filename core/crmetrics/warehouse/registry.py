@@ -91,13 +91,13 @@ def forget(connection: Connection, source: str, dataset: str) -> None:
         _forget(connection, table, source, dataset)
 
 
-def has_failed(connection: Connection, source: str, dataset: str) -> bool:
-    """True when the last sync of a dataset was no good one."""
+def has_failed_likewise(connection: Connection, failed: LoadReport) -> bool:
+    """True when the last sync of a dataset failed for the same reason."""
     return bool(
         connection.scalar(
-            "select arg_max(status, started_at) = 'failed' from meta.syncs "
+            "select arg_max(status = 'failed' and message = $message, started_at) from meta.syncs "
             "where source = $source and dataset = $dataset",
-            {"source": source, "dataset": dataset},
+            {"source": failed.source, "dataset": failed.dataset, "message": _message(failed)},
         )
     )
 
@@ -191,12 +191,16 @@ def write_sync(connection: Connection, report: LoadReport, run_id: str) -> None:
             $message as message, $notices::json as notices, $columns::varchar[] as columns""",
         {
             "run_id": run_id,
-            "message": redact(str(report.error)) if report.error else None,
+            "message": _message(report),
             "notices": json.dumps([redact(notice) for notice in report.notices]),
             "columns": list(report.columns),
             **{name: getattr(report, name) for name in _SYNC_FIELDS},
         },
     )
+
+
+def _message(report: LoadReport) -> str | None:
+    return redact(str(report.error)) if report.error else None
 
 
 _SYNC_FIELDS = (

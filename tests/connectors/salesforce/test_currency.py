@@ -10,6 +10,7 @@ import pytest
 
 from connectors.salesforce.orgs import connector_to, fill, rows_of
 from connectors.salesforce.sites import Site
+from crmetrics.engine.loading import sync
 from crmetrics.testing import CollectingRequest
 from simulators.salesforce import SalesforceSimulator
 
@@ -158,12 +159,13 @@ def test_what_was_read_without_the_currency_is_read_anew_when_it_is_known(
     [report] = site.synced().reports
     assert site.rows("opportunities", "currency") == [("EUR",)]
     assert any("the currency of the org is EUR and was another" in n for n in report.notices)
-    # Refused once more, it is still known.
+    # Refused once more, it is still known, also when all is read for a further column.
     euros.rest.has_connect = False
     euros.org.create("Opportunity", StageName="New", Amount=7)
-    site.later(hours=1)
-    site.synced()
-    assert site.rows("opportunities", "currency") == [("EUR",), ("EUR",)]
+    for columns in (("amount", "currency"), ("amount", "currency", "lead_source")):
+        site.later(hours=1)
+        sync(site.project, (), needs={"opportunities": columns})
+        assert site.rows("opportunities", "currency") == [("EUR",), ("EUR",)]
 
 
 def test_amounts_stay_in_the_currency_of_the_org_when_that_of_the_reports_changes(

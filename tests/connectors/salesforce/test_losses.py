@@ -225,6 +225,23 @@ NEEDED = {
 }
 
 
+def test_a_failure_for_another_reason_tells_nobody_of_a_loss(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("user_activity", "accounts")
+    salesforce.org.create("LoginHistory", **NEEDED["user_activity"][1])
+    site.later(hours=1)
+    site.synced()
+    before = site.rows("user_activity", "id")
+    site.later(days=1)
+    salesforce.faults.answer(403, on="LoginHistory", times=None)
+    assert site.sync().error is not None
+    salesforce.faults.clear()
+    salesforce.org.hide("LoginHistory")
+    assert "gives it up, for good" in str(site.sync(full=True).error)
+    assert site.rows("user_activity", "id") == before
+
+
 @pytest.mark.parametrize("dataset", NEEDED)
 def test_who_was_told_of_a_loss_goes_on_without_by_full(
     site: Site, salesforce: SalesforceSimulator, dataset: str
