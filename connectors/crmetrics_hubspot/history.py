@@ -167,7 +167,8 @@ class HistoryReader:
                     for one, at, is_gone in zip(owners, starts, gone, strict=True)
                 ]
                 kept = batch.filter(pa.array(is_before, pa.bool_()))
-                found.setdefault(owner, []).append(kept.select(list(self._request.columns)))
+                if kept.num_rows:
+                    found.setdefault(owner, []).append(kept.select(list(self._request.columns)))
         return found
 
     def _of(self, record: Mapping[str, Any], held_until: datetime | None) -> Iterator[Row]:

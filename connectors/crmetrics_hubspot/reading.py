@@ -145,10 +145,10 @@ class DatasetRead:
         self._owner = reader.owner
         before = _instant(self._request.state.get("until")) if self.since is None else None
         yield from reader.batches(self._bodies(objects), self.since, stored_until=before)
-        if self.is_refresh:
-            self._there_now += [pa.array([], pa.string()), *reader.seen]
         # What changed before they went into the bin was not read.
         yield from reader.batches(self._came_back(objects), _LONG_AGO)
+        if self.is_refresh:
+            self._there_now += [pa.array([], pa.string()), *reader.seen]
         reader.tell()
         self._save()
 
@@ -173,7 +173,8 @@ class DatasetRead:
     # --- one object ------------------------------------------------------------------------------
 
     def _reader(self, stream: Stream, others: tuple[str, ...]) -> RecordReader:
-        stream = replace(stream, entries={**stream.entries, **stage_entries(self._account, stream)})
+        by_stage = stage_entries(self._account, stream)
+        stream = replace(stream, entries={**stream.entries, **by_stage})
         return RecordReader(
             self._account,
             self._request,
@@ -181,6 +182,7 @@ class DatasetRead:
             stream.all_entries,
             requires=stream.requires,
             siblings=others,
+            by_stage=tuple(by_stage),
             since=self.since,
         )
 

@@ -38,8 +38,9 @@ class RecordReader:
 
     entries: the connector's mapping. requires: fields of which one at least must have a value, or
     be true, for a record to belong to the dataset. siblings: the other objects of the dataset; what
-    the project file maps need only be known to one of them. since: records that changed since then
-    and do not belong to the dataset are deleted from it; None at a first read.
+    the project file maps need only be known to one of them. by_stage: columns whose fields come and
+    go with the stages of a pipeline. since: records that changed since then and do not belong to
+    the dataset are deleted from it; None at a first read.
     """
 
     def __init__(
@@ -51,12 +52,13 @@ class RecordReader:
         *,
         requires: tuple[str, ...] = (),
         siblings: tuple[str, ...] = (),
+        by_stage: tuple[str, ...] = (),
         since: datetime | None = None,
     ) -> None:
         self._account, self._request, self.kind = account, request, kind
         self._known = account.properties.of(kind)
         self._asked = Asked(request, kind, self._is_personal)
-        self._siblings, self._since = siblings, since
+        self._siblings, self._by_stage, self._since = siblings, by_stage, since
         self._left: set[str] = set()
         self._absent: list[str] = []
         self.lacking: dict[str, str] = {}
@@ -102,12 +104,13 @@ class RecordReader:
 
     def lost(self, before: Mapping[str, Sequence[str]]) -> dict[str, str]:
         """Column -> why it is filled from less than at a read before, whose `made_of` this is, or
-        not at all; not where the project file fills it. When all is read anew, rules may have
-        changed: a property that is gone may not be wanted any more, what the token reached is."""
+        not at all; not where the project file fills it, nor where a stage was deleted. When all is
+        read anew, rules may have changed: a property that is gone may not be wanted any more, what
+        the token reached is."""
         gone = {
             column: next((field for field in fields if self._is_lost(field)), "")
             for column, fields in before.items()
-            if column in self._entries or column in self.lacking
+            if (column in self._entries or column in self.lacking) and column not in self._by_stage
         }
         return {column: self._why(field) for column, field in gone.items() if field}
 

@@ -88,17 +88,22 @@ class SendRead:
     def _window(self) -> int:
         return self._account.config.email_event_days
 
-    def _fold(self) -> Fold:
+    @property
+    def _wanted(self) -> list[str]:
+        """What became of sends, as far as the columns that are asked for are made of it."""
         fields = set(self._request.fields_of({c: c for c in COLUMNS}, self._asked.columns))
         wanted = [name for name in TYPES if name in fields]
         for column, other in (("responded_at", "clicked_at"), ("delivered_at", "bounced_at")):
             if column in fields and other not in wanted:
                 wanted.append(other)
+        return wanted
+
+    def _fold(self) -> Fold:
         log = EmailLog(self._account.api)
         return Fold(
             log,
             self._recipients,
-            wanted,
+            self._wanted,
             self._window,
             lambda name: not self._mailing(name).place,
             self._former,
@@ -145,8 +150,9 @@ class SendRead:
         is_kept = False
         for span in fold.spans(first, last):
             if span.after >= first and not is_kept:
-                began = self._request.started.isoformat()
-                self._log.begin({"of": self._of, "began": began, "first": first, "last": last})
+                began, is_full = self._request.started.isoformat(), self._request.is_full
+                note = {"of": self._of, "began": began, "first": first, "last": last}
+                self._log.begin({**note, "is_full": is_full})
                 is_kept = True
             if is_kept:
                 self._keep(span)
@@ -177,6 +183,8 @@ class SendRead:
         note = self._log.note
         if note.get("of") != self._of or note["began"] == self._before.get("began"):
             return None
+        if self._request.is_full and not note.get("is_full"):
+            return None  # who asks for everything again gets nothing that was read before
         if first < note["first"]:
             return None  # an e-mail moved to another campaign meanwhile
         age = self._request.started - datetime.fromisoformat(note["began"])
@@ -185,8 +193,8 @@ class SendRead:
     @property
     def _of(self) -> str:
         """Changes when the rows of a span would be others."""
-        since = self._request.since
-        asked = [self._asked.columns, self._window, self._account.portal, str(since)]
+        asked = [self._asked.columns, self._wanted, self._window]
+        asked += [self._account.portal, str(self._request.since)]
         return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
     # --- rows ----------------------------------------------------------------------------------

@@ -507,6 +507,40 @@ def test_what_was_kept_for_too_long_is_read_anew(account: HubSpotSimulator, tmp_
     assert held(tmp_path) == expected(account, NOW + 4 * DAY)
 
 
+def test_what_was_kept_of_other_events_is_read_anew(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    """A click was asked for when the read stopped; an opening is by now."""
+    log = account.account.log
+    for number in range(60):
+        who, at = f"reader{number % PEOPLE}@example.com", NOW - 9 * DAY + number * MINUTE
+        log.add("OPEN", who, "5001", at + MINUTE, of=log.add("SENT", who, "5001", at))
+    columns = ("id", "responded_at")
+    account.faults.answer(400, b"{}", on="/events", skip=8)
+    assert load(tmp_path, account, columns=columns).error is not None
+    account.faults.clear()
+    assert list(tmp_path.rglob("*.pages"))
+    mapped = {"campaign_members": {"columns": {"responded_at": "opened_at"}}}
+    assert load(tmp_path, account, columns=columns, datasets=mapped).error is None
+    assert [at for _, at in held(tmp_path, columns)].count(None) == 0
+
+
+def test_who_asks_for_all_sends_again_gets_none_that_were_kept(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    for number in range(60):
+        at = NOW - 9 * DAY + number * MINUTE
+        account.account.log.add("SENT", "late@example.com", "5001", at)
+    account.faults.answer(400, b"{}", on="/events", skip=12)
+    assert load(tmp_path, account).error is not None
+    account.faults.clear()
+    assert list(tmp_path.rglob("*.pages"))
+    account.account.create("contacts", {"email": "late@example.com"}, record_id="99", at=NOW)
+    report = load(tmp_path, account, full=True)
+    assert not [n for r in report.reports for n in r.notices if "interrupted" in n]
+    assert {contact for (contact,) in held(tmp_path, ("contact_id",))} == {"99"}
+
+
 # --- nobody's name -------------------------------------------------------------------------------
 
 

@@ -149,6 +149,23 @@ def test_one_more_column_brings_back_no_span_that_was_let_go(
     assert found == spans_of(load(tmp_path / "once", selling)) and len(found) == 20
 
 
+def test_one_more_column_takes_no_oldest_span_from_a_deal_of_which_none_is_stored(
+    selling: HubSpotSimulator, tmp_path: Path
+) -> None:
+    """It was in the recycle bin at the last read: its stored spans are deleted."""
+    deal = a_deal(selling)
+    for number in range(1, CHANGES + 1):
+        change(selling, "deals", deal, number, amount=str(5000 + number))
+    load(tmp_path / "narrow", selling, without="probability")
+    selling.account.archive("deals", deal)
+    selling.clock.advance(3600)
+    load(tmp_path / "narrow", selling, without="probability")
+    selling.account.restore("deals", deal)
+    selling.clock.advance(3600)
+    found = spans_of(load(tmp_path / "narrow", selling))
+    assert found == spans_of(load(tmp_path / "once", selling)) and len(found) == 21
+
+
 def test_what_happened_unseen_is_missing_and_not_counted_twice(
     selling: HubSpotSimulator, tmp_path: Path
 ) -> None:

@@ -86,3 +86,19 @@ def test_a_list_that_is_short_takes_no_stays_with_it(
     with duckdb.connect(path, read_only=True) as base:
         rows = "select count(*) from crm.opportunity_stage_history where is_deleted"
         assert base.execute(rows).fetchone() == (0,)
+
+
+def test_stays_of_a_deal_that_is_restored_during_a_walk_are_back_with_it(
+    unlimited: HubSpotSimulator, project: Project
+) -> None:
+    account = unlimited.account
+    assert days_in_new(project) == (20, 3)
+    account.archive("deals", "10")
+    unlimited.clock.now += HOUR
+    assert days_in_new(project) == (25, 2)
+    unlimited.clock.now += 25 * HOUR
+    bin_is_asked = "GET /crm/objects/2026-09/deals.*archived=true"
+    unlimited.faults.before(lambda: account.restore("deals", "10"), on=bin_is_asked)
+    assert days_in_new(project) == (20, 3), "the list of deals came before"
+    unlimited.clock.now += HOUR
+    assert days_in_new(project) == (20, 3)

@@ -18,6 +18,7 @@ from crmetrics.errors import SourceError
 from crmetrics.testing import CollectingRequest
 from crmetrics.testing.request import STARTED
 from simulators.hubspot import ALL_SCOPES, HubSpotSimulator, Pipeline, Stage
+from simulators.hubspot.schema import property_of
 
 DAY = timedelta(days=1)
 CONTACTS = "crm.objects.contacts.read"
@@ -92,6 +93,25 @@ def test_a_column_of_which_one_property_goes_is_not_taken_from_the_other_in_sile
         pytest.raises(SourceError, match=r"closed_at could be read before .* no property"),
     ):
         collect(second, connect(service))
+
+
+def test_the_date_of_a_deleted_stage_of_leads_is_no_loss(
+    service: HubSpotSimulator, connect: Connect
+) -> None:
+    account = service.account
+    stages = [Stage(name, name, {"leadState": "UNQUALIFIED"}) for name in ("5", "6")]
+    account.pipelines["leads"] = [Pipeline("p", "Leads", stages)]
+    five, six = "hs_v2_date_entered_5", "hs_v2_date_entered_6"
+    account.objects["leads"].define(property_of(five, "datetime"), property_of(six, "datetime"))
+    at = "2025-11-06T12:00:00Z"
+    account.create("leads", {"hs_pipeline_stage": "5", five: at}, at=STARTED - DAY)
+    with CollectingRequest("leads", columns=("id", "disqualified_at")) as first:
+        (before,) = collect(first, connect(service, leads_from="leads")).to_pylist()
+    account.pipelines["leads"] = [Pipeline("p", "Leads", stages[:1])]
+    del account.objects["leads"].properties[six]
+    with first.following(since=STARTED) as second:
+        (row,) = collect(second, connect(service, leads_from="leads")).to_pylist()
+    assert row["disqualified_at"] == before["disqualified_at"] is not None
 
 
 def test_one_more_column_accepts_no_loss(service: HubSpotSimulator, tmp_path: Path) -> None:
