@@ -206,11 +206,11 @@ def add_bad_source(project: Path, *, is_local: bool = True, method: str = "__ini
 
 
 def test_a_job_that_fails_does_not_stop_the_next(call: Call, project: Path) -> None:
-    add_bad_source(project, method="prepare")
+    add_bad_source(project, method="datasets")
     (project / "met").touch()
     edit(project, "jobs:\n", "jobs:\n  first: {kpis: [won_amount]}\n")
     result = run(call, project)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "ValueError: a bug" in result.stderr
     assert (project / REPORT).is_file()
 
