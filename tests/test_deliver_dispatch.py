@@ -431,6 +431,15 @@ def test_two_sinks_of_a_job_that_share_a_channel_both_tell() -> None:
     assert [outcome.status for outcome in outcomes] == ["delivered", "delivered"]
 
 
+def test_what_a_sink_told_that_was_taken_from_the_job_is_no_other_definition() -> None:
+    ledger, one, other = MemoryLedger(), Feed(), Feed()
+    both: dict[str, Sink] = {"one": one, "other": other}
+    send(both, ledger, report_of(0.4), job_sinks=both)
+    send({"other": other}, ledger, report_of(0.5), job_sinks=both)
+    [outcome] = send({"one": one}, ledger, report_of(0.4), job_sinks={"one": one})
+    assert (outcome.status, len(one.given)) == ("skipped", 1)
+
+
 LATER = AS_OF + timedelta(hours=12)
 
 

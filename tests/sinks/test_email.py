@@ -369,6 +369,32 @@ def test_other_recipients_bring_no_second_mail_to_who_has_it(
     assert len({email.message_from_bytes(mail.body)["Message-ID"] for mail in server.mails}) == 1
 
 
+def test_a_sink_that_is_taken_from_the_job_brings_no_second_mail(
+    server: MailServer, ledger: Ledger
+) -> None:
+    sales = make_sink(server, to=["ann@acme.test", "bob@acme.test"])
+    both = {"sales": sales, "mgmt": make_sink(server, to=["boss@acme.test"])}
+    for sinks in (both, {"sales": sales}):
+        deliver(sinks, report(), Terms(ledger=ledger, job_sinks=sinks))
+    assert [mail.recipients for mail in server.mails] == [
+        ("ann@acme.test", "bob@acme.test"),
+        ("boss@acme.test",),
+    ]
+
+
+def test_who_was_refused_a_mail_with_another_filter_does_not_get_the_own_one_twice(
+    server: MailServer, ledger: Ledger
+) -> None:
+    sinks = {"board": make_sink(server, to=["ann@acme.test", "bob@acme.test"])}
+    for where, replies in (("", {}), ("region = 'East'", {"RCPT TO:<bob@": "550 no"}), ("", {})):
+        server.replies = replies
+        deliver(sinks, report(), Terms(ledger=ledger, where=where))
+    assert [mail.recipients for mail in server.mails] == [
+        ("ann@acme.test", "bob@acme.test"),
+        ("ann@acme.test",),
+    ]
+
+
 def test_a_recipient_who_is_new_gets_the_correction_that_the_others_have(
     server: MailServer, ledger: Ledger
 ) -> None:

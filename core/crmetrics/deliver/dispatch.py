@@ -193,8 +193,11 @@ class _Attempt:
         return past.pending is not None and past.pending.key != self._outcome.key
 
     def _is_missing_some(self, past: Past) -> bool:
-        """Whether what arrived, and is still right, did not come to all of the place."""
+        """Whether what arrived, and is still right, did not come to all of the place. Who lacks a
+        report by another definition may well have this one."""
         if past.arrived is None or self._sink.is_idempotent:
+            return False
+        if past.arrived.key != self._outcome.key:
             return False
         if past.pending is not None and not self._sink.repeats_unknown:
             return False

@@ -113,6 +113,14 @@ class Whereabouts:
             if name != self.name and name not in self.others:
                 yield from (self._key_of(one, name) for one in identities)
 
+    def _keys_under_other_names(self, ledger: DeliveryLedger, key: str) -> Collection[str]:
+        """The keys but `key` of this same report by other sinks that went to the place: what they
+        told is no report by another definition, and their readers may be others."""
+        days = self.delivery.period_start, self.delivery.period_end
+        names = [one for one in ledger.sinks_at(self.place, *days) if one != self.name]
+        identities = (self.identity, *self.identities_then)
+        return {self._key_of(one, name) for name in names for one in identities} - {key}
+
     def past_there(
         self, ledger: DeliveryLedger, key: str, past: Past, message: Message
     ) -> tuple[Past, bool]:
@@ -122,7 +130,9 @@ class Whereabouts:
         if self.sink.is_idempotent or self.terms.resend:
             return past, False
         days = self.delivery.period_start, self.delivery.period_end
-        there = past_of_place(ledger.reports(self.place, *days, others=self.others))
+        same = self._keys_under_other_names(ledger, key)
+        reports = ledger.reports(self.place, *days, others=self.others)
+        there = past_of_place([one for one in reports if one.key not in same])
         is_first = past == Past()
         since = () if is_first else (*there.between, there.pending)
         last = (there.arrived, *since)
