@@ -1168,6 +1168,14 @@ def test_what_repeats_undoes_all_that_may_have_arrived(
     assert in_turn(ledger, ("team", sink, ALL), ("team", sink, ALL)) == ends
 
 
+def test_what_repeats_undoes_what_may_have_arrived_before_the_last_with_another_filter() -> None:
+    ledger, sink, lost = MemoryLedger(), Feed(repeats=True), Lost(repeats=True)
+    filtered = (("team", lost, (value, "team = 'East'")) for value in (0.6, 0.4))
+    turns = (("team", sink, ALL), *filtered, ("team", sink, ALL), ("team", sink, ALL))
+    assert in_turn(ledger, *turns) == ["delivered", "unknown", "unknown", "delivered", "skipped"]
+    assert sink.given[-1].restated == (Restated("Win rate", "60.0%", "40.0%"),)
+
+
 @pytest.mark.parametrize("names", [("hub", "hub2", "hub2"), ("hub", "hub", "hub2")])
 def test_a_filter_is_taken_back_also_where_the_sink_gets_another_name(
     names: tuple[str, str, str],

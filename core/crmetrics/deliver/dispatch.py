@@ -170,7 +170,7 @@ class _Attempt:
         """Tell the delivery what arrived before, and which of its figures have changed. Returns the
         past without another report that may have arrived and would have said the same."""
         self._compare(past)
-        while past.pending and self._is_pending_of_other(past) and not self._is_newer:
+        while past.pending and self._is_pending_of_other(past) and not self._is_to_be_undone():
             past = past.without(past.pending.key)
             self._compare(past)
         if past.arrived is None:
@@ -187,6 +187,11 @@ class _Attempt:
             # was told of the state in that period's own report.
             self._told = {**self._told, "goals": before["goals"]}
         return past
+
+    def _is_to_be_undone(self) -> bool:
+        """Whether what may have arrived reads otherwise; where it is repeated, also what may have
+        arrived before the last of it."""
+        return self._delivery.is_correction if self._sink.repeats_unknown else self._is_newer
 
     def _is_pending_of_other(self, past: Past) -> bool:
         """Whether what may have arrived is a report on the period by another definition."""
