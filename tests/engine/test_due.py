@@ -214,7 +214,7 @@ class Bad(Connector):
 
     def prepare(self, requests):
         if (self.context.project_dir / "bad").exists():
-            raise {ERROR}
+            raise KeyboardInterrupt
 
     def read(self, request):
         return iter(())
@@ -225,16 +225,13 @@ def crmetrics_connectors():
 """
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyboardInterrupt()])
-def test_the_period_of_a_first_run_that_raises_is_owed(
-    directory: Path, error: BaseException
-) -> None:
+def test_the_period_of_a_first_run_that_was_broken_off_is_owed(directory: Path) -> None:
     (directory / "plugins").mkdir()
-    (directory / "plugins" / "bad.py").write_text(BAD_SOURCE.replace("{ERROR}", repr(error)))
+    (directory / "plugins" / "bad.py").write_text(BAD_SOURCE)
     config = directory / "crmetrics.yaml"
     config.write_text(config.read_text().replace("sources:", "sources:\n  bad: {connector: bad}"))
     (directory / "bad").touch()
-    with pytest.raises(type(error)):
+    with pytest.raises(KeyboardInterrupt):
         run_on(directory, 6)
     assert not (directory / "reports").exists()
     (directory / "bad").unlink()
