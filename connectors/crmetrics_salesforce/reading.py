@@ -1,28 +1,24 @@
-"""One read of one dataset: its streams, their windows, what is told beside the rows."""
+"""One read of one dataset: its windows, its rows, what is told and kept beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from crmetrics.plugin import ReadRequest, SourceError, UnavailableError
 from crmetrics_salesforce.applying import Applying
-from crmetrics_salesforce.assembling import Workbench
 from crmetrics_salesforce.catalog import WHOLE, Catalog
 from crmetrics_salesforce.currency import Amounts
-from crmetrics_salesforce.former import recall, showing, shown_by
+from crmetrics_salesforce.gathering import Gathering, Span, companion_query
 from crmetrics_salesforce.given import Given
-from crmetrics_salesforce.lengths import IDS_AT_MOST, IDS_AT_ONCE
 from crmetrics_salesforce.lookups import Lookups
 from crmetrics_salesforce.reach import Reach
 from crmetrics_salesforce.removals import Removals
 from crmetrics_salesforce.rules import RULES
 from crmetrics_salesforce.soql import Query, Window, conjunct, has_subquery
-from crmetrics_salesforce.streams import ORG_CURRENCY, Companion
+from crmetrics_salesforce.streams import ORG_CURRENCY
 from crmetrics_salesforce.transport import Transport
 from crmetrics_salesforce.unseen import Unseen
 
@@ -31,16 +27,6 @@ if TYPE_CHECKING:
 
 _YOUNG = timedelta(hours=6)
 """Values that change without a stamp may be so old when a job of an earlier run gives them."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """What a read covers. since: None = everything. is_refresh: everything although only changes
-    were asked for, because values change without a trace."""
-
-    since: datetime | None
-    until: datetime | None
-    is_refresh: bool = False
 
 
 class DatasetRead:
@@ -64,7 +50,6 @@ class DatasetRead:
         )  # fmt: skip
         self._unseen = Unseen(request, self._rules, self.reaches)
         self.span = self._span()
-        self._left: dict[str, str | None] = {}
         self._came: list[pa.Array[Any]] = []
         self._limit_resuming()
 
@@ -138,7 +123,7 @@ class DatasetRead:
         one that cannot be read."""
         return {
             companion.object: self._lookups.fingerprint(
-                self._companion_query(companion, types), self._request.started
+                companion_query(companion, types), self._request.started
             )
             if types
             else ""
@@ -212,6 +197,13 @@ class DatasetRead:
         return Removals(self._catalog.api, self._transport, self._request)
 
     @cached_property
+    def _gathering(self) -> Gathering:
+        return Gathering(
+            self._catalog, self._transport, self._lookups, self._request, self._given,
+            self._removals, self._unseen, self.span, self._conditions,
+        )  # fmt: skip
+
+    @cached_property
     def _shows_who_left(self) -> bool:
         """Whether what does not come is gone: everything is asked for, and none of it is what the
         org forgets or the history of other records."""
@@ -261,7 +253,9 @@ class DatasetRead:
                 self._request.delete([str(name) for name in batch.column("Id").to_pylist()])
 
     def _rows(self, reach: Reach) -> Iterator[pa.RecordBatch]:
-        raw = self._assembled(reach) if reach.is_assembled else self._plain(reach)
+        raw = self._plain(reach)
+        if reach.is_assembled:
+            raw = self._gathering.rows(reach, raw)
         present = f"timestamptz '{self._request.started.astimezone(UTC).isoformat()}'"
         entries = {
             column: text.replace("now()", present).replace(ORG_CURRENCY, self._amounts.literal)
@@ -291,110 +285,6 @@ class DatasetRead:
             return self._request.name_account(f"org {org}", at=self._catalog.options.domain)
         self._request.name_account(None)
         return self._request.state.get("org") in (None, self._catalog.options.domain)
-
-    # --- rows of several objects --------------------------------------------------------
-
-    def _assembled(self, reach: Reach) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
-        with closing(Workbench()) as bench:
-            bench.make("main", {**dict.fromkeys(reach.stream.if_shown, pa.string()), **reach.types})
-            bench.fill("main", self._plain(reach))
-            bench.settle("main", reach.cursor)
-            if self.span.since is not None:
-                self._add_touched(bench, reach)
-                bench.settle("main", reach.cursor)  # where many are touched, all are read beside
-            else:
-                for companion in reach.companions:
-                    if shown_by(reach, companion):
-                        self._removals.begin(companion.object)
-            self._give(bench)
-            held = tuple(self._given.before.get(reach.stream.object, ()))
-            recall(bench, reach, self._request, held, is_whole=self.span.since is None)
-            for companion, types in reach.companions.items():
-                self._load(bench, reach, companion, types)
-            if "DeactivatedAt" in reach.extras:
-                self._left = bench.pairs("DeactivatedAt", reach.stream, reach.extras)
-            for doubt in bench.column(reach.stream.doubts) if reach.stream.doubts else ():
-                self._request.notice(doubt)
-                if reach.stream.forgets and "where:" in doubt:
-                    self._request.notice(self._unseen.at_stake(bench))
-            yield from bench.rows_of(reach.stream, reach.extras)
-
-    def _add_touched(self, bench: Workbench, reach: Reach) -> None:
-        """Main rows that belong to what changed: the rest of their group, owners of companions."""
-        group = reach.stream.group
-        if group:
-            ids = bench.column(f'select distinct "{group}" from main where "{group}" is not null')
-            bench.make("main", reach.types)
-            self._fill_by_ids(bench, "main", self._unbounded(reach), group, ids)
-            return
-        touched: set[str] = set()
-        for companion, types in reach.companions.items():
-            if companion.touches:
-                touched.update(self._touched(companion, types))
-                columns = shown_by(reach, companion)
-                if columns and self._removals.has_lost(companion.object):
-                    touched.update(showing(self._request, columns))
-        if touched:
-            touched -= set(bench.column("select Id from main"))
-            self._fill_by_ids(bench, "main", self._unbounded(reach), "Id", sorted(touched))
-
-    def _unbounded(self, reach: Reach) -> Query:
-        return Query(reach.stream.object, reach.types, self._conditions(reach))
-
-    def _touched(self, companion: Companion, types: Mapping[str, Any]) -> Iterator[str]:
-        cursor = self._catalog.cursor_of(companion.object)
-        if not cursor:
-            return
-        window = Window(cursor, self.span.since, self.span.until)
-        query = self._companion_query(companion, types).over(window)
-        for batch in self._transport.batches(query, self._request.started):
-            yield from (v for v in batch.column(companion.link).to_pylist() if v is not None)
-
-    def _companion_query(self, companion: Companion, types: Mapping[str, Any]) -> Query:
-        where = (companion.where,) if companion.where else ()
-        return Query(companion.object, types, where)
-
-    def _load(
-        self, bench: Workbench, reach: Reach, companion: Companion, types: Mapping[str, Any]
-    ) -> None:
-        import pyarrow as pa
-
-        if not types:  # a companion that the org lacks, and that the rows can do without
-            bench.make(companion.table, _guessed(companion, pa))
-            return
-        bench.make(companion.table, {**dict.fromkeys(companion.if_shown, pa.bool_()), **types})
-        query = self._companion_query(companion, types)
-        if self.span.since is None or not companion.link:
-            if companion.link:
-                rows = self._transport.batches(query, self._request.started)
-            else:
-                rows = iter(self._lookups.rows(query, self._request.started))
-            bench.fill(companion.table, rows)
-            return
-        ids = bench.column(f'select distinct "{reach.stream.group or "Id"}" from main')
-        self._fill_by_ids(bench, companion.table, query, companion.link, ids)
-
-    def _fill_by_ids(
-        self, bench: Workbench, table: str, query: Query, field: str, ids: Sequence[str]
-    ) -> None:
-        if len(ids) > IDS_AT_MOST:
-            bench.fill(table, self._transport.batches(query, self._request.started))
-            return
-        for first in range(0, len(ids), IDS_AT_ONCE):
-            part = query.of(field, ids[first : first + IDS_AT_ONCE])
-            bench.fill(table, self._transport.batches(part, self._request.started))
-
-    def _give(self, bench: Workbench) -> None:
-        """What the SQL knows from the project file and from former reads."""
-        options = self._catalog.options
-        bench.given(
-            "configured_statuses", ("status", "category"), list(options.case_statuses.items())
-        )
-        bench.given("reporting", ("currency",), [(self._catalog.context.currency,)])
-        left = self._request.state.get("left", {})
-        bench.given("left_before", ("id", "at"), list(dict(left).items()))
 
     # --- what is told beside ------------------------------------------------------------
 
@@ -465,7 +355,7 @@ class DatasetRead:
         state["rules"] = self._unseen.rules
         state["lacks"] = self._lacks
         # Who is inactive, and since when; who is back is forgotten.
-        left = {**dict(state.get("left") or {}), **self._left}
+        left = {**dict(state.get("left") or {}), **self._gathering.left}
         state["left"] = {name: at for name, at in left.items() if at is not None}
         state["logged"] = {**dict(state.get("logged") or {}), **removals.logged}
         if self._ages:
@@ -479,15 +369,6 @@ class DatasetRead:
         resumed = self._transport.resumed
         began = (resumed.get(reach.stream.object) for reach in self.reaches)
         return min([self._request.started, *(at for at in began if at is not None)])
-
-
-def _guessed(companion: Companion, pa: Any) -> dict[str, Any]:
-    """Types by name for a companion without rows."""
-    return {
-        name: pa.bool_() if name[:2] == "Is" and name[2].isupper() else pa.timestamp("us", tz="UTC")
-        if name.endswith("Date") else pa.string()
-        for name in companion.fields
-    }  # fmt: skip
 
 
 def _shown(span: timedelta) -> str:
