@@ -454,6 +454,21 @@ def test_nothing_is_stored_for_a_first_or_full_read_or_one_by_other_rules(
     assert "read whole, because its rules" in str(report.notices)
 
 
+def test_stored_rows_of_former_rules_are_there_for_who_asks_for_them(session: LoadSession) -> None:
+    own = SourceOptions(datasets={"leads": DatasetOptions(columns={"status": "'x'"})})
+    found: list[list[str]] = []
+
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        stored = request.stored(("id", "status"), even_former=True)
+        found.append([row["status"] for batch in stored for row in batch.to_pylist()])
+        yield pa.record_batch({"id": ["3"], "status": ["new"]})
+
+    run(session, leads(reading, "status"), {"leads": ("status",)})
+    run(session, leads(reading, "status", options=own), {"leads": ("status",)})
+    run(session, leads(reading, "status", options=own), {"leads": ("status",)}, full=True)
+    assert found == [[], ["new"], ["new"]]
+
+
 def test_a_whole_read_leaves_nothing_of_a_column_that_is_no_longer_given(
     session: LoadSession,
 ) -> None:

@@ -103,10 +103,11 @@ def columns_of_emails(columns: Sequence[str], mapped: Container[str]) -> tuple[s
 
 
 def _holds_campaigns(request: ReadRequest) -> bool:
-    """Whether earlier reads left campaigns that are no e-mails."""
-    return any(
+    """Whether earlier reads left campaigns that are no e-mails, and the user does not want
+    everything again. Other rules do not make them what may go."""
+    return not request.begins_anew and any(
         not str(name).startswith(OWN)
-        for batch in request.stored(("id",))
+        for batch in request.stored(("id",), even_former=True)
         for name in batch.column(0).to_pylist()
     )
 
@@ -124,18 +125,24 @@ def _of_emails(
     for batch in batches_of(request, own, _TYPES, columns):
         yield _by_email(batch)
     if found is None or not account.log_types.are_listed:
-        yield from _as_stored(request, mailings, columns)
+        kept = _as_stored(request, mailings, asked)
+        for batch in batches_of(request, kept, _TYPES, columns):
+            yield _by_email(batch)
 
 
 def _as_stored(
-    request: ReadRequest, mailings: Sequence[Mailing], columns: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
-    """E-mails of earlier reads that are campaigns and not among these."""
+    request: ReadRequest, mailings: Sequence[Mailing], asked: tuple[str, ...]
+) -> Iterator[dict[str, Any]]:
+    """E-mails of earlier reads that are campaigns and not among these; by the rules of today, as
+    HubSpot would give them. None after `sync --full`."""
+    if request.begins_anew:
+        return
     told = {name for mailing in mailings for name in (mailing.campaign, *_own_names(mailing))}
-    for batch in request.stored(tuple(columns)):
-        names = batch.column("id").to_pylist()
-        kept = [str(name).startswith(OWN) and name not in told for name in names]
-        yield batch.filter(pa.array(kept, pa.bool_()))
+    empty = dict.fromkeys((*_ROW, *asked))
+    for batch in request.stored(_STORED_OF_EMAILS, even_former=True):
+        for row in batch.to_pylist():
+            if str(row["id"]).startswith(OWN) and row["id"] not in told:
+                yield {**empty, **row}
 
 
 def _own_names(mailing: Mailing) -> Iterator[str]:
@@ -146,7 +153,8 @@ def _own_names(mailing: Mailing) -> Iterator[str]:
 _ROW = ("id", "updated_at", "name", "channel", "start_date", "end_date", "budgeted_cost",
         "currency")  # fmt: skip
 _TYPES = {"budgeted_cost": MONEY}
-_EMAIL_COLUMNS = ("id", "updated_at", "name", "channel", "start_date")
+_STORED_OF_EMAILS = ("id", "updated_at", "name", "start_date")
+_EMAIL_COLUMNS = (*_STORED_OF_EMAILS, "channel")
 """What an e-mail that is a campaign itself says."""
 NO_CAMPAIGNS = (
     "only marketing e-mails of no campaign are among them; names, days and budgets of campaigns "

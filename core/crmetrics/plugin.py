@@ -292,14 +292,21 @@ class ReadRequest(Protocol):
         all ids, in portions, always of one column (`of`, as above; records without stay)."""
 
     def stored(
-        self, columns: Sequence[str], *, ids: Sequence[str] | None = None, of: str = "id"
+        self,
+        columns: Sequence[str],
+        *,
+        ids: Sequence[str] | None = None,
+        of: str = "id",
+        even_former: bool = False,
     ) -> Iterator[pa.RecordBatch]:
         """These canonical columns of the rows that earlier reads left, deleted ones included: for
         what a source forgets of records that it still has.
 
         ids: only rows whose column `of` holds one of them; None = all. A column that was never read
         is null. Nothing comes at a first read, in a full reload, and after a change of the rules of
-        the dataset; rows do come when all is read anew for a further column."""
+        the dataset; rows do come when all is read anew for a further column. even_former: in a full
+        reload and after such a change too, as the former rules made them: for what must not leave
+        without a word."""
 
     def keep_unseen(self) -> None:
         """Records that this read does not give stay, even when everything is read anew: for what a

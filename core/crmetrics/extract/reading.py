@@ -148,7 +148,6 @@ class _Reader:
         if supply.incremental and former.exists and not self.full:
             _tell_why(intake, former, is_redefined=is_redefined, is_ahead=is_ahead)
         mapper = FieldMapper(dataset, self.timezone)
-        goes_on = former.exists and not begins_anew
         request = Request(
             dataset,
             intake,
@@ -158,7 +157,8 @@ class _Reader:
             until=until,
             state=former.state,
             account=former.account if former.exists else self.session.account(self.source),
-            stored=partial(self.session.stored, self.source, name) if goes_on else None,
+            stored=partial(self.session.stored, self.source, name) if former.exists else None,
+            goes_on=not begins_anew,
         )
         return _PlannedRead(request, mapper)
 

@@ -21,9 +21,9 @@ class Request:
     """One read of one dataset; what `crmetrics.plugin.ReadRequest` promises.
 
     mapping: entries of the project file for columns of this read. account: whose records are
-    loaded, None = it was never named. stored: gives the rows of earlier reads by the same rules;
-    None = there are none to go by. What the connector reports goes into the intake, which is
-    committed with the rows.
+    loaded, None = it was never named. stored: gives the rows of earlier reads, None = there are
+    none. goes_on: they are by the same rules and count for this read. What the connector reports
+    goes into the intake, which is committed with the rows.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Request:
         state: Mapping[str, Any] | None = None,
         account: AccountAt | None = None,
         stored: Callable[..., Iterator[pa.RecordBatch]] | None = None,
+        goes_on: bool = True,
     ) -> None:
         self.dataset = dataset
         self.mapping: Mapping[str, str] = dict(mapping or {})
@@ -47,7 +48,7 @@ class Request:
         self.intake = intake
         self._mapper = mapper
         self._account = account
-        self._stored = stored
+        self._stored, self._goes_on = stored, goes_on
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -155,9 +156,14 @@ class Request:
         return name
 
     def stored(
-        self, columns: Sequence[str], *, ids: Sequence[str] | None = None, of: str = "id"
+        self,
+        columns: Sequence[str],
+        *,
+        ids: Sequence[str] | None = None,
+        of: str = "id",
+        even_former: bool = False,
     ) -> Iterator[pa.RecordBatch]:
-        if self._stored is not None:
+        if self._stored is not None and (self._goes_on or even_former):
             yield from self._stored(columns, ids=ids, of=self._column(of))
 
     def keep_unseen(self) -> None:

@@ -149,6 +149,48 @@ def test_emails_that_the_log_alone_knew_stay_campaigns_when_it_ends(
     assert held(off) == [("0c1d",)]
 
 
+def test_other_columns_take_no_campaigns_along_that_are_out_of_reach(
+    account: HubSpotSimulator, tmp_path: Path
+) -> None:
+    project = project_over(account, tmp_path, account.token)
+    assert sync(project, (), needs=NEEDS).error is None
+    account.clock.now += DAY
+    mapped = {"campaigns": {"columns": {"channel": "'x'", "name": "upper(hs_name)"}}}
+    narrow = project_over(account, tmp_path, "narrow", datasets=mapped)
+    (failed,) = sync(narrow, (), needs=NEEDS).failures
+    assert failed.dataset == "campaigns" and SCOPE in str(failed.error)
+    assert held(project) == [("0c1d",), ("email-5002",)]
+    whole = project_over(account, tmp_path, account.token, datasets=mapped)
+    account.clock.now += DAY
+    assert sync(whole, (), needs=NEEDS).error is None
+    assert held(project, "id, name") == [("0c1d", "SPRING"), ("email-5002", None)]
+
+
+@pytest.mark.parametrize("why", ["ended", "no right to e-mails"])
+def test_other_columns_take_no_emails_along_that_are_out_of_reach(
+    account: HubSpotSimulator, tmp_path: Path, why: str
+) -> None:
+    one = account.account
+    one.log.types["9"] = "BATCH_EMAIL"
+    one.log.add("SENT", "reader@example.com", "9", STARTED - 40 * DAY)
+    project = project_over(account, tmp_path, account.token)
+    assert sync(project, (), needs=NEEDS).error is None
+    columns = "id, name, channel, start_date, updated_at, budgeted_cost"
+    before = held(project, columns)
+    account.clock.now += DAY
+    one.log.is_ended = why == "ended"
+    account.grant("narrow", ALL_SCOPES - ({"content"} if why != "ended" else set()))
+    mapped = {"campaigns": {"columns": {"channel": "'x'", "budgeted_cost": "5"}}}
+    narrow = project_over(account, tmp_path, "narrow", datasets=mapped)
+    (failed,) = sync(narrow, (), needs=NEEDS).failures
+    assert failed.dataset == "campaign_members"
+    by_rules = [(name, label, "x" if name == "0c1d" else "email", day, at, 5)
+                for name, label, _, day, at, _ in before]  # fmt: skip
+    assert len(before) == 3 and held(project, columns) == by_rules
+    sync(narrow, (), needs=NEEDS)
+    assert held(project, columns) == by_rules, "nor with the next run"
+
+
 @pytest.mark.parametrize("why", ["no e-mails", "no right to e-mails", "turned off"])
 def test_with_nothing_to_read_campaigns_fail_and_are_not_empty(
     account: HubSpotSimulator, connect: Connect, why: str
