@@ -20,6 +20,8 @@ from crmetrics_hubspot.paths import path
 _ADDRESS = re.compile(r"[^\s@\"'<>(),:;]+@[^\s@\"'<>(),:;]+")
 """What HubSpot says of an e-mail address goes into no message with the address."""
 
+_TRACE = re.compile(r" \(correlation id [^()]*\)")
+
 
 class MissingScopeError(SourceError):
     """The token lacks a scope. scopes: those that HubSpot asks for; may be empty."""
@@ -159,7 +161,7 @@ def refusal(answer: http.Response, call: str) -> SourceError:
     message = str(told.get("message") or answer.excerpt() or "no reason given")
     where = f"HubSpot answered {call} with {answer.status}"
     number = told.get("correlationId") or answer.headers.get("x-hubspot-correlation-id")
-    trace = f" (correlation id {number})" if number else ""
+    trace = f" (correlation id {number})" if number else ""  # see _TRACE
     text = redact(f"{where}: {_ADDRESS.sub('(address)', message)[:300]}{trace}.")
     if answer.status == 400:
         return InvalidError(text)
@@ -182,6 +184,11 @@ def refusal(answer: http.Response, call: str) -> SourceError:
     if answer.status == 477:
         return SourceError(f"{text} HubSpot moves the account to other servers. Run again later.")
     return SourceError(text)
+
+
+def without_trace(error: SourceError) -> str:
+    """What HubSpot's refusal says each time that it is met: without the number of the call."""
+    return _TRACE.sub("", str(error))
 
 
 def _scopes(told: Mapping[str, Any]) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow as pa
 
 from crmetrics.plugin import ReadRequest, SourceError
+from crmetrics.plugin import UnavailableError as DatasetUnavailableError
 from crmetrics_hubspot.account import Account
-from crmetrics_hubspot.api import MissingScopeError, UnavailableError
+from crmetrics_hubspot.api import MissingScopeError, UnavailableError, without_trace
 from crmetrics_hubspot.mailings import OWN, Mailing
 from crmetrics_hubspot.privacy import Asked, is_personal
 from crmetrics_hubspot.tables import batches_of
@@ -67,15 +68,21 @@ def _without_campaigns(
     """E-mails alone, where HubSpot refuses its campaigns: without the columns that only campaigns
     fill, so that the KPIs on those say what is missing.
 
-    Raises the refusal when there is nothing but campaigns to read, or when what is loaded holds
-    some, which would go.
+    Raises SourceError when what is loaded would go. With everything read again (`sync --full`) that
+    is accepted; where there is no e-mail either, all of it leaves by UnavailableError, and when
+    nothing is loaded the refusal stands.
     """
-    if _holds_campaigns(request):
-        raise SourceError(
-            f"{refusal} Campaigns could be read before; they stay as they are. Give the token "
-            "access again, or accept the loss with `crmetrics sync --full`."
-        ) from refusal
-    if not gives_emails(account):
+    has_emails = gives_emails(account)
+    if _holds(request, emails_too=not has_emails):
+        lost = (
+            f"{without_trace(refusal)} Campaigns could be read before; they stay as they are. Give "
+            "the token access again, or accept the loss with `crmetrics sync --full`."
+        )
+        if not request.begins_anew:
+            raise SourceError(lost) from refusal
+        if not has_emails:
+            raise DatasetUnavailableError(lost) from refusal
+    elif not has_emails:
         raise refusal
     columns = columns_of_emails(allowed.columns, request.mapping)
     request.notice(f"campaigns: {NO_CAMPAIGNS} {refusal}")
@@ -102,11 +109,10 @@ def columns_of_emails(columns: Sequence[str], mapped: Container[str]) -> tuple[s
     )
 
 
-def _holds_campaigns(request: ReadRequest) -> bool:
-    """Whether earlier reads left campaigns that are no e-mails, and the user does not want
-    everything again. Other rules do not make them what may go."""
-    return not request.begins_anew and any(
-        not str(name).startswith(OWN)
+def _holds(request: ReadRequest, *, emails_too: bool) -> bool:
+    """Whether earlier reads left campaigns, by whatever rules; emails_too: e-mails among them."""
+    return any(
+        emails_too or not str(name).startswith(OWN)
         for batch in request.stored(("id",), even_former=True)
         for name in batch.column(0).to_pylist()
     )

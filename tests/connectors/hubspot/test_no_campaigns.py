@@ -149,6 +149,40 @@ def test_emails_that_the_log_alone_knew_stay_campaigns_when_it_ends(
     assert held(off) == [("0c1d",)]
 
 
+@pytest.mark.parametrize("why", ["no e-mails", "no right to e-mails", "turned off", "e-mails only"])
+def test_the_loss_of_campaigns_is_accepted_where_there_are_no_emails_either(
+    account: HubSpotSimulator, tmp_path: Path, why: str
+) -> None:
+    needs = {"campaigns": NEEDS["campaigns"]}
+    options = {"email_events": False} if why == "turned off" else {}
+    if why == "no e-mails":
+        account.account.emails = account.account.emails[:1]
+        account.account.log.campaigns.clear()
+    token = "narrow" if why == "e-mails only" else account.token
+    assert sync(project_over(account, tmp_path, token, **options), (), needs=needs).error is None
+    if why in ("no right to e-mails", "e-mails only"):
+        account.grant("narrow", ALL_SCOPES - {SCOPE, "content"})
+    narrow = project_over(account, tmp_path, "narrow", **options)
+    before = held(narrow)
+    account.clock.now += DAY
+    (failed,) = sync(narrow, (), needs=needs).failures
+    assert SCOPE in str(failed.error) and "with `crmetrics sync --full`" in str(failed.error)
+    assert held(narrow) == before != []
+    account.clock.now += DAY
+    accepted = sync(narrow, (), needs=needs, full=True)
+    assert not accepted.failures and held(narrow) == []
+    assert f"{len(before)} records of earlier reads have left" in str(accepted.reports)
+    account.clock.now += DAY
+    (failed,) = sync(narrow, (), needs=needs).failures
+    assert "could be read before" not in str(failed.error), "as in a new project"
+    account.clock.now += DAY
+    (failed,) = sync(narrow, (), needs=needs, full=True).failures
+    assert SCOPE in str(failed.error)
+    account.clock.now += DAY
+    whole = project_over(account, tmp_path, account.token, **options)
+    assert sync(whole, (), needs=needs).error is None and ("0c1d",) in held(whole)
+
+
 def test_other_columns_take_no_campaigns_along_that_are_out_of_reach(
     account: HubSpotSimulator, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from simulators.hubspot.account import Account
-from simulators.hubspot.errors import CORRELATION_ID, invalid, not_found
+from simulators.hubspot.errors import correlation_id, invalid, not_found
 from simulators.hubspot.records import ObjectStore, Record, iso
 from simulators.hubspot.search import SearchIndex
 from simulators.messages import Answer, Call
@@ -253,7 +253,7 @@ def _batched(results: list[Any], errors: list[Any], now: datetime) -> Answer:
     if not errors:
         return Answer.json(body)
     numbers = {"numErrors": len(errors), "errors": errors}
-    return Answer.json({**body, **numbers}, 207, {"x-hubspot-correlation-id": CORRELATION_ID})
+    return Answer.json({**body, **numbers}, 207, {"x-hubspot-correlation-id": correlation_id()})
 
 
 # --- parameters -------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from simulators.hubspot.errors import CORRELATION_ID, Refusal, invalid, not_found
+from simulators.hubspot.errors import Refusal, correlation_id, invalid, not_found
 from simulators.hubspot.records import milliseconds
 from simulators.messages import Answer, Call
 
@@ -205,5 +205,5 @@ def _no_kind(kind: str) -> Refusal:
         f'`com.hubspot.email.events.EventType` from String "{kind}": not one of the values '
         f"accepted for Enum class: [{', '.join(KINDS)}]"
     )
-    body = {"status": "error", "message": message, "correlationId": CORRELATION_ID}
+    body = {"status": "error", "message": message, "correlationId": correlation_id()}
     return Refusal(Answer.json(body, 400))

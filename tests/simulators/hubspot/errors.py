@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from simulators.messages import Answer
 
-CORRELATION_ID = "4ef8c0de-0001-4a1b-9c1e-5d3c0ffee000"
+_NUMBERS = count(1)
+
+
+def correlation_id() -> str:
+    """The number of a call, another one for each."""
+    return f"4ef8c0de-0001-4a1b-9c1e-{next(_NUMBERS):012x}"
 
 
 class Refusal(Exception):
@@ -19,14 +25,15 @@ class Refusal(Exception):
 
 def error(status: int, category: str, message: str, **more: Any) -> Answer:
     """The envelope of every error."""
+    number = correlation_id()
     body = {
         "status": "error",
         "message": message,
-        "correlationId": CORRELATION_ID,
+        "correlationId": number,
         "category": category,
         **more,
     }
-    return Answer.json(body, status, {"x-hubspot-correlation-id": CORRELATION_ID})
+    return Answer.json(body, status, {"x-hubspot-correlation-id": number})
 
 
 def invalid(message: str) -> Refusal:
@@ -71,13 +78,14 @@ def too_many(policy: str, *, retry_after_s: int | None = None, is_bare: bool = F
     }
     answer = error(429, "RATE_LIMITS", words[policy])
     if not is_bare:
+        number = correlation_id()
         body = {
             "status": "error",
             "message": words[policy],
             "errorType": "RATE_LIMIT",
-            "correlationId": CORRELATION_ID,
+            "correlationId": number,
             "policyName": policy,
-            "requestId": CORRELATION_ID,
+            "requestId": number,
         }
         answer = Answer.json(body, 429)
     if retry_after_s is not None:
