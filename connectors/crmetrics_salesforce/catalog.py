@@ -127,15 +127,21 @@ class Catalog:
 
     # --- what the org has ------------------------------------------------------------------------
 
-    def surveyed(self, request: ReadRequest) -> Survey:
-        """The streams that can be read for a request, with what of its columns they give."""
+    def surveyed(self, request: ReadRequest, passed_over: Sequence[str] = ()) -> Survey:
+        """The streams that can be read for a request, with what of its columns they give.
+
+        passed_over: objects that others go on standing in for."""
         mapped = {column: fields_of(request, column) for column in request.mapping}
-        return self.survey(request.dataset.name, request.columns, mapped)
+        return self.survey(request.dataset.name, request.columns, mapped, passed_over)
 
     def survey(
-        self, dataset: str, columns: Sequence[str], mapped: Mapping[str, Sequence[str]]
+        self,
+        dataset: str,
+        columns: Sequence[str],
+        mapped: Mapping[str, Sequence[str]],
+        passed_over: Sequence[str] = (),
     ) -> Survey:
-        streams = self.streams(dataset)
+        streams = [s for s in self.streams(dataset) if s.object not in passed_over]
         self.api.describe_all(
             [s.object for s in streams] + [s.instead_of for s in streams if s.instead_of]
         )

@@ -20,7 +20,7 @@ from crmetrics_salesforce.rules import RULES
 from crmetrics_salesforce.soql import Query, Window, conjunct, has_subquery
 from crmetrics_salesforce.streams import ORG_CURRENCY
 from crmetrics_salesforce.transport import Transport
-from crmetrics_salesforce.unseen import Unseen
+from crmetrics_salesforce.unseen import Unseen, stood_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,6 +40,9 @@ class DatasetRead:
         self._lookups = lookups
         self._request = request
         self._survey = catalog.surveyed(request)
+        self._stood_in = stood_in(request, self._survey, catalog.streams(request.dataset.name))
+        if self._stood_in:
+            self._survey = catalog.surveyed(request, list(self._stood_in))
         self.reaches = self._survey.reaches
         own = catalog.dataset_options(request.dataset.name)
         self._rules = Applying(own, self._survey)
@@ -333,6 +336,12 @@ class DatasetRead:
             name = item.stream.object
             if name not in replaced and not item.stream.instead_of:
                 found.append(f"{name} gives nothing to it: {item.lack}.")
+        for name, substitute in self._stood_in.items():
+            found.append(
+                f"{name} can be read now, and {substitute} is still read in its place: its rows "
+                "of earlier days, which the org shows no longer, would leave for good. Change over "
+                "with `crmetrics sync --full`; a copy of the warehouse file keeps them."
+            )
         return found
 
     def _settle_unseen(self, *, is_same_org: bool) -> None:

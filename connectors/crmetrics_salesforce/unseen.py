@@ -3,6 +3,7 @@ the project file that they were read by."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
@@ -10,8 +11,44 @@ from typing import Any
 from crmetrics.plugin import ReadRequest
 from crmetrics_salesforce.applying import Applying
 from crmetrics_salesforce.assembling import Workbench
+from crmetrics_salesforce.catalog import Survey
 from crmetrics_salesforce.reach import Reach
 from crmetrics_salesforce.rules import RULES
+from crmetrics_salesforce.streams import Stream
+
+_DAY = re.compile(r":(\d{4}-\d\d-\d\d)$")
+"""At the end of the id of a row that is kept of each day."""
+
+
+def stood_in(request: ReadRequest, survey: Survey, streams: Sequence[Stream]) -> dict[str, str]:
+    """Objects that can be read now and that another one goes on standing in for -> that one.
+
+    It gave rows of earlier days that no read gives again, and the two are never added: only who
+    begins anew gives those rows up.
+    """
+    given = request.state.get("given") or {}
+    granted = {reach.stream.object for reach in survey.reaches} - {*given}
+    return {
+        stream.instead_of: stream.object
+        for stream in streams
+        if stream.forgets and stream.object in given and stream.instead_of in granted
+        if _has_earlier_days(request)
+    }
+
+
+def _has_earlier_days(request: ReadRequest) -> bool:
+    """Whether rows are kept, by the rules of now, whose ids end with a day before today."""
+    today = _today(request)
+    found = (
+        _DAY.search(str(name))
+        for batch in request.stored(("id",))
+        for name in batch.column("id").to_pylist()
+    )
+    return any(day[1] < today for day in found if day)
+
+
+def _today(request: ReadRequest) -> str:
+    return f"{request.started.astimezone(UTC):%Y-%m-%d}"
 
 
 class Unseen:
@@ -21,6 +58,7 @@ class Unseen:
         self._request = request
         self._applying = applying
         self._reaches = [reach for reach in reaches if reach.stream.forgets]
+        self._is_kept = False
 
     @property
     def rules(self) -> dict[str, dict[str, str]]:
@@ -45,6 +83,7 @@ class Unseen:
             )
             return False
         self._request.keep_unseen()
+        self._is_kept = True
         return True
 
     def at_stake(self, bench: Workbench) -> str:
@@ -52,9 +91,15 @@ class Unseen:
         with their day."""
         import pyarrow as pa
 
+        told = "the org shows what is forecast today only: "
+        if self._request.begins_anew and self._is_kept and self._request.state.get("given"):
+            # Rows of earlier reads stay by this one, which is not shown them.
+            return (
+                f"{told}rows of earlier days leave for good with a new condition, those that meet "
+                "it too. Copy the warehouse file first to keep them."
+            )
         bench.make("kept", {"id": pa.string(), "is_deleted": pa.bool_()})
         bench.fill("kept", self._request.stored(("id", "is_deleted")))
-        today = f"{self._request.started.astimezone(UTC):%Y-%m-%d}"
         earlier = bench.column(f"""
             select format('{{:,}} rows of {{:,}} earlier days ({{}} to {{}})',
                 count(*), count(distinct day), min(day), max(day))
@@ -63,9 +108,8 @@ class Unseen:
                 from kept
                 where not is_deleted
             )
-            where day <> '' and day < '{today}'
+            where day <> '' and day < '{_today(self._request)}'
             having count(*) > 0""")
-        told = "the org shows what is forecast today only: "
         if not earlier:
             return f"{told}write the condition now, for rows of the days until then leave with it."
         return (

@@ -83,7 +83,7 @@ def test_what_is_revoked_of_a_dataset_that_is_read_whole_is_an_error_until_that_
     site.synced()
     assert site.rows(dataset, column) == [(after,)]
     salesforce.org.show(name, *fields)
-    site.later(days=1)
+    site.later(hours=1)
     site.synced()
     assert site.rows(dataset, column) == [(before,)]
 
@@ -123,7 +123,7 @@ def test_rows_that_stood_in_leave_when_what_they_stood_for_is_granted(
     site.synced()
     [(stood_in,)] = site.rows(dataset, "id")
     salesforce.org.show(name)
-    site.later(days=1)
+    site.later(hours=1)
     report = site.synced()
     [(granted,)] = site.rows(dataset, "id")
     assert granted != stood_in
@@ -132,6 +132,52 @@ def test_rows_that_stood_in_leave_when_what_they_stood_for_is_granted(
     site.later(days=1)
     assert not [n for n in load_of(site.synced(), dataset).notices if "take" in n]
     assert site.rows(dataset, "id") == [(granted,)]
+
+
+def test_forecasts_of_earlier_days_stay_until_somebody_accepts_their_loss(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("forecasts",)
+    org = salesforce.org
+    [item] = org.objects["ForecastingItem"].records
+    [submitted] = org.objects["ForecastingSubmissionItem"].records
+    org.hide("ForecastingSubmissionItem")
+    first = f"{item}:{salesforce.clock():%Y-%m-%d}"
+    site.synced()
+    org.show("ForecastingSubmissionItem")
+    for day in range(2):
+        site.later(days=1)
+        notices = load_of(site.synced(), "forecasts").notices
+        assert len(site.ids("forecasts")) == day + 2
+        assert first in site.ids("forecasts")
+        told = [text for text in notices if "ForecastingSubmissionItem can be read now" in text]
+        assert len(told) == (day == 0)
+        assert all("would leave for good" in text and "sync --full" in text for text in told)
+    org.hide("ForecastingItem")
+    site.later(days=1)
+    assert "no ForecastingItem, or hides it" in str(site.sync().error)
+    assert len(site.ids("forecasts")) == 3
+    org.show("ForecastingItem")
+    report = site.synced(full=True)
+    assert site.ids("forecasts") == [submitted]
+    told = load_of(report, "forecasts").notices
+    assert "rows of ForecastingItem leave: ForecastingSubmissionItem takes their place." in told
+    site.later(days=1)
+    site.synced()
+    assert site.ids("forecasts") == [submitted]
+
+
+def test_forecasts_of_earlier_days_leave_with_their_rule_when_they_are_displaced(
+    site: Site, salesforce: SalesforceSimulator
+) -> None:
+    site.only = ("forecasts",)
+    salesforce.org.hide("ForecastingSubmissionItem")
+    site.synced()
+    salesforce.org.show("ForecastingSubmissionItem")
+    site.later(days=1)
+    site.datasets = {"forecasts": {"where": "Id != null"}}
+    site.synced()
+    assert site.ids("forecasts") == [*salesforce.org.objects["ForecastingSubmissionItem"].records]
 
 
 @pytest.mark.parametrize("begins_with", ["a further column", "a changed rule"])
