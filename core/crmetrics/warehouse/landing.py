@@ -25,6 +25,9 @@ from crmetrics.warehouse.target import STAGED, Target
 from crmetrics.warehouse.upsert import Written, upsert
 
 _GONE = "incoming_deletions"
+_FEW = 20
+_NOTICEABLE = 0.1
+"""From so many records, and from this share of all that stood, it is told that they left."""
 
 
 class Landing:
@@ -57,6 +60,7 @@ class Landing:
         self._stored = tuple(table_columns(connection, dataset.name)) if has_table else ()
         # Counted, not taken from the books: somebody may have edited the file by hand.
         self._before = self._count() if self._stored else 0
+        self._absent = 0
 
     def land(self, clock: Callable[[], datetime]) -> LoadReport:
         """Take in the whole read and account for every record of it.
@@ -79,6 +83,7 @@ class Landing:
             target.drop("staged", "touched_parts")
         deleted = self._mark_deleted(target)
         self._tell_former_rules(target)
+        self._tell_leavers(target, written)
         rows = self._before
         if is_new or deleted or written != Written():
             rows = registry.count_rows(
@@ -285,13 +290,14 @@ class Landing:
             return 0
         kept = pa.table({"id": pa.chunked_array(self._intake.retained, pa.string())})
         column = self._intake.retained_of
-        return self._mark(
+        self._absent = self._mark(
             target,
             kept,
             f"""update {target.table} t set is_deleted = true
             where t.{target.is_ours} and not t.is_deleted and t.{column} is not null
             and not exists (select 1 from {_GONE} kept where kept.id = t.{column})""",
         )
+        return self._absent
 
     def _mark(self, target: Target, ids: Any, statement: str) -> int:
         self._connection.register(_GONE, ids)
@@ -311,6 +317,22 @@ class Landing:
                 f"the rules of {self._dataset.name} have changed (its `columns:`, or options of "
                 f"the source): {count:,} records that the source gives no more stay as the former "
                 "rules made them."
+            )
+
+    def _tell_leavers(self, target: Target, written: Written) -> None:
+        """Many that leave at once may be hidden and not gone, and no figure shows which."""
+        left = written.left + self._absent
+        is_meant = self._intake.is_left_out or self._intake.former_rules
+        if left < _FEW or is_meant:
+            return
+        stands = f"{target.is_ours} and {target.is_live}"
+        stand = target.count(f"select count(*) from {target.table} where {stands}")
+        before = left + max(stand - written.inserted, 0)
+        if left >= before * _NOTICEABLE:
+            self._intake.notice(
+                f"{left:,} of {before:,} records have left: the source gives them no more. Where "
+                "nobody removed them there, it hides them (a right, a sharing rule, a filter, a "
+                "shorter file): let it show them again and run `crmetrics sync --full`."
             )
 
     # --- the record --------------------------------------------------------------------------

@@ -84,6 +84,11 @@ class Target:
         """Condition: the row is of this source."""
         return f"source = {literal(self.source)}"
 
+    @property
+    def is_live(self) -> str:
+        """Condition: the row is not marked deleted."""
+        return "not is_deleted" if "is_deleted" in self.stored else "true"
+
     def is_released(self, prefix: str = "") -> str:
         """Condition: the stored row leaves unless this load brings it again."""
         if self.is_whole:

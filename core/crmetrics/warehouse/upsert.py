@@ -18,14 +18,15 @@ class Written:
     """What one upsert did to the table.
 
     inserted, updated: arrived records that are new, or took the place of a stored one. outdated:
-    those that the table holds in a newer version. replaced: stored records that left. change: rows
-    of the table afterwards minus before.
+    those that the table holds in a newer version. replaced: stored records that left; left: those
+    of them that were not marked deleted before. change: rows of the table afterwards minus before.
     """
 
     inserted: int = 0
     updated: int = 0
     outdated: int = 0
     replaced: int = 0
+    left: int = 0
     change: int = 0
 
 
@@ -47,12 +48,13 @@ def upsert(target: Target, arrivals: Arrivals) -> Written:
     removed = target.execute(
         f"delete from {target.table} where rowid in (select _row from temp.former)"
     )
-    replaced = target.execute(
-        f"delete from {target.table} where {target.is_ours} and {target.is_released()}"
-    )
+    released = f"{target.table} where {target.is_ours} and {target.is_released()}"
+    left = target.count(f"select count(*) from {released} and {target.is_live}")
+    replaced = target.execute(f"delete from {released}")
     written = _insert(target, arrivals, kept)
     target.drop("former")
-    return Written(arrived - updated, updated, outdated, replaced, written - removed - replaced)
+    change = written - removed - replaced
+    return Written(arrived - updated, updated, outdated, replaced, left, change)
 
 
 def _kept_columns(target: Target, arrivals: Arrivals) -> tuple[str, ...]:
