@@ -80,6 +80,28 @@ case_id,status_category,entered_at,exited_at
     assert (left["value"], "missing_status_category" in left["coverage"]) == (0, False)
 
 
+def test_a_solved_case_whose_last_stay_has_no_category_is_told(tmp_path: Path) -> None:
+    text = """@cases
+id,created_at,closed_at,is_closed
+1,2026-02-01T00:00:00Z,2026-02-03T00:00:00Z,true
+2,2026-02-01T00:00:00Z,,false
+3,2026-02-01T00:00:00Z,2026-02-02T00:00:00Z,true
+@case_status_history
+case_id,status_category,entered_at,exited_at
+1,open,2026-02-01T00:00:00Z,2026-02-03T00:00:00Z
+1,solved,2026-02-03T00:00:00Z,2026-02-05T00:00:00Z
+1,,2026-02-05T00:00:00Z,
+2,solved,2026-02-01T00:00:00Z,2026-02-02T00:00:00Z
+2,open,2026-02-02T00:00:00Z,
+3,open,2026-02-01T00:00:00Z,2026-02-02T00:00:00Z
+3,solved,2026-02-02T00:00:00Z,
+"""
+    names = ["customer_wait_time", "customer_wait_time.business_hours"]
+    for row in ask(tmp_path, text, names, period="2026-02"):
+        assert row["n"] == 1
+        assert row["coverage"]["missing_status_category"] == 1
+
+
 def test_without_history_only_the_present_backlog_is_known(tmp_path: Path) -> None:
     present = one(ask(tmp_path, OPEN_CASES, "case_backlog", period="2026-06"))
     assert (present["value"], present["status"]) == (2, "partial")

@@ -1,6 +1,6 @@
--- One row per case whose last stay is solved: how long it waited for us, in seconds of the calendar
--- and of the team's business hours. Waiting for the customer (pending) does not count. Null where the
--- category of a stay is not known; a case of which none is known is solved when the case says so.
+-- One row per case whose last stay is solved, or may be: how long it waited for us, in seconds of the
+-- calendar and of the team's business hours. Waiting for the customer (pending) does not count. Null
+-- where the category of a stay is not known, the last one's included.
 -- excluded: cases
 with stays as (
   select
@@ -31,7 +31,7 @@ waits as (
   select
     o.source,
     o.case_id,
-    o.next_entered_at is null and o.status_category = 'solved' as is_last_solve,
+    o.next_entered_at is null and coalesce(o.status_category, 'solved') = 'solved' as is_last_solve,
     o.status_category in ('new', 'open', 'on_hold') as is_ours,
     o.status_category is not null as is_known,
     (epoch_us(coalesce(o.exited_at, o.next_entered_at)) - epoch_us(o.entered_at)) / 1e6 as seconds,
@@ -51,7 +51,7 @@ totals as (
     count(*) filter (where is_ours and seconds < 0) as invalid_stays
   from waits
   group by source, case_id
-  having bool_or(is_last_solve) or not bool_or(is_known)
+  having bool_or(is_last_solve)
 )
 select s.*, t.wait_seconds, t.worked_wait_seconds, t.invalid_stays
 from totals t
