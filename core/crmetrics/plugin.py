@@ -266,8 +266,9 @@ class ReadRequest(Protocol):
         Another account at another address is what the user asked for.
 
         True when what is loaded came from this account or nothing tells. False when it came from
-        another and this read replaces it: after `sync --full`, or at another address. Raises
-        SourceError when it came from another, or may have, and would be mixed with this one's."""
+        another, or may have, and this read replaces it: after `sync --full`, or at another address.
+        Raises SourceError when it came from another, or may have, and would be mixed with this
+        one's."""
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Keep a JSON-like value for the next read of this dataset (replaces the former one)."""

@@ -112,13 +112,16 @@ class Request:
         former = self._account
         if account is None:
             self.intake.is_of_nobody = is_required and self.begins_anew
-            if is_required and former is not None and not self.begins_anew:
+            if not is_required or former is None:
+                return True
+            if not self.begins_anew:
                 raise SourceError(
                     f"the source does not say whose records it gives, and what is loaded came from "
                     f"{former.name}; those of another could be mixed with them. Let the access "
                     "read the account, or start anew by `crmetrics sync --full`."
                 )
-            return True
+            self.intake.replaces = True
+            return False
         self.intake.account = AccountAt(account, at)
         if former is None or former.name == account:
             return True

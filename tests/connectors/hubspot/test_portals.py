@@ -90,8 +90,9 @@ def test_every_way_to_read_remembers_the_portal(
         collect(later, connect(service, **options))
 
 
+@pytest.mark.parametrize("is_told", [True, False])
 def test_a_full_read_of_another_portal_keeps_none_of_the_logins_that_are_kept_otherwise(
-    service: HubSpotSimulator, tmp_path: Path
+    service: HubSpotSimulator, tmp_path: Path, is_told: bool
 ) -> None:
     def load(at: HubSpotSimulator, *, full: bool = False) -> list[str]:
         source = {"connector": "hubspot", "base_url": at.base_url, "auth": {"token": at.token}}
@@ -120,7 +121,12 @@ def test_a_full_read_of_another_portal_keeps_none_of_the_logins_that_are_kept_ot
         service.account.logins.clear()  # HubSpot forgets, the warehouse does not
         service.clock.advance(HOUR.total_seconds())
         assert load(service, full=True) == ["login-1"]
+        if not is_told:
+            other.faults.answer(403, NOT_GRANTED, on="/account-info/.*/details", times=99)
         assert load(other, full=True) == ["login-2"]
+        other.account.logins.clear()
+        service.clock.advance(HOUR.total_seconds())
+        assert load(other, full=True) == ["login-2"], "from now on they are its own"
 
 
 def test_where_hubspot_never_tells_the_portal_it_is_read_all_the_same(
