@@ -354,6 +354,20 @@ def test_deletions_without_an_instant_hold_for_rows_of_the_same_load(session: Lo
     assert stored(session, "id", "is_deleted") == [("1", False), ("2", True)]
 
 
+def test_a_deletion_without_an_instant_holds_beside_one_of_long_ago(session: LoadSession) -> None:
+    report = load(
+        session,
+        rows(id=["1", "2"], updated_at=[on(9), on(9)]),
+        lambda intake: intake.delete(["1", "2"], at=on(5)),
+        lambda intake: intake.delete(["1"]),
+    )
+    assert report.deleted == 1
+    assert stored(session, "id", "is_deleted", "updated_at") == [
+        ("1", True, "2026-01-09 00:00"),
+        ("2", False, "2026-01-09 00:00"),
+    ]
+
+
 def test_records_go_with_those_that_they_belong_to(session: LoadSession) -> None:
     load(session, rows(id=["1", "2", "3", "4"], stage=["a", "b", "a", None]))
     load(session, rows(id=["1"], stage=["a"]), source="other")

@@ -256,7 +256,7 @@ class Landing:
         return self._mark_told(target) + self._mark_absent(target)
 
     def _mark_told(self, target: Target) -> int:
-        """Those that the source named as deleted."""
+        """Those that the source named as deleted; once without an instant is as of this read."""
         columns = dict.fromkeys(deletion.of for deletion in self._intake.deletions)
         return sum(self._mark_told_of(target, column) for column in columns)
 
@@ -277,7 +277,10 @@ class Landing:
             gone,
             f"""update {target.table} t
             set is_deleted = true, updated_at = greatest(t.updated_at, gone.gone_at)
-            from (select id, max(gone_at) as gone_at from {_GONE} group by id) gone
+            from (
+                select id, case when bool_and(gone_at is not null) then max(gone_at) end as gone_at
+                from {_GONE} group by id
+            ) gone
             where t.{target.is_ours} and t.{column} = gone.id and not t.is_deleted
             and (gone_at is null or t.updated_at is null or t.updated_at <= gone_at)""",
         )
