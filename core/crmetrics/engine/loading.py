@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crmetrics import extract
 from crmetrics.engine.opening import UnopenedSource, close_connector, connectors, supplies_by
 from crmetrics.engine.orphans import Orphans, find_orphans
-from crmetrics.errors import Finding, SourceError, UsageError, did_you_mean
+from crmetrics.errors import PLUGIN_ERRORS, Finding, SourceError, UsageError, did_you_mean
 from crmetrics.message import Note
 from crmetrics.planner import plan_reads
 from crmetrics.plugin import Connector, Supply
@@ -141,7 +141,7 @@ def _sync_one(
                 return [_unread(project, name, exc)]
         wanted = None if connector.is_local else needs
         plan = plan_reads(wanted, {name: supplies}, datasets)
-        requests = {**_vanished(session, name, supplies), **plan.requests(name)}
+        requests = {**_vanished(session, name, connector, supplies), **plan.requests(name)}
         return extract.sync(
             session,
             connector,
@@ -166,16 +166,26 @@ def _unread(project: Project, source: str, error: SourceError) -> LoadReport:
 
 
 def _vanished(
-    session: LoadSession, source: str, supplies: Sequence[Supply]
+    session: LoadSession, source: str, connector: Connector, supplies: Sequence[Supply]
 ) -> dict[str, tuple[str, ...]]:
     """Datasets that the source gave before and gives no more: asked for again, so that their
-    absence is an error and not a silence."""
+    absence is an error and not a silence. Without any row only what the project file leaves out
+    is: that it was read, and held none, is forgotten."""
     offered = {supply.dataset for supply in supplies}
     return {
         name: tuple(held.by_source[source].columns)
         for name, held in session.inventory().items()
-        if source in held.by_source and held.by_source[source].rows and name not in offered
+        if source in held.by_source
+        and name not in offered
+        and (held.by_source[source].rows or _is_left_out(connector, name))
     }
+
+
+def _is_left_out(connector: Connector, dataset: str) -> bool:
+    try:
+        return bool(connector.left_out(dataset))
+    except PLUGIN_ERRORS:
+        return True  # the reader meets it again, and reports it
 
 
 class _Observer:

@@ -524,6 +524,31 @@ def test_turning_the_log_off_removes_its_sends_and_not_those_of_another_source(
     assert sorted(load(hs=hubspot, files=files)[1]) == sorted([sent, *there])
 
 
+def test_a_log_without_sends_that_is_turned_off_is_forgotten_too(
+    mailing: HubSpotSimulator, tmp_path: Path
+) -> None:
+    hubspot = {"connector": "hubspot", "base_url": mailing.base_url,
+               "auth": {"token": mailing.token}}  # fmt: skip
+
+    def load(**options: Any) -> tuple[list[str], list[str]]:
+        """Datasets that were read, and those of which something is known."""
+        document = {"version": 1, "project": "sends", "sources": {"hs": {**hubspot, **options}}}
+        (tmp_path / "crmetrics.yaml").write_text(json.dumps(document), encoding="utf-8")
+        project = Project(tmp_path, environ={}, now=mailing.clock)
+        needs = dict.fromkeys(("campaigns", "campaign_members"), ("id",))
+        report = sync(project, (), needs=needs)
+        assert not report.failures, report.error
+        base = duckdb.connect(str(project.engine_settings.path), read_only=True)
+        with base:
+            known = base.execute("select dataset from meta.sync_state order by 1").fetchall()
+        return sorted(each.dataset for each in report.reports), [row[0] for row in known]
+
+    both = ["campaign_members", "campaigns"]
+    assert load() == (both, both)
+    assert load(email_events=False) == (both, ["campaigns"])
+    assert load(email_events=False) == (["campaigns"], ["campaigns"])
+
+
 def test_an_answer_without_events_does_not_pass_for_an_empty_log(
     mailing: HubSpotSimulator, connect: Connect
 ) -> None:
