@@ -31,11 +31,12 @@ class SyncReport:
 
     reports: one per dataset and source, failed ones too; one without a dataset for a source that
     could not even say what it gives. orphans: references without a target, looked for when
-    something changed.
+    something changed. news: what was noticed, with its place, and not by the sync before.
     """
 
     reports: tuple[LoadReport, ...] = ()
     orphans: tuple[Orphans, ...] = ()
+    news: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[LoadReport, ...]:
@@ -114,8 +115,9 @@ def sync(
                 progress=progress, run_id=run_id,
             )  # fmt: skip
         changed = any(r.inserted or r.updated or r.deleted or r.replaced for r in reports)
+        news = tuple(f"{r.place}: {text}" for r in reports for text in session.news(r))
     orphans = find_orphans(project) if changed else ()
-    return SyncReport(tuple(reports), orphans)
+    return SyncReport(tuple(reports), orphans, news)
 
 
 def _sync_one(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from crmetrics.engine.project import Project
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,8 @@ def _run(
     if loaded.report is None:
         needs = _needs(project, job)
         loaded.report = sync(project, (), needs=needs, progress=progress, run_id=run_id)
+        for text in loaded.report.news:
+            logger.warning("%s", text)
     computed = compute(project, job, asked.period, run_id)
     project.registry.notify(
         "crmetrics_kpis_computed", run_id=run_id, job=name, results=computed.results

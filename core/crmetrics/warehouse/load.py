@@ -7,6 +7,7 @@ that is killed at any moment leaves the last committed load; the next run reads 
 from __future__ import annotations
 
 import logging
+import re
 import secrets as randomness
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 log = logging.getLogger(__name__)
+
+_AGE = re.compile(r"[\d.,]+ (?:s|min|h|days?) old")
 
 
 class LoadSession:
@@ -235,6 +238,13 @@ class LoadSession:
             # The failure itself is on its way to the user; this one would only hide it.
             log.error("the failed sync could not be recorded: %s", exc)
 
+    def news(self, report: LoadReport) -> tuple[str, ...]:
+        """The notices of a load that the sync before had not; how old values are is no news."""
+        if not report.notices:
+            return ()
+        told = {_ageless(text) for text in registry.notices_before(self._connection, report)}
+        return tuple(text for text in report.notices if _ageless(redact(text)) not in told)
+
     # --- reading and further tables ----------------------------------------------------------
 
     def inventory(self) -> Inventory:
@@ -287,6 +297,10 @@ def open_for_load(settings: EngineSettings, datasets: Mapping[str, Dataset]) -> 
     except BaseException:
         connection.close()
         raise
+
+
+def _ageless(notice: str) -> str:
+    return _AGE.sub("a while old", notice)
 
 
 def _covered(dataset: Dataset, columns: tuple[str, ...]) -> tuple[str, ...]:

@@ -102,6 +102,16 @@ def has_failed_likewise(connection: Connection, failed: LoadReport) -> bool:
     )
 
 
+def notices_before(connection: Connection, report: LoadReport) -> tuple[str, ...]:
+    """What was noticed by the sync of a dataset before this one."""
+    text = connection.scalar(
+        "select arg_max(notices::varchar, started_at) from meta.syncs "
+        "where source = $source and dataset = $dataset and sync_id <> $sync_id",
+        {"source": report.source, "dataset": report.dataset, "sync_id": report.sync_id},
+    )
+    return tuple(json.loads(text)) if text else ()
+
+
 def read_state(connection: Connection, source: str, dataset: str) -> SyncState:
     rows = connection.rows(
         "select state::varchar, columns, fingerprint, covers_from, epoch_us(watermark), "
