@@ -451,7 +451,21 @@ def test_nothing_is_stored_for_a_first_or_full_read_or_one_by_other_rules(
         {"leads": ("status",)},
     )
     assert found == []
-    assert "read whole, because its rules" in str(report.notices)
+    assert [notice.partition(",")[0] for notice in report.notices] == [
+        "read whole",
+        "what only earlier reads had seen of it (stays",
+    ]
+
+
+def test_a_dataset_of_which_nothing_is_remembered_is_told_of_no_loss(session: LoadSession) -> None:
+    def reading(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch({"id": ["1"], "status": ["x"]})
+
+    run(session, leads(reading, "status", incremental=True), {"leads": ("status",)})
+    own = SourceOptions(datasets={"leads": DatasetOptions(columns={"status": "'x'"})})
+    source = leads(reading, "status", incremental=True, options=own)
+    (report,) = run(session, source, {"leads": ("status",)})
+    assert [notice.partition(",")[0] for notice in report.notices] == ["read whole"]
 
 
 def test_stored_rows_of_former_rules_are_there_for_who_asks_for_them(session: LoadSession) -> None:

@@ -101,7 +101,8 @@ class UnavailableError(SourceError):
     """The source has no such dataset for this user: a feature that is off, a right that is missing.
 
     Raised by `Connector.read` before any row. When the source never gave the dataset, that is no
-    failure: it counts as not there, which puts KPIs out of reach and nothing else.
+    failure: it counts as not there, which puts KPIs out of reach and nothing else. When it did, it
+    is one, until `sync --full` gives up what was read of it, after a sync that failed likewise.
     """
 
 

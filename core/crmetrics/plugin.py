@@ -221,8 +221,9 @@ class ReadRequest(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """True when everything is read anew: by `sync --full`, or because rules or columns of the
-        dataset changed. Ignore what `state` says of how far the last read came."""
+        """True when everything is read anew: by `sync --full`, because rules, columns or the time
+        zone of the dataset changed, or because the last read went by a clock that was ahead.
+        Ignore what `state` says of how far the last read came."""
 
     @property
     def begins_anew(self) -> bool:

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_FORGOTTEN = (
+    "what only earlier reads had seen of it (stays, first dates) is not known any longer, because "
+    "its rules changed."
+)
+
 Progress = Callable[[str, str, int], None]
 """Called after each batch with source, dataset and the number of records so far."""
 
@@ -159,6 +164,7 @@ class _Reader:
             account=former.account if former.exists else self.session.account(self.source),
             stored=partial(self.session.stored, self.source, name) if former.exists else None,
             goes_on=not begins_anew,
+            forgotten=_FORGOTTEN if is_redefined and supply.incremental else "",
         )
         return _PlannedRead(request, mapper)
 
@@ -240,11 +246,11 @@ def _entries(options: DatasetOptions, columns: Sequence[str]) -> dict[str, str]:
 
 
 def _tell_why(intake: Intake, former: SyncState, *, is_redefined: bool, is_ahead: bool) -> None:
-    """Say why a source that could tell changes is read whole, and what that costs."""
+    """Say why a source that could tell changes is read whole."""
     if is_redefined:
         intake.notice(
             "read whole, because its rules (columns, conditions, options) changed since the last "
-            "read; stays and dates that only earlier reads had seen are not known any longer."
+            "read."
         )
     elif is_ahead and former.watermark is not None:
         intake.notice(

@@ -22,8 +22,9 @@ class Request:
 
     mapping: entries of the project file for columns of this read. account: whose records are
     loaded, None = it was never named. stored: gives the rows of earlier reads, None = there are
-    none. goes_on: they are by the same rules and count for this read. What the connector reports
-    goes into the intake, which is committed with the rows.
+    none. goes_on: they are by the same rules and count for this read. forgotten: what is told when
+    they are asked for and do not, unless all begins anew. What the connector reports goes into the
+    intake, which is committed with the rows.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Request:
         account: AccountAt | None = None,
         stored: Callable[..., Iterator[pa.RecordBatch]] | None = None,
         goes_on: bool = True,
+        forgotten: str = "",
     ) -> None:
         self.dataset = dataset
         self.mapping: Mapping[str, str] = dict(mapping or {})
@@ -49,6 +51,7 @@ class Request:
         self._mapper = mapper
         self._account = account
         self._stored, self._goes_on = stored, goes_on
+        self._forgotten = "" if goes_on or intake.begins_anew else forgotten
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -168,6 +171,8 @@ class Request:
     ) -> Iterator[pa.RecordBatch]:
         if self._stored is not None and (self._goes_on or even_former):
             yield from self._stored(columns, ids=ids, of=self._column(of))
+        elif self._forgotten:
+            self.notice(self._forgotten)
 
     def keep_unseen(self) -> None:
         self.intake.keep_unseen()

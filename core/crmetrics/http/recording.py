@@ -69,7 +69,8 @@ def replay(folder: Path) -> Iterator[None]:
     A request is matched by method, address, parameters and body; instants in them may differ,
     because a later run asks for a later window. Names in e-mail addresses that the project file
     gives are masked otherwise than when it was recorded: the first request that is the same but for
-    them says which is which. Raises UsageError when the folder holds none.
+    them says which is which, with the first that was recorded where several are. Raises UsageError
+    when the folder holds none.
     """
     global _active
     before, _active = _active, _Player(folder)

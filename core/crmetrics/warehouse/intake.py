@@ -47,8 +47,9 @@ class Intake:
     """One read of one dataset: what was asked for, and what the connector reports meanwhile.
 
     columns: the canonical columns that the read covers, the key among them. started: instant of the
-    read. timezone: zone of instants without one. is_full: the user asked for everything again.
-    replaces: the rows of the read are all that the source has; others leave the dataset.
+    read. timezone: zone of instants without one. is_full: everything is read anew: because the user
+    asked for it, or for a rule, a further column or a clock that was ahead. replaces: the rows
+    of the read are all that the source has; others leave the dataset.
     may_replace: the same, unless the connector works with parts or keeps a state. former_rules:
     what is stored was made by other rules (`columns:`, options). begins_anew: by `sync --full`, and
     not only for a rule or a column: what the source gives no more is given up. retained: arrays of
@@ -142,8 +143,9 @@ class LoadReport:
     that left because their part or the whole dataset was read again without them.
     rows: records of this source and dataset that the warehouse holds afterwards.
     columns: canonical columns that were delivered. error: why it failed; then nothing was kept.
-    absent: the source has no such dataset, and never gave it; error says why. dataset: empty for a
-    source that failed before any was asked for.
+    status absent: the source has no such dataset and never gave it, or it was given up by this read
+    (`--full`, after a sync that had said so); error says why. dataset: empty for a source that
+    failed before any was asked for.
     """
 
     sync_id: str
