@@ -3,7 +3,8 @@
 There is no record of how a deal began: that is what the first change of a field replaced, or the
 present value where nothing changed. And field history is kept for 18 to 24 months only: of older
 deals the rows that earlier reads left (`former`) say what was before the changes that are left, and
-also of fields that are not tracked.
+also of fields that are not tracked. Where nothing says it, a deal that is closed at the first that
+is known of it has no stage until it was closed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def _followed(name: str) -> tuple[str, str]:
         where Field = '{name}'
         group by all
     )"""
-    value = f"""case
+    is_vague = "when vague.KnownAt > moments.EnteredAt then null" if name == "StageName" else ""
+    value = f"""case {is_vague}
                 when {name}_last.changes > 0 then try_cast({name}_last.after_ as {kind})
                 when former.id is not null and '{column}' in (select name from held_before)
                     then {stored}
@@ -57,6 +59,7 @@ def _followed(name: str) -> tuple[str, str]:
 
 
 _MOMENTS = f"""
+    {KNOWN_STAGES},
     changes as (
         select field_changes.*
         from field_changes join main on main.Id = field_changes.OpportunityId
@@ -77,6 +80,36 @@ _MOMENTS = f"""
                 or starts_with(former.id, former.opportunity_id || ':')
             )
     ),
+    vague as (
+        -- Closed at the first that is known of it, after it was made, and nothing tells its stages
+        -- until then: its history is too old, or nobody tracks it.
+        select OpportunityId, KnownAt, is_told
+        from (
+            select main.Id as OpportunityId, main.CreatedDate, first_told.at is not null as is_told,
+                coalesce(first_told.at, least(
+                    timezone(zone.name, main.CloseDate::timestamp),
+                    main.SystemModstamp::timestamptz
+                )) as KnownAt
+            from main
+            cross join zone
+            left join (
+                select OpportunityId, min(CreatedDate) as at,
+                    arg_min_null(OldValue, (CreatedDate, Id)) as stage
+                from changes
+                where Field = 'StageName'
+                group by all
+            ) first_told on first_told.OpportunityId = main.Id
+            join known_stages on known_stages.label
+                = case when first_told.at is null then main.StageName else first_told.stage end
+            where known_stages.IsClosed
+                and main.Id not in (select opportunity_id from remembered)
+                and (
+                    main.CreatedDate < (select max(instant::timestamptz) from aged)
+                    or main.Id not in (select OpportunityId from field_changes)
+                )
+        )
+        where KnownAt > CreatedDate + interval 1 second
+    ),
     moments as (
         select OpportunityId, CreatedDate as EnteredAt, min(Id) as RowId, false as IsForgotten
         from changes
@@ -89,6 +122,10 @@ _MOMENTS = f"""
         select Id, CreatedDate, Id || ':0', false
         from main
         where Id not in (select opportunity_id from remembered)
+        union all
+        select OpportunityId, KnownAt, OpportunityId || ':' || epoch_us(KnownAt), false
+        from vague
+        where not is_told
     ),"""
 
 
@@ -103,6 +140,7 @@ def _states() -> str:
         from moments {"".join(joins for _, joins in followed)}
         join main on main.Id = moments.OpportunityId
         left join former on former.id = moments.RowId
+        left join vague on vague.OpportunityId = moments.OpportunityId
     ),
     last_states as (
         select distinct on (OpportunityId) * from states order by OpportunityId, EnteredAt desc
@@ -145,7 +183,7 @@ def _story() -> str:
     ),"""
 
 
-_STAYS = f"""
+_STAYS = """
     steps as (
         select *, lead(EnteredAt) over deal as ExitedAt,
             case when lag(RowId) over deal is null
@@ -153,8 +191,7 @@ _STAYS = f"""
                 then coalesce(Stay, RowId) end as starts
         from story
         window deal as (partition by OpportunityId order by EnteredAt, RowId)
-    ),
-    {KNOWN_STAGES}
+    )
     select steps.* exclude (Stay, starts), main.IsDeleted, main.SystemModstamp,
         last_value(starts ignore nulls) over (
             partition by steps.OpportunityId

@@ -159,6 +159,8 @@ class Gathering:
         bench.given(
             "configured_statuses", ("status", "category"), list(options.case_statuses.items())
         )
+        zone = options.timezone or self._catalog.context.timezone
+        bench.given("zone", ("name",), [(zone,)])
         bench.given("reporting", ("currency",), [(self._catalog.context.currency,)])
         left = self._request.state.get("left", {})
         bench.given("left_before", ("id", "at"), list(dict(left).items()))

@@ -87,6 +87,28 @@ def test_of_two_stays_entered_at_one_instant_the_one_that_ended_later_is_last(as
         assert dict(row["segment"]) == {"last_open_stage": "Proposal"}
 
 
+def test_a_deal_of_which_nobody_knows_whether_it_was_open_is_told(ask: Ask) -> None:
+    tables = """
+@opportunities
+id,created_at,close_date,is_closed,is_won,forecast_category
+1,2025-12-01,2026-02-10,true,true,closed
+2,2025-12-01,2026-05-01,false,false,pipeline
+@opportunity_stage_history
+id,opportunity_id,stage,entered_at,exited_at,is_closed,amount,probability,close_date
+1,1,,2025-12-01T00:00:00Z,2026-02-10T00:00:00Z,,100,1,2026-02-10
+2,1,Closed Won,2026-02-10T00:00:00Z,,true,100,1,2026-02-10
+3,2,Proposal,2025-12-01T00:00:00Z,,false,7,0.5,2026-01-20
+"""
+    variants = ("weighted", "closing_in_period", "overdue")
+    names = ["sales_pipeline_value", *(f"sales_pipeline_value.{name}" for name in variants)]
+    rows = ask(tables, *names)
+    assert _values(rows) == [7, 3.5, 7, 7]
+    for row in rows:
+        assert (row["n"], dict(row["coverage"])["missing_is_closed"]) == (1, 1)
+    (later,) = ask(tables, names[0], period="2026-02")
+    assert (later["value"], "missing_is_closed" in dict(later["coverage"])) == (7, False)
+
+
 def test_two_products_of_one_family_are_one_part_of_a_deal(ask: Ask) -> None:
     tables = """
 @opportunities

@@ -146,6 +146,104 @@ def test_stays_of_deals_stay_when_their_history_is_gone(
     assert gone > 20
 
 
+# --- closed at the first that is known of them ---------------------------------------------------
+
+MADE, LATER = on(2022, 1, 3, 9), on(2022, 6, 20, 9)
+
+
+def a_deal_of_long_ago(salesforce: SalesforceSimulator, stage: str, closing: date) -> str:
+    """Made in January 2022 and last changed in June, of which no history is left."""
+    values = {"Amount": 10, "Probability": 100, "CloseDate": closing}
+    deal = salesforce.org.create("Opportunity", stamp=MADE, StageName="Open", **values)
+    salesforce.org.update(deal, stamp=LATER, StageName=stage, IsClosed=stage == "Won",
+                          IsWon=stage == "Won")  # fmt: skip
+    return deal
+
+
+def spans(site: Site, deal: str) -> list[tuple[Any, ...]]:
+    columns = ("entered_at", "exited_at", "stage", "is_closed")
+    return site.rows(f"opportunity_stage_history where opportunity_id = '{deal}'", *columns)
+
+
+@pytest.fixture
+def aged(site: Site, salesforce: SalesforceSimulator) -> Site:
+    site.only = ("opportunity_stage_history", "opportunities")
+    salesforce.org.hide("OpportunityHistory")
+    stages(salesforce.org)
+    return site
+
+
+def test_a_deal_that_was_closed_before_the_first_read_was_not_so_since_its_creation(
+    aged: Site, salesforce: SalesforceSimulator
+) -> None:
+    aged.source = {"timezone": "America/Los_Angeles"}
+    won, still, at_once, dated_late = (
+        a_deal_of_long_ago(salesforce, stage, closing)
+        for stage, closing in (
+            ("Won", date(2022, 4, 1)),
+            ("Open", date(2022, 4, 1)),
+            ("Won", date(2022, 1, 2)),
+            ("Won", date(2022, 9, 1)),
+        )
+    )
+    closed = on(2022, 4, 1, 7)  # midnight in California
+    salesforce.clock.advance(7200)
+    for label, is_full in (("", False), ("", False), ("Parked", False), ("", True)):
+        if label:  # all is read anew
+            salesforce.org.create("OpportunityStage", ApiName=label, MasterLabel=label)
+        aged.later(hours=1)
+        aged.synced(full=is_full)
+        assert spans(aged, won) == [(MADE, closed, None, None), (closed, None, "Won", True)]
+        assert spans(aged, still) == [(MADE, None, "Open", False)]
+        assert spans(aged, at_once) == [(MADE, None, "Won", True)]
+        assert spans(aged, dated_late) == [(MADE, LATER, None, None), (LATER, None, "Won", True)]
+    for period, open_amount, unknown in (
+        ("2022-02", 10, 2),
+        ("2022-04", 10, 1),
+        ("2022-06", 10, 0),
+    ):
+        [row] = [
+            row
+            for row in aged.project.query(["sales_pipeline_value"], period=period).to_pylist()
+            if not row["variant"]
+        ]
+        coverage = dict(row["coverage"])
+        assert (row["value"], coverage.get("missing_is_closed", 0)) == (open_amount, unknown)
+
+
+def test_a_deal_that_no_history_tells_of_stays_so_whatever_becomes_of_it(
+    aged: Site, salesforce: SalesforceSimulator
+) -> None:
+    org = salesforce.org
+    deal = a_deal_of_long_ago(salesforce, "Won", date(2022, 4, 1))
+    closed = on(2022, 4, 1)
+    salesforce.clock.advance(7200)
+    aged.synced()
+    aged.later(days=1)
+    opened = salesforce.clock()
+    org.update(deal, StageName="Talk", IsClosed=False, IsWon=False)
+    org.create("OpportunityFieldHistory", OpportunityId=deal, Field="StageName", OldValue="Won",
+               NewValue="Talk", CreatedDate=opened)  # fmt: skip
+    for is_full in (False, False, True):
+        aged.later(hours=1)
+        aged.synced(full=is_full)
+        known = [(closed, opened, "Won", True), (opened, None, "Talk", False)]
+        if is_full:  # nothing tells any more since when it had been won
+            assert spans(aged, deal) == [(MADE, opened, None, None), known[-1]]
+        else:
+            assert spans(aged, deal) == [(MADE, closed, None, None), *known]
+
+
+def test_a_young_deal_that_the_org_follows_was_closed_on_its_creation(
+    aged: Site, salesforce: SalesforceSimulator
+) -> None:
+    first = {name: values[0] for name, values in CHOICES.items()}
+    deal = Deal(salesforce.org, {**first, "StageName": "Won"}, at=salesforce.clock())
+    salesforce.clock.advance(7200)
+    aged.synced()
+    assert stored(aged) == expected([deal])
+
+
 def a_deal_without_the_log(site: Site, salesforce: SalesforceSimulator) -> str:
     """An open deal of an org that hides the log of deals, read once."""
     site.only = ("opportunity_stage_history",)
