@@ -91,15 +91,8 @@ class Unseen:
         with their day."""
         import pyarrow as pa
 
-        told = "the org shows what is forecast today only: "
-        if self._request.begins_anew and self._is_kept and self._request.state.get("given"):
-            # Rows of earlier reads stay by this one, which is not shown them.
-            return (
-                f"{told}rows of earlier days leave for good with a new condition, those that meet "
-                "it too. Copy the warehouse file first to keep them."
-            )
         bench.make("kept", {"id": pa.string(), "is_deleted": pa.bool_()})
-        bench.fill("kept", self._request.stored(("id", "is_deleted")))
+        bench.fill("kept", self._request.stored(("id", "is_deleted"), even_former=self._is_kept))
         earlier = bench.column(f"""
             select format('{{:,}} rows of {{:,}} earlier days ({{}} to {{}})',
                 count(*), count(distinct day), min(day), max(day))
@@ -110,6 +103,7 @@ class Unseen:
             )
             where day <> '' and day < '{_today(self._request)}'
             having count(*) > 0""")
+        told = "the org shows what is forecast today only: "
         if not earlier:
             return f"{told}write the condition now, for rows of the days until then leave with it."
         return (

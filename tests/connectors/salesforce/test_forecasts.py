@@ -203,7 +203,7 @@ def test_who_is_told_to_choose_a_forecast_type_is_told_which_rows_that_costs(
     assert f"the 4 rows of 2 earlier days ({first} to {last}) leave for good" in told
     assert len(amounts(site)) == 6
     _, told = load_of(site.synced(full=True), "forecasts").notices
-    assert "rows of earlier days leave for good with a new condition" in told
+    assert f"the 4 rows of 2 earlier days ({first} to {last}) leave for good" in told
     assert len(amounts(site)) == 6
     site.datasets = {"forecasts": {"where": f"ForecastingTypeId = '{forecasting.revenue}'"}}
     site.synced()
