@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from crmetrics.plugin import ConnectorContext, Secret, http, pause
@@ -60,6 +61,8 @@ class Api:
         self._org = ""
         self._described: dict[str, SObject | None] = {}
         self._is_checked = False
+        self.first_answer_at: datetime | None = None
+        """When the org gave its first answer, by its own clock; None where it does not say."""
 
     # --- calls ---------------------------------------------------------------------------------
 
@@ -93,9 +96,14 @@ class Api:
             # No rate is known beforehand; a refusal (too many long calls at once) teaches one.
             budgets=dict.fromkeys(BUDGETS, http.Budget()),
             admit=self.quota.admit,
-            observe=self.quota.observe,
+            observe=self._observe,
             sleep=self.sleep,
         )
+
+    def _observe(self, response: http.Response) -> None:
+        self.quota.observe(response)
+        if self.first_answer_at is None and response.is_ok:
+            self.first_answer_at = response.answered_at
 
     def path(self, rest: str) -> str:
         return f"/services/data/v{self.options.api_version}/{rest}"

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _YOUNG = timedelta(hours=6)
 """Values that change without a stamp may be so old when a job of an earlier run gives them."""
 
+_TICK = timedelta(seconds=1)
+"""The org tells whole seconds."""
+
 
 class DatasetRead:
     """Reads a dataset for a request of the engine."""
@@ -180,6 +183,7 @@ class DatasetRead:
             if unknown := self._catalog.unknown_object(self._request.dataset.name):
                 raise SourceError(unknown)
             raise UnavailableError(self._survey.why_absent + self._given.way_without)
+        self._require_clock()
         is_same_org = self._is_same_org()
         if is_same_org:
             self._given.require_former()
@@ -194,6 +198,23 @@ class DatasetRead:
         self._tell_refusals()
         self._tell_gone(removals)
         self._save(removals)
+
+    def _require_clock(self) -> None:
+        """The next read asks for what changed since the begin of this one, by our clock.
+
+        Raises SourceError when that shows a time that the org has not reached yet, by more than the
+        next read reaches back: what changes until then would never be read.
+        """
+        options, began = self._catalog.options, self._request.started
+        answered = self._catalog.api.first_answer_at
+        if answered is None or self._request.dataset.name in WHOLE:
+            return
+        if began - answered > options.overlap + options.hold_back + _TICK:
+            raise SourceError(
+                f"the clock of this machine is ahead: it showed {_stamp(began)} before Salesforce "
+                f"answered at {_stamp(answered)}. What changes in between would never be read. Set "
+                "the clock; nothing was read."
+            )
 
     @cached_property
     def _removals(self) -> Removals:
@@ -378,6 +399,10 @@ class DatasetRead:
         resumed = self._transport.resumed
         began = (resumed.get(reach.stream.object) for reach in self.reaches)
         return min([self._request.started, *(at for at in began if at is not None)])
+
+
+def _stamp(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _shown(span: timedelta) -> str:

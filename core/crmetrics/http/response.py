@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
 from crmetrics.http.failures import HttpError, StatusError
+from crmetrics.http.instants import instant_of
 from crmetrics.http.transport import Incoming
 from crmetrics.secrets import Secret, redact
 
@@ -30,6 +32,11 @@ class Response:
     @property
     def is_ok(self) -> bool:
         return 200 <= self.status < 300
+
+    @property
+    def answered_at(self) -> datetime | None:
+        """When that was by the server's clock, to the second; None where it does not say."""
+        return instant_of(self.headers.get("Date", ""))
 
     @cached_property
     def body(self) -> bytes:

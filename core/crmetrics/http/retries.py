@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import email.utils
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
+
+from crmetrics.http.instants import instant_of
 
 if TYPE_CHECKING:
     from crmetrics.http.response import Response
@@ -90,10 +91,5 @@ def asked_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:
     header = headers.get("Retry-After", "").strip()
     if header.isascii() and header.isdigit():
         return float(header)
-    try:
-        until = email.utils.parsedate_to_datetime(header)
-    except ValueError:
-        return None
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    return max(0.0, (until - now).total_seconds())
+    until = instant_of(header)
+    return None if until is None else max(0.0, (until - now).total_seconds())

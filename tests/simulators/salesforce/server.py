@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from email.utils import format_datetime
 from typing import Any
 
 from simulators.messages import Answer, Call
@@ -25,7 +26,8 @@ class SalesforceSimulator(Service):
 
     `base_url` is the My Domain host and the instance; `login_url`, the same server under the name
     localhost, is the login host: it gives tokens and no data. daily_calls: the allowance of API
-    calls, `used` those spent. selected: every (object, field) that a query named.
+    calls, `used` those spent. sends_date: not for clients that go by another clock. selected: every
+    (object, field) that a query named.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class SalesforceSimulator(Service):
         self.daily_calls = 100_000
         self.used = 0
         self.sends_usage = True
+        self.sends_date = False
         self.selected: set[tuple[str, str]] = set()
         self.queries: list[str] = []
         self.login, self.rest, self.bulk = Login(self), Rest(self), Bulk(self)
@@ -73,6 +76,12 @@ class SalesforceSimulator(Service):
     # --- answering ---------------------------------------------------------------------------
 
     def handle(self, call: Call) -> Answer:
+        answer = self._handled(call)
+        if not self.sends_date:
+            return answer
+        return answer.with_headers({"Date": format_datetime(self.clock(), usegmt=True)})
+
+    def _handled(self, call: Call) -> Answer:
         size = len(call.target) + sum(len(n) + len(v) + 4 for n, v in call.headers.items())
         if size > _LONGEST_REQUEST:
             return Answer.html("<h1>Bad Message 431</h1><pre>reason: Request Header Fields Too "
