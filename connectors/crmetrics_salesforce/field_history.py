@@ -87,7 +87,7 @@ _MOMENTS = f"""
         from (
             select main.Id as OpportunityId, main.CreatedDate, first_told.at is not null as is_told,
                 coalesce(first_told.at, least(
-                    timezone(zone.name, main.CloseDate::timestamp),
+                    timezone(zone.name, try_cast(main.CloseDate as timestamp)),
                     main.SystemModstamp::timestamptz
                 )) as KnownAt
             from main
