@@ -371,3 +371,93 @@ def test_what_is_left_out_of_a_quota_are_deals_of_its_owners(
         for row in rows
     }
     assert found == expected
+
+
+TWO_MONTHS = (
+    QUOTAS.replace(
+        "@opportunities",
+        "u1,won_amount,2026-02-01,2026-03-01,100\nu2,won_amount,2026-02-01,2026-03-01,200\n@opportunities",
+    )
+    + "7,u2,A,2025-12-01T00:00:00Z,2026-02-10,true,true,40,true\n"
+)
+
+
+def test_what_several_counts_read_of_a_kept_model_is_looked_at_once(tmp_path: Path) -> None:
+    write_project(tmp_path, {}, packs=("sales",))
+    load_tables(tmp_path, read_tables(TWO_MONTHS))
+    project = Project(tmp_path, environ={}, now=lambda: datetime(2026, 3, 20, tzinfo=UTC))
+    months = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 3, 1), "month"))
+    made: list[int] = []
+    found = []
+    with project.answerer(months) as answerer:
+        # The second question asks for another month, the third for the first one again.
+        for month in (months[0], months[1], months[0]):
+            program = answerer.program(Question(("quota_attainment",), (month,), ((), ("team",))))
+            texts = [statement.sql for statement in program.statements]
+            made.append(sum(" temp table left_out_opportunities_" in text for text in texts))
+            counts = [item.sql for item in program.statements if item.kind == "excluded"]
+            assert len(counts) == 2
+            assert not any("_opportunities where _reason" in sql for sql in counts)
+            rows = answerer.run(program).to_pylist()
+            found.append(
+                {
+                    next(iter(dict(row["segment"]).values()), ""): dict(row["coverage"]).get(
+                        "excluded_deleted", 0
+                    )
+                    for row in rows
+                }
+            )
+    assert made == [1, 1, 1]
+    january, february = {"": 1, "East": 1, "West": 0}, {"": 2, "East": 1, "West": 1}
+    assert found == [january, february, january]
+
+
+def test_a_count_that_is_alone_reads_no_kept_model(tmp_path: Path) -> None:
+    write_project(tmp_path, {}, packs=("sales",))
+    load_tables(tmp_path, read_tables(TWO_MONTHS))
+    project = Project(tmp_path, environ={}, now=lambda: datetime(2026, 1, 20, tzinfo=UTC))
+    periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
+    with project.answerer(periods) as answerer:
+        program = answerer.program(Question(("quota_attainment",), periods))
+        assert not any(" left_out_opportunities_" in item.sql for item in program.statements)
+        (row,) = answerer.run(program).to_pylist()
+    assert dict(row["coverage"])["excluded_deleted"] == 1
+
+
+def test_records_left_out_of_models_over_one_kept_model_are_listed(tmp_path: Path) -> None:
+    own = """
+kpis:
+  share_of_big_orders:
+    title: Share of big orders
+    unit: percent
+    better: higher
+    inputs:
+      big: {from: big_orders, time: booked_on, value: count(*), covered_by: [orders.ordered_at]}
+      every: {from: every_order, time: booked_on, value: count(*), covered_by: [orders.ordered_at]}
+    numerator: big
+    denominator: every
+"""
+    models = {
+        "kept_orders": "-- materialized\nselect * from counted_orders",
+        "big_orders": "-- excluded: orders\nselect * from kept_orders where amount >= 10",
+        "every_order": "-- excluded: orders\nselect * from kept_orders",
+    }
+    project = _project(tmp_path, ORDERS.replace("A,2026-01-06,paid,10", "A,2026-01-06,paid,9"))
+    (tmp_path / "metrics" / "sql").mkdir(parents=True)
+    (tmp_path / "metrics" / "own.yaml").write_text(own, encoding="utf-8")
+    for name, text in models.items():
+        (tmp_path / "metrics" / "sql" / f"{name}.sql").write_text(text, encoding="utf-8")
+    listed = {
+        (row["input"], row["record"]): row["coverage"]
+        for row in project.rows("share_of_big_orders", period="2026-01").to_pylist()
+    }
+    both = {"trial": ["excluded_test"], "of a gone account": ["excluded_parent"], "kept": []}
+    assert listed == {
+        **{(name, record): found for name in ("big", "every") for record, found in both.items()},
+        ("every", "gone"): ["excluded_deleted"],
+    }
+    project = Project(tmp_path, environ={}, now=lambda: NOW)
+    periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
+    with project.answerer(periods) as answerer:
+        program = answerer.program(Question(("share_of_big_orders",), periods))
+    assert sum(" temp table left_out_orders_kept_orders" in s.sql for s in program.statements) == 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crmetrics.compiler.conditions import disjunction
@@ -26,6 +26,15 @@ REASONS: Mapping[str, str] = {
 
 _MANY_READERS = 3
 _READ = re.compile(r"\bfrom excluded_([a-z]\w*)")
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """What quality rules left out of a model. rows: a query with its columns and `_reason`, empty
+    when nothing was. setup: the statements that make the tables that the query reads."""
+
+    rows: str = ""
+    setup: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,14 +74,18 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
     return ExcludedCounts(name, statement, columns)
 
 
-def with_kept(statements: Sequence[str]) -> list[str]:
+def with_kept(statements: Sequence[str], is_kept: Callable[[str], bool]) -> list[str]:
     """The same statements, where several read what was left out of a dataset, from a table of it.
 
     To find these few rows all of a dataset are scanned, and to keep them all their columns are
-    read: as much as three readers save (measured).
+    read: as much as three readers save (measured). is_kept: whether the table is there already.
     """
     readers = Counter(name for sql in statements for name in _READ.findall(sql))
-    kept = {name for name, count in readers.items() if count >= _MANY_READERS}
+    kept = {
+        name
+        for name, count in readers.items()
+        if count >= _MANY_READERS or is_kept(f"removed_{name}")
+    }
 
     def found(read: re.Match[str]) -> str:
         return f"from removed_{read[1]}" if read[1] in kept else read[0]

@@ -13,7 +13,7 @@ from functools import cached_property
 
 from crmetrics.catalog import Catalog, Kpi, Vector
 from crmetrics.compiler.assemble import Assembler
-from crmetrics.compiler.excluded import excluded_counts, with_kept
+from crmetrics.compiler.excluded import Mirror, excluded_counts, with_kept
 from crmetrics.compiler.final import Labelled, final_select, result_select
 from crmetrics.compiler.frames import listed
 from crmetrics.compiler.keeping import QuestionVectors
@@ -97,10 +97,11 @@ class Program:
 class Compiler:
     """Compiles one question.
 
-    has_any: whether any row of a relation, by its SQL name, meets a condition. fillings: statements
-    that compute the materialized models a text reads, as far as it reads them; period_fillings:
-    those that differ from one set of periods to the next. mirror: (relation, its vectors) -> the
-    rows that quality rules left out of it, as a query.
+    has_any: whether any row of a relation, by its SQL name, meets a condition. is_made: whether a
+    relation of the session is there already. fillings: statements that compute the materialized
+    models a text reads, as far as it reads them; period_fillings: those that differ from one set of
+    periods to the next. mirror: (relation, its vectors, the table of its periods, relations that
+    are read over these) -> the rows that quality rules left out of it.
     """
 
     catalog: Catalog
@@ -115,11 +116,13 @@ class Compiler:
     fillings: Callable[[str, Mapping[str, Portion]], Sequence[str]]
     period_fillings: Callable[[str], Sequence[str]]
     has_any: Callable[[str, str], bool]
-    mirror: Callable[[str, Mapping[str, str]], str]
+    is_made: Callable[[str], bool]
+    mirror: Callable[[str, Mapping[str, str], str, Sequence[str]], Mirror]
     min_base: float | None = None
     _rowsets: list[RowSet] = field(default_factory=list)
     _excluded: dict[int, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
     _windows: dict[int, int] = field(default_factory=dict)
+    _read_over: dict[str, list[str]] = field(default_factory=dict)
 
     def compile(self, requests: Sequence[Requested]) -> Program:
         program = Program()
@@ -162,6 +165,8 @@ class Compiler:
         layered = [rowset.layers() for rowset in self._rowsets]
         _share_frames([layer for layers in layered for layer in layers])
         self._vectors.plan([layer for layers in layered for layer in layers])
+        for rowset in (layer for layers in layered for layer in layers):
+            self._read_over.setdefault(rowset.tables.windows, []).append(rowset.relation)
         for first, *others in layered:
             for rowset in (first, *others):
                 statements += self._statements(rowset, made)
@@ -174,8 +179,9 @@ class Compiler:
             for statement in statements
             for sql in self._vectors.kept(statement.sql)
         ]
-        counts = [statement for statement in statements if statement.kind == "excluded"]
-        for statement, sql in zip(counts, with_kept([each.sql for each in counts]), strict=True):
+        beside = [statement for statement in statements if statement.kind != "rowset"]
+        kept = with_kept([statement.sql for statement in beside], self.is_made)
+        for statement, sql in zip(beside, kept, strict=True):
             statement.sql = sql
         texts = [statement.sql for statement in statements]
         read = " ".join(texts)
@@ -196,6 +202,9 @@ class Compiler:
         if rowset.operands[0].measure.shape == "period":
             setup += [*rowset.tables.period_views(), *self._vectors.statements(rowset)]
             setup += self._filled(rowset)
+        mirror = self._mirror(rowset)
+        setup += mirror.setup
+        rowset.mirror = mirror.rows
         found = []
         for text in setup:
             name = text.partition("\n")[0]
@@ -203,7 +212,6 @@ class Compiler:
                 made[name] = text
                 found.append(Statement("setup", text))
         found.append(Statement("rowset", sql))
-        rowset.mirror = self._mirror(rowset)
         counts = excluded_counts(rowset)
         self._vectors.note(rowset, counts.sql if counts else "")
         if counts is not None:
@@ -222,12 +230,13 @@ class Compiler:
             for other in others
         ]
 
-    def _mirror(self, rowset: RowSet) -> str:
-        """What quality rules left out of the rows of a model; empty when nothing was."""
-        relation = rowset.operands[0].measure.relation
-        if relation in self.around.schema.datasets:
-            return ""
-        return self.mirror(relation, self._vectors.own(rowset))
+    def _mirror(self, rowset: RowSet) -> Mirror:
+        """What quality rules left out of the rows of a model."""
+        if rowset.relation in self.around.schema.datasets:
+            return Mirror()
+        windows = rowset.tables.windows
+        among = self._read_over[windows]
+        return self.mirror(rowset.relation, self._vectors.own(rowset), windows, among)
 
     @cached_property
     def _vectors(self) -> QuestionVectors:
@@ -241,7 +250,7 @@ class Compiler:
 
     def _filled(self, rowset: RowSet) -> list[str]:
         """The materialized models that it reads, filled for its periods."""
-        texts = self.period_fillings(rowset.operands[0].measure.relation)
+        texts = self.period_fillings(rowset.relation)
         return [text.replace("\n", f"\n-- of {rowset.tables.windows}\n", 1) for text in texts]
 
     def _parents_sql(self, read: str) -> list[str]:

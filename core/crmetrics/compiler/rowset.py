@@ -71,6 +71,10 @@ class RowSet:
     mirror: str = ""
 
     @property
+    def relation(self) -> str:
+        return self.operands[0].measure.relation
+
+    @property
     def name(self) -> str:
         return f"rowset_{self.suffix}"
 

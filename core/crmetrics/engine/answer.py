@@ -150,6 +150,7 @@ class Answerer:
             period_fillings=self.relations.period_fillings,
             vectors_of=self.relations.vectors_of,
             has_any=self._has_any,
+            is_made=self.session.is_made,
             mirror=self._mirrors().mirror,
             min_base=self.settings.of("")["min_base"],
         )

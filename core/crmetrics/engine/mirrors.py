@@ -3,16 +3,20 @@
 A model that says `-- excluded: cases` has rows that stand for cases (`where CONDITION`: those for
 which it holds). What of them was left out is found by reading the same model over the excluded
 cases, apart for each reason, with the children that left with them. Everything else that the model
-reads stays as KPIs see it. The excluded rows are few, so that the mirror costs little.
+reads stays as KPIs see it. The excluded rows are few, so that the mirror costs little: most of that
+to plan it, so that what several mirrors of a question are made of is looked at once.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from crmetrics.catalog import Catalog
+from crmetrics.compiler.excluded import Mirror
 from crmetrics.datasets import Dataset
 from crmetrics.engine.relations import Relations
 from crmetrics.warehouse.compute import ComputeSession
@@ -20,7 +24,7 @@ from crmetrics.warehouse.placeholders import words
 
 _STATED = re.compile(r"^-- excluded: (\w+)(?: where (.+))?$", re.MULTILINE)
 _HEAD = re.compile(r"create or replace temp (?:view|table) \w+ as\b")
-_APART = re.compile(r"\b(?:positional join|using sample|tablesample)\b", re.IGNORECASE)
+_NOT_LATERAL = re.compile(r"\b(?:positional join|using sample|tablesample)\b", re.IGNORECASE)
 """What DuckDB cannot do in a lateral join."""
 
 _NO_MODELS = ("live_", "excluded_", "removed_", "gone_", "merged_")
@@ -38,6 +42,8 @@ _DERIVED = {
 }
 """Derived relations and the dataset whose records make their rows."""
 
+_NONE: Mapping[str, str] = {}
+
 _DEALS = {"orders": "opportunities", "order_items": "opportunity_items"}
 
 
@@ -54,27 +60,52 @@ class Mirrors:
     datasets: Mapping[str, Dataset]
     orders_from: str
 
-    def mirror(self, relation: str, vectors: Mapping[str, str]) -> str:
-        """A query with the columns of `relation` and `_reason`; empty when nothing of it was left
-        out, or nobody says what its rows stand for.
+    def mirror(
+        self, relation: str, vectors: Mapping[str, str], windows: str, among: Sequence[str]
+    ) -> Mirror:
+        """What was left out of a relation; nothing when nothing was, or when nobody says what its
+        rows stand for.
 
-        vectors: name -> statement of the vectors that it is or reads.
+        vectors: name -> statement of the vectors that it is or reads. windows: the table of its
+        periods. among: the relation of each row set over these periods, its own among them.
         """
         reasons = self.reasons(relation)
         if not reasons:
-            return ""
+            return Mirror()
         vectors = {name: _query_of(statement) for name, statement in vectors.items()}
-        rows = self._over(relation, "left_out_for.reason", vectors)
-        if _APART.search(rows):
-            found = ((reason, self._over(relation, f"'{reason}'", vectors)) for reason in reasons)
-            parts = [f"select '{reason}' as _reason, * from (\n{rows})" for reason, rows in found]
-            return "\nunion all by name\n".join(parts)
-        # One text for all reasons: to bind it once for each would cost more than to run it.
-        values = ", ".join(f"('{reason}')" for reason in reasons)
-        return (
-            "select left_out_for.reason as _reason, m.*\n"
-            f"from (values {values}) left_out_for(reason), lateral (\n{rows}) m"
-        )
+        subject = self._subject(relation)
+        tables = {name: f"left_out_{subject}_{name}" for name in self._shared(relation, among)}
+
+        def rows(reason: str) -> str:
+            condition = self._condition(relation)
+            return self._over(relation, subject, reason, condition, vectors, tables)
+
+        made = []
+        for name, table in tables.items():
+            body = _apart(reasons, partial(self._over, name, subject))
+            of = f"-- of {windows}\n" if self.relations.reads_periods(name) else ""
+            made.append(f"create or replace temp table {table} as\n{of}{body}")
+        return Mirror(_apart(reasons, rows), tuple(made))
+
+    def _shared(self, relation: str, among: Sequence[str]) -> list[str]:
+        """The materialized models that several mirrors are made of, this one among them."""
+        subject = self._subject(relation)
+        same = [other for other in among if self._subject(other) == subject]
+        found = {other: self._parts(other, subject) for other in {relation, *same}}
+        readers = Counter(name for other in same for name in found[other])
+        return [name for name in found[relation] if readers[name] > 1]
+
+    def _parts(self, relation: str, subject: str) -> list[str]:
+        """The materialized models that a relation reads and that read rows of its subject; not
+        those over vectors, which have rows of their own for each set of periods."""
+        found = []
+        for name in sorted(self.relations.behind([relation]) - {relation}):
+            model = self.catalog.models.get(name.partition("__")[0])
+            if model is None or not model.is_materialized or name not in self.relations.made:
+                continue
+            if self.catalog.vectors.keys().isdisjoint(self.relations.behind([name])):
+                found += [name] if self._steps(name, self._changed(subject, "''")) else []
+        return found
 
     def reasons(self, relation: str) -> tuple[str, ...]:
         """Why records that its rows stand for may have been left out."""
@@ -111,41 +142,62 @@ class Mirrors:
 
     # --- one reason ------------------------------------------------------------------------------
 
-    def _over(self, relation: str, reason: str, vectors: Mapping[str, str]) -> str:
-        """The relation over the rows of its subject that were left out for a reason (SQL)."""
-        subject = self._subject(relation)
+    def _over(
+        self,
+        relation: str,
+        subject: str,
+        reason: str,
+        condition: str = "",
+        vectors: Mapping[str, str] = _NONE,
+        tables: Mapping[str, str] = _NONE,
+    ) -> str:
+        """The relation over the rows of a subject that were left out for a reason (SQL), where a
+        condition holds. tables: models that are read from a table of what was left out of them."""
+        changed = self._changed(subject, reason)
+        changed |= {name: _of_reason(table, reason) for name, table in tables.items()}
+        steps = self._steps(relation, changed, vectors)
+        if not steps:
+            return f"select * from {relation} where false\n"
+        ctes = ",\n".join(f"{name} as (\n{body}\n)" for name, body in steps.items())
+        return f"with {ctes}\nselect * from {relation}\n{condition}"
+
+    def _changed(self, subject: str, reason: str) -> dict[str, str]:
+        """What stands for a dataset and its children: what was left out of them for a reason."""
         left_out = f"select id from excluded_{subject} where _reason = {reason}"
-        changed = {
-            f"live_{subject}": f"select * exclude (_reason) from excluded_{subject}"
-            f" where _reason = {reason}"
-        }
+        changed = {f"live_{subject}": _of_reason(f"excluded_{subject}", reason)}
         for child in self.datasets.values():
             key = child.parent
             if key and child.column(key).references == subject and child.name != subject:
-                changed[f"live_{child.name}"] = (
-                    f"select * exclude (_reason) from excluded_{child.name}"
-                    f" where _reason = 'parent' and {key} in ({left_out})"
-                )
-        bodies = self._bodies(relation, vectors)
+                rows = _of_reason(f"excluded_{child.name}", "'parent'")
+                changed[f"live_{child.name}"] = f"{rows} and {key} in ({left_out})"
+        return changed
+
+    def _steps(
+        self, relation: str, changed: Mapping[str, str], vectors: Mapping[str, str] = _NONE
+    ) -> dict[str, str]:
+        """Name -> query of all that leads from what is changed to a relation, in order; empty when
+        it reads nothing of that."""
+        bodies = self._bodies(relation, vectors, changed)
         known = {*bodies, *changed}
         named = {name: known.intersection(words(body)) for name, body in bodies.items()}
         ordered = [name for name in _in_order(named) if _read_by(name, named) & changed.keys()]
         if relation not in ordered:
-            return f"select * from {relation} where false\n"
+            return {}
         read = _read_by(relation, named)
         # What is named and never read would still be looked for by the statement that keeps it.
         steps = {name: body for name, body in changed.items() if name in read}
-        steps |= {name: bodies[name] for name in ordered if name in read}
-        ctes = ",\n".join(f"{name} as (\n{body}\n)" for name, body in steps.items())
-        return f"with {ctes}\nselect * from {relation}\n{self._condition(relation)}"
+        return steps | {name: bodies[name] for name in ordered if name in read}
 
-    def _bodies(self, relation: str, vectors: Mapping[str, str]) -> dict[str, str]:
-        """The queries of a relation and of everything it is made of, by name."""
+    def _bodies(
+        self, relation: str, vectors: Mapping[str, str], changed: Collection[str]
+    ) -> dict[str, str]:
+        """The queries of a relation and of everything it is made of, by name; not of what is
+        changed."""
         found: dict[str, str] = {}
         waiting = [relation]
         while waiting:
             name = waiting.pop()
-            if name in found or name.startswith(_NO_MODELS):
+            if name in found or name in changed or name.startswith(_NO_MODELS):
                 continue
             body = self._body(name, vectors)
             if body:
@@ -161,6 +213,24 @@ class Mirrors:
         if name not in self.session.relations:
             return ""
         return _query_of(self.session.text(name))
+
+
+def _apart(reasons: Sequence[str], rows: Callable[[str], str]) -> str:
+    """The rows of each reason with it as `_reason`. rows: SQL of a reason -> query."""
+    if len(reasons) > 1 and not _NOT_LATERAL.search(text := rows("left_out_for.reason")):
+        # One text for all reasons: to bind it once for each would cost more than to run it.
+        values = ", ".join(f"('{reason}')" for reason in reasons)
+        return (
+            "select left_out_for.reason as _reason, m.*\n"
+            f"from (values {values}) left_out_for(reason), lateral (\n{text}) m"
+        )
+    texts = [(reason, rows(f"'{reason}'")) for reason in reasons]
+    parts = [f"select '{reason}' as _reason, m.* from (\n{text}) m" for reason, text in texts]
+    return "\nunion all by name\n".join(parts)
+
+
+def _of_reason(rows: str, reason: str) -> str:
+    return f"select * exclude (_reason) from {rows} where _reason = {reason}"
 
 
 def _query_of(statement: str) -> str:

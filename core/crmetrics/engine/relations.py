@@ -203,7 +203,7 @@ class Relations:
             return text, ()
         return self.coding.coded(text)
 
-    def _reads_periods(self, view: str) -> bool:
+    def reads_periods(self, view: str) -> bool:
         return not {*PERIOD_RELATIONS, *self.catalog.vectors}.isdisjoint(self.model_words(view))
 
     def require_readable(self, relation: str) -> None:
@@ -225,7 +225,7 @@ class Relations:
         return [
             self._narrowed(name, sql, text, found, portions.get(name))
             for name, sql in self._fillings.items()
-            if name in found and not self._reads_periods(name)
+            if name in found and not self.reads_periods(name)
         ]
 
     def _narrowed(
@@ -251,7 +251,7 @@ class Relations:
         return [
             sql
             for name, sql in self._fillings.items()
-            if name in found and self._reads_periods(name)
+            if name in found and self.reads_periods(name)
         ]
 
     def behind(self, names: Iterable[str]) -> set[str]:

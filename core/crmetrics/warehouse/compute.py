@@ -78,6 +78,10 @@ class ComputeSession:
             raise ConfigError(f"there is no dataset or view {name!r}. {hint}".rstrip())
         self._make(name, frozenset())
 
+    def is_made(self, name: str) -> bool:
+        """Whether anything has asked for the relation `name` before."""
+        return name in self._made
+
     def prepare(self, sql: str) -> tuple[str, ...]:
         """Make every relation and macro that `sql` names; their names."""
         named = tuple(sorted(self.relations & words(sql)))
