@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,10 +13,10 @@ import pytest
 from crmetrics.deliver import (
     DeliveryRecord,
     Outcome,
-    Place,
     Terms,
     deliver,
     delivery_key,
+    last_told,
     restates,
 )
 from crmetrics.errors import SinkError, UnknownOutcomeError, WarehouseError
@@ -31,87 +31,8 @@ from crmetrics.plugin import (
     Sink,
     SinkContext,
 )
+from memory_ledger import MemoryLedger
 from result_rows import AS_OF, delivery, kpi, line, message, table
-
-
-class MemoryLedger:
-    """A ledger in a list."""
-
-    def __init__(self) -> None:
-        self.records: list[DeliveryRecord] = []
-
-    def attempts(self, key: str) -> list[DeliveryRecord]:
-        return [record for record in self.records if record.key == key]
-
-    def key_before(self, place: Place, start: date, end: date) -> str:
-        days = (start, end)
-        old = [one for one in self._at(place) if not one.channel]
-        fitting = [one.key for one in old if (one.period_start, one.period_end) == days]
-        return fitting[-1] if fitting else ""
-
-    def receipts(self, job: str) -> list[Mapping[str, Any]]:
-        return [one.receipt for one in self.records if (one.job, one.status) == (job, "delivered")]
-
-    def sinks_at(self, place: Place, start: date, end: date) -> list[str]:
-        days = (start, end)
-        found = [one for one in self._at(place) if (one.period_start, one.period_end) == days]
-        return list(dict.fromkeys(one.sink for one in reversed(found) if one.channel))
-
-    def reports(
-        self, place: Place, start: date, end: date, *, others: Collection[str] = ()
-    ) -> list[DeliveryRecord]:
-        days = (start, end)
-        found = [one for one in self._at(place) if one.sink not in others]
-        return [one for one in found if (one.period_start, one.period_end) == days]
-
-    def told_before(
-        self, place: Place, before: date, *, or_maybe: bool = False, others: Collection[str] = ()
-    ) -> Mapping[str, Any]:
-        told = self._maybe_there(place) if or_maybe else self._delivered(place)
-        told = [one for one in told if one.sink == place.sink or one.sink not in others]
-        fitting = [one for one in told if self._start(one) < before]
-        fitting = [one for one in fitting if one.sink == place.sink] or fitting
-        return fitting[-1].told if fitting else {}
-
-    def held(self, place: Place, *, surely: bool = False) -> tuple[date, date] | None:
-        found = self._delivered(place) if surely else self._maybe_there(place)
-        last = next((one for one in reversed(found) if one.grain == place.grain), None)
-        return (self._start(last), last.period_end or date.max) if last else None
-
-    def _maybe_there(self, place: Place) -> list[DeliveryRecord]:
-        failed = {(one.key, one.run_id) for one in self._at(place) if one.status == "failed"}
-        return [
-            one
-            for one in self._at(place)
-            if one.status in ("delivered", "unknown")
-            or (one.status == "started" and (one.key, one.run_id) not in failed)
-        ]
-
-    def _start(self, record: DeliveryRecord) -> date:
-        return record.period_start or date.min
-
-    def _delivered(self, place: Place) -> list[DeliveryRecord]:
-        return [record for record in self._at(place) if record.status == "delivered"]
-
-    def _at(self, place: Place) -> list[DeliveryRecord]:
-        return [
-            record
-            for record in self.records
-            if record.job == place.job
-            and (
-                record.channel in place.channels
-                or (record.channel, record.sink) == (place.channel_before or "none", place.sink)
-                or (record.channel, record.sink, record.destination)
-                == ("", place.sink, place.destination)
-            )
-        ]
-
-    def record(self, record: DeliveryRecord) -> None:
-        self.records.append(record)
-
-    @property
-    def statuses(self) -> list[str]:
-        return [record.status for record in self.records]
 
 
 class Board(Sink):
@@ -378,7 +299,7 @@ def test_what_an_older_version_sent_with_a_filter_is_not_sent_again() -> None:
     ledger, sink = MemoryLedger(), Feed()
     send({"team": sink}, ledger, report_of(0.4))
     ledger.records = [
-        replace(one, told={name: said for name, said in one.told.items() if name != "where"})
+        replace(one, told={name: said for name, said in one.told.items() if name != "report"})
         for one in ledger.records
     ]
     [same] = send({"team": sink}, ledger, report_of(0.4), where="team = 'East'")
@@ -412,6 +333,38 @@ def test_sinks_that_swap_their_names_tell_nothing_twice() -> None:
     for sinks in ({"one": hall, "two": door}, {"one": door, "two": hall}) * 2:
         send(sinks, ledger, job_sinks=sinks)
     assert (len(hall.given), len(door.given)) == (1, 1)
+
+
+def test_what_was_told_last_is_that_of_the_place_whatever_the_sinks_are_called() -> None:
+    ledger, hall, door = MemoryLedger(), Board(), Board(place="door")
+    send({"one": hall, "two": door}, ledger, recording=1)
+    behind = Board(fail(SinkError("locked")), place="door")
+    again = replace(delivery(), run_id="run-2")
+    send({"one": hall, "two": behind}, ledger, again, recording=2)
+    swapped: dict[str, Sink] = {"one": door, "two": hall, "three": Board(place="yard")}
+    terms = Terms(ledger=ledger, job_sinks=swapped)
+    found = {name: last_told(sink, name, delivery(), terms) for name, sink in swapped.items()}
+    assert {name: one and one.recording for name, one in found.items()} == {
+        "one": 1, "two": 2, "three": None
+    }  # fmt: skip
+
+
+def test_a_place_with_another_address_is_known_by_its_sink_where_it_is_replaced() -> None:
+    ledger, moved = MemoryLedger(), {"files": Board(place="new"), "team": Chat(place="new")}
+    send({"files": Board(), "team": Chat()}, ledger, recording=3)
+    terms = Terms(ledger=ledger, job_sinks=moved)
+    found = [last_told(sink, name, delivery(), terms) for name, sink in moved.items()]
+    assert [one and one.recording for one in found] == [3, None]
+
+
+def test_nothing_is_known_of_what_a_broken_sink_was_told() -> None:
+    class Lost(Board):
+        def destination(self, delivery: Delivery) -> str:
+            raise SinkError("no place")
+
+    ledger = MemoryLedger()
+    send({"files": Board()}, ledger)
+    assert last_told(Lost(), "files", delivery(), Terms(ledger=ledger)) is None
 
 
 def test_a_sink_that_does_not_say_where_it_goes_keeps_its_name_for_itself() -> None:
@@ -553,7 +506,13 @@ def test_another_secret_of_the_project_makes_no_other_channel() -> None:
 def of_an_older_version(ledger: MemoryLedger) -> None:
     """The same records under keys of their own, without the columns that are new."""
     ledger.records[:] = [
-        replace(record, key=f"old-{record.key}", channel="", recording=None)
+        replace(
+            record,
+            key=f"old-{record.key}",
+            channel="",
+            recording=None,
+            told={name: said for name, said in record.told.items() if name != "report"},
+        )
         for record in ledger.records
     ]
 

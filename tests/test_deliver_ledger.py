@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from crmetrics.deliver import DeliveryRecord, DeliveryStatus, Ledger, create_deliveries, deliveries
-from crmetrics.deliver.ledger import LastTold, Place, channel_of, told_of_period
+from crmetrics.deliver.ledger import Place, channel_of
 from crmetrics.deliver.past import past_of
 from crmetrics.warehouse.connection import Connection, EngineSettings, connect
 from result_rows import AS_OF
@@ -56,9 +56,9 @@ def test_attempts_come_back_as_they_were_recorded_in_their_order(session: Connec
     for record in records:
         ledger.record(record)
     ledger.record(attempt("k2", "failed", error="no route to hôst"))
-    assert ledger.attempts("k1") == records
-    assert ledger.attempts("k2") == [attempt("k2", "failed", error="no route to hôst")]
-    assert ledger.attempts("k3") == []
+    days = (date(2026, 1, 26), date(2026, 2, 2))
+    failed = attempt("k2", "failed", error="no route to hôst")
+    assert ledger.reports(PLACE, *days) == [*records, failed]
 
 
 def test_what_was_told_before_is_that_of_the_last_earlier_period_there(
@@ -84,7 +84,6 @@ def test_a_channel_is_found_whatever_of_its_name_is_masked(session: Connection) 
     here = replace(PLACE, channel="c1")
     assert ledger.told_before(here, date(2026, 2, 2)) == {"said": 1}
     assert ledger.told_before(replace(here, channel="c2"), date(2026, 2, 2)) == {}
-    assert ledger.key_before(here, date(2026, 1, 26), date(2026, 2, 2)) == ""
 
 
 def test_a_channel_of_an_older_version_counts_for_the_sink_that_has_its_name(
@@ -106,7 +105,6 @@ def test_reports_on_a_period_are_found_under_whatever_key_and_name(session: Conn
     ledger.record(attempt("c", "delivered", channel="c9"))
     ledger.record(attempt("d", "delivered", channel=PLACE.channel, job="daily"))
     assert [one.key for one in ledger.reports(PLACE, *days)] == ["a", "b"]
-    assert [one.key for one in ledger.reports(PLACE, *days, others=["sales"])] == ["a"]
     assert ledger.reports(PLACE, date(2026, 1, 19), date(2026, 1, 26)) == []
 
 
@@ -153,62 +151,34 @@ def test_a_place_may_hold_what_an_attempt_without_an_end_brought(
     assert ledger.held(PLACE) == held
 
 
-def test_each_sink_is_known_to_rest_on_the_recording_that_it_took_last(
+def test_what_a_name_delivered_is_known_wherever_it_went(session: Connection) -> None:
+    ledger, days = Ledger(session), (date(2026, 1, 26), date(2026, 2, 2))
+    for status, parts in (
+        ("delivered", {"channel": "c1"}),
+        ("failed", {"channel": "c2"}),
+        ("delivered", {"channel": "c3", "sink": "sales"}),
+        ("delivered", {"channel": "c4", "period_start": date(2026, 1, 19)}),
+    ):
+        ledger.record(attempt("k", status, **parts))  # type: ignore[arg-type]
+    assert [one.channel for one in ledger.delivered_by(PLACE, *days)] == ["c1"]
+
+
+def test_the_last_receipt_of_each_place_of_a_job_comes_with_its_channel(
     session: Connection,
 ) -> None:
     ledger = Ledger(session)
-    ledger.record(attempt("k", "delivered", sink="a", recording=3))
-    ledger.record(attempt("k", "delivered", sink="a", recording=5))
-    ledger.record(attempt("k", "failed", sink="a", recording=7))
-    ledger.record(attempt("k", "delivered", sink="b", recording=3))
-    ledger.record(attempt("k", "unknown", sink="c", recording=3))
-    told = told_of_period(
-        session, job="weekly", start=date(2026, 1, 26), grain="week", sinks={"a": ""}
-    )
-    assert (told.by_sink, told.by_channel) == ({"a": LastTold(5), "b": LastTold(3)}, {})
-
-
-def test_what_a_sink_that_the_job_has_no_more_took_is_known_by_its_channel(
-    session: Connection,
-) -> None:
-    ledger = Ledger(session)
-    for sink, channel, recording in (("a", "c1", 3), ("b", "c2", 4), ("old", "c2", 5)):
-        ledger.record(attempt("k", "delivered", sink=sink, channel=channel, recording=recording))
-    told = told_of_period(
-        session,
-        job="weekly",
-        start=date(2026, 1, 26),
-        grain="week",
-        sinks={"a": "c1", "b": "c2", "new": ""},
-    )
-    last = [told.of("new", channel) for channel in ("c1", "c2", "")]
-    assert last == [None, LastTold(5), None]
-    assert (told.of("a", "c1"), told.of("b", "c2")) == (LastTold(3), LastTold(4))
-
-
-def test_what_a_name_told_that_stands_for_another_channel_now_is_known_by_its_channel(
-    session: Connection,
-) -> None:
-    ledger = Ledger(session)
-    ledger.record(attempt("k", "delivered", sink="team", channel="c1", recording=3))
-    asked: dict[str, Any] = {"job": "weekly", "start": date(2026, 1, 26), "grain": "week"}
-    told = told_of_period(session, **asked, sinks={"sales": "c1", "team": "c2"})
-    assert told.of("sales", "c1") == LastTold(3)
-    for here in ("c1", ""):
-        told = told_of_period(session, **asked, sinks={"sales": "c1", "team": here})
-        assert told.of("sales", "c1") is None
-
-
-def test_whether_the_last_report_was_marked_as_partial_is_known(session: Connection) -> None:
-    ledger = Ledger(session)
-    for sink, marks in (("a", (True, False)), ("b", (False, True)), ("c", (None,))):
-        for mark in marks:
-            said = {} if mark is None else {"is_partial": mark}
-            ledger.record(attempt("k", "delivered", sink=sink, told=said))
-    told = told_of_period(session, job="weekly", start=date(2026, 1, 26), grain="week", sinks={})
-    assert {name: last.is_partial for name, last in told.by_sink.items()} == {
-        "a": False, "b": True, "c": False
-    }  # fmt: skip
+    for reference, parts in (
+        ("1", {"channel": "c1"}),
+        ("2", {"channel": "c1", "sink": "sales"}),
+        ("3", {"channel": "c2"}),
+        ("4", {"channel": "c2", "job": "daily"}),
+        ("5", {}),
+    ):
+        receipt = {"reference": reference}
+        ledger.record(attempt("k", "delivered", receipt=receipt, **parts))  # type: ignore[arg-type]
+    ledger.record(attempt("k", "unknown", channel="c1", receipt={"reference": "6"}))
+    found = sorted((channel, it["reference"]) for channel, it in ledger.receipts("weekly"))
+    assert found == [("c1", "2"), ("c2", "3")]
 
 
 def test_a_place_is_the_same_whatever_the_sink_is_called(session: Connection) -> None:
@@ -225,9 +195,6 @@ def test_a_place_is_the_same_whatever_the_sink_is_called(session: Connection) ->
     )
     assert ledger.told_before(here, date(2026, 2, 2)) == {"said": 3}
     assert ledger.told_before(here, date(2026, 2, 2), others=["team"]) == {"said": 3}
-    days = (date(2026, 1, 12), date(2026, 1, 19))
-    assert ledger.sinks_at(here, *days) == ["sales", "team"]
-    assert ledger.sinks_at(replace(here, channel="c9"), *days) == []
 
 
 @pytest.mark.parametrize(
@@ -301,20 +268,24 @@ def test_a_table_of_an_older_version_is_read_and_extended(settings: EngineSettin
             "insert into meta.deliveries values "
             "('k', 'r', 'j', 's', 'd', 'delivered', '{}', '2026-02-02 07:00Z', '', 1)"
         )
+    place = Place("j", "week", "s", "d", channel_of("d unmasked"))
+    days = (date(2026, 1, 26), date(2026, 2, 2))
     with connect(settings, read_only=True) as reader:
         found = deliveries(reader)
         assert found is not None
         assert found.column("period_start").to_pylist() == [None]
-        assert len(Ledger(reader).attempts("k")) == 1
+        assert Ledger(reader).reports(place, *days) == []
     with connect(settings, read_only=False) as writer:
         create_deliveries(writer)
         writer.execute("update meta.deliveries set grain = 'week', period_start = '2026-01-26',"
                        " period_end = '2026-02-02'")  # fmt: skip
-        place = Place("j", "week", "s", "d", channel_of("d unmasked"))
-        assert Ledger(writer).key_before(place, date(2026, 1, 26), date(2026, 2, 2)) == "k"
-        assert Ledger(writer).held(place) == (date(2026, 1, 26), date(2026, 2, 2))
-        [record] = Ledger(writer).attempts("k")
-        assert (record.at, record.told) == (datetime(2026, 2, 2, 7, tzinfo=UTC), {})
+        assert Ledger(writer).held(place) == days
+        [record] = Ledger(writer).reports(place, *days)
+        assert (record.key, record.at, record.told) == (
+            "k",
+            datetime(2026, 2, 2, 7, tzinfo=UTC),
+            {},
+        )
 
 
 def test_a_warehouse_without_ledger_has_no_deliveries(settings: EngineSettings) -> None:
@@ -322,5 +293,5 @@ def test_a_warehouse_without_ledger_has_no_deliveries(settings: EngineSettings) 
         fresh.execute("create table t (a int)")
     with connect(settings, read_only=True) as reader:
         assert deliveries(reader) is None
-        assert Ledger(reader).attempts("k") == []
+        assert Ledger(reader).reports(PLACE, date(2026, 1, 1), date(2026, 1, 8)) == []
         assert Ledger(reader).told_before(PLACE, date(2026, 1, 1)) == {}

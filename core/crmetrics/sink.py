@@ -6,7 +6,7 @@ Plugins import all of it from `crmetrics.plugin`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -52,9 +52,10 @@ class Receipt:
     destination: where it went, without secrets (a path, a table, a channel). reference: what finds
     it again (a message `ts`, a checksum). details: further JSON-like facts. missing: what of it did
     not arrive, why and what to do, in whole sentences: it counts as delivered, but the run ends
-    with 5, and the next one asks the sink to finish it (`Delivery.is_resumed`); for a sink that is
-    not idempotent. made: names, as in "the table", what holds several periods there, was not there
-    and was made for this delivery: if there had been others, people are told.
+    with 5, and the next one asks the sink to finish it (`Delivery.is_resumed`), or sends it to the
+    readers who do not have it; for a sink that is not idempotent. made: names, as in "the table",
+    what holds several periods there, was not there and was made for this delivery: if there had
+    been others, people are told.
     """
 
     destination: str
@@ -79,6 +80,7 @@ class Delivery:
     nothing is. is_resumed: that delivery was cut short; finish it. restated: figures that were
     delivered and have changed since. told_by: the run that delivered them; empty when none did.
     arrived: the receipt of what surely arrived before the attempt that `settle` is asked about.
+    readers: whom it goes to, of `Sink.readers`; empty = all.
     rows_id: names the results, whatever run computed them; empty unless the sink `sends_rows`.
     has_new_rows: rows that were delivered read differently now, be it in no figure of `restated`.
     goals_told: KPI -> the state of its goal that its owner knows from it.
@@ -100,6 +102,7 @@ class Delivery:
     is_resumed: bool = False
     restated: tuple[Restated, ...] = ()
     told_by: str = ""
+    readers: tuple[str, ...] = ()
     rows_id: str = ""
     has_new_rows: bool = False
     goals_told: Mapping[str, str] = field(default_factory=dict)
@@ -149,10 +152,19 @@ class Sink(ABC):
         return self.destination(delivery)
 
     def destination_ids_of(self, receipt: Mapping[str, Any]) -> Iterable[str]:
-        """What `destination_id` was when this destination got the delivery of a receipt and was
-        named otherwise in the project file; none where that delivery went elsewhere, or is known by
-        the id of today."""
+        """All that `destination_id` may be, or was, for the destination of a receipt, where that
+        may be named in several ways; none where it is not known by more than one."""
         return ()
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Whom a delivery reaches one by one, by names that stay the same; empty = whoever looks at
+        the destination. Each of them is told what they have not heard (`Delivery.readers`)."""
+        return ()
+
+    def reached(self, receipt: Mapping[str, Any]) -> Collection[str]:
+        """Those of the `readers` who took the delivery of a receipt."""
+        return self.readers
 
     def check(self) -> Iterable[CheckResult]:
         """Look whether delivery would work; report everything, raise nothing, send nothing."""
@@ -175,14 +187,6 @@ class Sink(ABC):
         return False
 
     # --- repeats; only of interest to a sink that is not idempotent -------------------------
-
-    def lacks(self, receipt: Mapping[str, Any]) -> bool:
-        """Whether a part of the destination does not have what was delivered, though it is still
-        right: the sink is then asked to finish it (`Delivery.is_resumed`).
-
-        receipt: of that delivery, as a dict.
-        """
-        return bool(receipt.get("missing"))
 
     @property
     def repeats_unknown(self) -> bool:

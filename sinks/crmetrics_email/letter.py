@@ -35,7 +35,7 @@ def compose(
     mail["From"] = sender
     mail["To"] = ", ".join(to)
     mail["Date"] = format_datetime(message.created_at or datetime(2000, 1, 1, tzinfo=UTC))
-    mail["Message-ID"] = _known_id(delivery) or message_id(delivery, message, sender)
+    mail["Message-ID"] = message_id(delivery, message, sender)
     mail["Auto-Submitted"] = "auto-generated"
     first = _first_of(delivery.previous)
     if first not in ("", mail["Message-ID"]):
@@ -64,11 +64,6 @@ def message_id(delivery: Delivery, message: Message, sender: str) -> str:
     said = hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
     domain = Address(addr_spec=sender).domain if "<" not in sender else sender.rpartition("@")[2]
     return f"<{delivery.key}.{said}@{domain.rstrip('>')}>"
-
-
-def _known_id(delivery: Delivery) -> str:
-    """That of the mail which those who took it have, when it goes to the others."""
-    return str(delivery.previous.get("reference") or "") if delivery.is_resumed else ""
 
 
 def _subject(message: Message) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, replace
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from crmetrics.plugin import CheckResult, Delivery, Receipt, Restated, Secret, chat, redact
+from crmetrics.plugin import CheckResult, Delivery, Receipt, Secret, chat, redact
 
 if TYPE_CHECKING:
     from email.message import EmailMessage
@@ -119,54 +118,35 @@ class EmailSink(chat.ChatSink):
         return self._letter(delivery).as_bytes().decode("utf-8", errors="replace")
 
     def write(self, delivery: Delivery) -> Receipt:
-        to = self._recipients(delivery)
-        if not to:
-            return Receipt(**{**delivery.previous, "missing": ""})
+        asked = delivery.readers or self.readers
+        to = [one for one in self.config.to if one.casefold() in asked]
         mail = self._letter(delivery)
         details = delivery.previous.get("details") or {}
         with self.deadline() as deadline:
             refused = self._mail_server.send(mail, to, deadline)
-        had = self._accepted(delivery.previous) if delivery.is_resumed else ()
-        kept = {
-            "thread": str(details.get("thread") or mail["Message-ID"]),
-            "refused": refused,
-            "accepted": [*had, *(one for one in to if one not in refused)],
-            **_correction(self._as_it_went(delivery)),
-        }
         return Receipt(
             destination=self.destination(delivery),
             rows=len(delivery.message.kpis),
             reference=str(mail["Message-ID"]),
-            details=kept,
+            details={
+                "thread": str(details.get("thread") or mail["Message-ID"]),
+                "refused": refused,
+                "accepted": [one for one in to if one not in refused],
+            },
             missing=self._missing(refused),
         )
 
-    def _recipients(self, delivery: Delivery) -> Sequence[str]:
-        """All, or those who do not have the mail yet that the others have."""
-        return self._without_mail(delivery.previous) if delivery.is_resumed else self.config.to
+    @property
+    def readers(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(one.casefold() for one in self.config.to))
 
-    def lacks(self, receipt: Mapping[str, Any]) -> bool:
-        return bool(self._without_mail(receipt))
-
-    def _without_mail(self, receipt: Mapping[str, Any]) -> Sequence[str]:
-        """Those who did not accept a mail: they were refused then, or no recipients yet."""
-        has_it = {one.casefold() for one in self._accepted(receipt)}
-        return [one for one in self.config.to if one.casefold() not in has_it]
-
-    def _accepted(self, receipt: Mapping[str, Any]) -> Sequence[str]:
-        """Who has the mail of a receipt. Older versions noted only who was refused, and are found
-        for as long as the recipients are the same."""
+    def reached(self, receipt: Mapping[str, Any]) -> Collection[str]:
+        """Older versions noted only who was refused, and are found for as long as the recipients
+        are the same."""
         details = receipt.get("details") or {}
         refused = details.get("refused") or {}
-        return details.get("accepted") or [one for one in self.config.to if one not in refused]
-
-    def _as_it_went(self, delivery: Delivery) -> Delivery:
-        """The delivery, as a correction where that is what the others have got."""
-        details = delivery.previous.get("details") or {}
-        if not (delivery.is_resumed and "restated" in details):
-            return delivery
-        restated = tuple(Restated(*one) for one in details["restated"])
-        return replace(delivery, restated=restated, has_new_rows=bool(details["has_new_rows"]))
+        took = details.get("accepted") or [one for one in self.config.to if one not in refused]
+        return [one.casefold() for one in took]
 
     def _missing(self, refused: Mapping[str, str]) -> str:
         if not refused:
@@ -182,7 +162,6 @@ class EmailSink(chat.ChatSink):
     def _letter(self, delivery: Delivery) -> EmailMessage:
         from crmetrics_email.letter import compose
 
-        delivery = self._as_it_went(delivery)
         return compose(
             delivery,
             self.report(delivery),
@@ -199,12 +178,6 @@ class EmailSink(chat.ChatSink):
         config = self.config
         ca_file = None if config.ca_file is None else self.context.project_dir / config.ca_file
         return MailServer(config, self._port, ca_file, failed=self.failed, unknown=self.unknown)
-
-
-def _correction(delivery: Delivery) -> dict[str, Any]:
-    """What of a mail is to be said again to those who get it later."""
-    restated = [list(astuple(one)) for one in delivery.restated]
-    return {"restated": restated, "has_new_rows": delivery.has_new_rows}
 
 
 def _is_here(host: str) -> bool:

@@ -134,13 +134,17 @@ class SlackSink(chat.ChatSink):
         return f"{self.destination(delivery)}{self._workspace}"
 
     def destination_ids_of(self, receipt: Mapping[str, Any]) -> Iterable[str]:
-        """Of a channel that is given by its id now and was by its name: a receipt has both."""
-        channel, origin = self.config.channel or "", http.origin(self._api_url)
+        """Of a channel by the id that Slack answered with, and by its name if that was given."""
+        origin, channel = http.origin(self._api_url), self._channel_of(receipt)
         went_to = str(receipt.get("destination", ""))
-        is_here = (receipt.get("details") or {}).get("channel") == channel
-        if not (is_here and is_channel_id(channel) and went_to.startswith(f"{origin} ")):
+        if not (channel and went_to.startswith(f"{origin} ")):
             return ()
-        return (f"{went_to}{self._number}", went_to) if went_to != f"{origin} {channel}" else ()
+        by_id = f"{origin} {channel}"
+        return (by_id,) if went_to == by_id else (by_id, f"{went_to}{self._number}", went_to)
+
+    def _channel_of(self, receipt: Mapping[str, Any]) -> str:
+        channel = (receipt.get("details") or {}).get("channel") or ""
+        return channel if self._webhook is None and is_channel_id(channel) else ""
 
     @property
     def updates_in_place(self) -> bool:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 
-from crmetrics.deliver import Ledger, Terms, deliver
+from crmetrics.deliver import Ledger, Terms, deliver, last_told
 from crmetrics.message import Breakdown, KpiLine, SegmentLine
 from crmetrics.plugin import (
     Delivery,
@@ -306,16 +306,29 @@ def test_a_channel_is_the_same_when_its_id_takes_the_place_of_its_name(
 ) -> None:
     slack.tokens.issue("B0BOT", token=token, scopes=frozenset({"chat:write"}))
     ends = []
-    turns = [("#general", 0.4), ("C0GENERAL", 0.4), ("C0GENERAL", 0.5), ("C0GENERAL", 0.5)]
-    for number, (channel, value) in enumerate(turns):
+    turns = [
+        ("team", "#general", 0.4),
+        ("team", "C0GENERAL", 0.4),
+        ("team", "C0GENERAL", 0.5),
+        ("team", "C0GENERAL", 0.5),
+        ("team", "#general", 0.5),
+        ("sales", "C0GENERAL", 0.5),  # renamed and by its id in one edit
+        ("sales", "C0GENERAL", 0.6),
+        ("team", "#general", 0.6),
+    ]
+    for number, (name, channel, value) in enumerate(turns):
         given = report(line(value=value, value_text=f"{value:.1%}"))
         sink = make_sink(slack, token, channel=channel, charts=False)
-        terms = Terms(ledger=ledger, job_sinks={"team": sink})
-        [outcome] = deliver({"team": sink}, replace(given, run_id=f"run-{number}"), terms)
+        terms = Terms(ledger=ledger, job_sinks={name: sink})
+        told = last_told(sink, name, given, terms)
+        assert (told is None) == (number == 0)
+        [outcome] = deliver({name: sink}, replace(given, run_id=f"run-{number}"), terms)
         ends.append(outcome.status)
-    assert ends == ["delivered", "skipped", "delivered", "skipped"]
+    assert ends == [
+        "delivered", "skipped", "delivered", "skipped", "skipped", "skipped", "delivered", "skipped"
+    ]  # fmt: skip
     [message] = slack.general.parents
-    assert "50.0" in everything_seen(message)
+    assert "60.0" in everything_seen(message)
 
 
 def test_the_id_of_another_channel_is_another_channel(
@@ -324,8 +337,9 @@ def test_the_id_of_another_channel_is_another_channel(
     token = slack.bot()
     sinks = [make_sink(slack, token, channel=one) for one in ("#general", "C0OTHER")]
     deliver({"team": sinks[0]}, report(), Terms(ledger=ledger))
-    [receipt] = ledger.receipts(report().job)
-    assert list(sinks[1].destination_ids_of(receipt)) == []
+    [outcome] = deliver({"team": sinks[1]}, report(), Terms(ledger=ledger))
+    assert outcome.status != "skipped"
+    assert last_told(sinks[1], "team", report(), Terms(ledger=ledger)) is None
 
 
 def test_what_an_older_version_posted_by_the_name_of_a_channel_stays_known(

@@ -22,14 +22,13 @@ if TYPE_CHECKING:
         channel_of,
         create_deliveries,
         deliveries,
-        told_of_period,
     )
     from crmetrics.deliver.lines import Facts, Series
     from crmetrics.deliver.report import build_message
     from crmetrics.deliver.sensitivity import detail_of
     from crmetrics.deliver.terms import Outcome, Terms
     from crmetrics.deliver.told import Threshold, has_changed
-    from crmetrics.deliver.whereabouts import channel_to
+    from crmetrics.deliver.whereabouts import last_told
     from crmetrics.deliver.wording import coverage_share, value_text
 
 __all__ = [
@@ -45,7 +44,6 @@ __all__ = [
     "Threshold",
     "build_message",
     "channel_of",
-    "channel_to",
     "coverage_share",
     "create_deliveries",
     "definitions_text",
@@ -54,8 +52,8 @@ __all__ = [
     "delivery_key",
     "detail_of",
     "has_changed",
+    "last_told",
     "restates",
-    "told_of_period",
     "value_text",
 ]
 
@@ -79,7 +77,6 @@ _HOMES: Mapping[str, str] = {
             "channel_of",
             "create_deliveries",
             "deliveries",
-            "told_of_period",
         ),
         "crmetrics.deliver.lines": (
             "Facts",
@@ -94,8 +91,9 @@ _HOMES: Mapping[str, str] = {
         "crmetrics.deliver.told": (
             "Threshold",
             "has_changed",
+            "last_told",
         ),
-        "crmetrics.deliver.whereabouts": ("channel_to",),
+        "crmetrics.deliver.whereabouts": ("last_told",),
         "crmetrics.deliver.wording": (
             "coverage_share",
             "value_text",

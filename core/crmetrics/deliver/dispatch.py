@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -47,8 +47,9 @@ def deliver(sinks: Mapping[str, Sink], delivery: Delivery, terms: Terms) -> list
     """
     outcomes = []
     for name, sink in sinks.items():
-        attempt = _Attempt(name, sink, delivery, terms)
-        outcomes.append(attempt.preview() if terms.dry_run else attempt.run())
+        attempts = _attempts(name, sink, delivery, terms)
+        ends = [one.preview() if terms.dry_run else one.run() for one in attempts]
+        outcomes += [one for one in ends if not _is_nothing(one)] or ends[:1]
     return outcomes
 
 
@@ -61,15 +62,30 @@ def restates(
     more; to any other, unless its place is taken by a later period. by_rows: rows that no figure of
     the message shows count as well.
     """
-    attempt = _Attempt(name, sink, delivery, replace(terms, resend=False, is_restatement=True))
+    terms = replace(terms, resend=False, is_restatement=True)
     try:
-        return attempt.has_news(by_rows=by_rows)
+        attempts = _attempts(name, sink, delivery, terms)
+        return any(one.has_news(by_rows=by_rows) for one in attempts)
     except PLUGIN_ERRORS:  # a broken sink is told of by the report on the current period
         return False
 
 
+def _attempts(name: str, sink: Sink, delivery: Delivery, terms: Terms) -> list[_Attempt]:
+    """One for all readers of the sink, or for each group of them who have heard the same."""
+    groups: Sequence[tuple[str, ...]] = [()]
+    with suppress(*PLUGIN_ERRORS):  # the attempt itself tells of a broken sink
+        if sink.readers:
+            groups = Whereabouts(name, sink, delivery, terms).asked().groups()
+    return [_Attempt(name, sink, replace(delivery, readers=one), terms) for one in groups]
+
+
+def _is_nothing(outcome: Outcome) -> bool:
+    """Whether an attempt, or its preview, came to nothing new."""
+    return outcome.status == "skipped" or (outcome.status == "previewed" and bool(outcome.note))
+
+
 class _Attempt:
-    """One delivery to one sink."""
+    """One delivery to one sink, or to some of its readers."""
 
     def __init__(self, name: str, sink: Sink, delivery: Delivery, terms: Terms) -> None:
         self._sink, self._delivery, self._terms = sink, delivery, terms
@@ -150,16 +166,17 @@ class _Attempt:
             # What is not repeated because it may have arrived has told its owners, too.
             maybe = not self._sink.repeats_unknown
             told_before = self._ledger.told_before(
-                where.place, delivery.period_start, or_maybe=maybe, others=where.others
+                where.place, delivery.period_start, or_maybe=maybe, others=where.beside
             )
             message = with_goals_before(message, told_before)
-            key, past = where.past(self._ledger)
-            past, is_redefined = where.past_there(self._ledger, key, past, message)
+            key, past, is_redefined = where.past(self._ledger, message)
             if is_redefined:
                 message = with_note(message, _REDEFINED)
         self._outcome = replace(self._outcome, destination=where.place.destination, key=key)
         shown = self._sink.shown(message)
-        self._told, self._shown = {**told(shown), "where": self._terms.where}, shown
+        self._told, self._shown = {**told(shown), "report": where.report}, shown
+        if self._sink.readers:
+            self._told = {**self._told, "to": list(delivery.readers or self._sink.readers)}
         rows = rows_id(delivery.results) if self._sink.sends_rows else ""
         if rows:
             self._told = {**self._told, "rows": rows}
@@ -198,15 +215,15 @@ class _Attempt:
         return past.pending is not None and past.pending.key != self._outcome.key
 
     def _is_missing_some(self, past: Past) -> bool:
-        """Whether what arrived, and is still right, did not come to all of the place. Who lacks a
-        report by another definition may well have this one."""
-        if past.arrived is None or self._sink.is_idempotent:
+        """Whether a part of what arrived, and is still right, is missing there. A reader who lacks
+        it has not heard it; a report by another definition is not finished."""
+        if past.arrived is None or self._sink.is_idempotent or self._sink.readers:
             return False
-        if past.arrived.key != self._outcome.key:
+        if past.arrived.key != self._outcome.key or self._delivery.is_correction:
             return False
         if past.pending is not None and not self._sink.repeats_unknown:
             return False
-        return not self._delivery.is_correction and self._sink.lacks(past.arrived.receipt)
+        return bool(past.arrived.receipt.get("missing"))
 
     def _compare(self, past: Past) -> None:
         """Which figures read differently than they were told, or than an attempt that may have

@@ -38,3 +38,9 @@ def definitions_of(results: pa.Table) -> str:
     return definitions_text(
         (row["kpi"], row["variant"] or "", row["definition_hash"] or "") for row in pairs
     )
+
+
+def report_id(definitions: str, where: str) -> str:
+    """Names definitions (`definitions_text`) with a filter, wherever their report goes."""
+    text = json.dumps([definitions, where])
+    return hashlib.sha256(text.encode()).hexdigest()[:_KEY_CHARACTERS]

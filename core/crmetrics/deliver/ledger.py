@@ -115,13 +115,9 @@ def channel_of(destination_id: str) -> str:
 class DeliveryLedger(Protocol):
     """Where attempts are kept; `Ledger` is one."""
 
-    def attempts(self, key: str) -> Sequence[DeliveryRecord]: ...
-    def key_before(self, place: Place, start: date, end: date) -> str: ...
-    def receipts(self, job: str) -> Sequence[Mapping[str, Any]]: ...
-    def sinks_at(self, place: Place, start: date, end: date) -> Sequence[str]: ...
-    def reports(
-        self, place: Place, start: date, end: date, *, others: Collection[str] = ()
-    ) -> Sequence[DeliveryRecord]: ...
+    def receipts(self, job: str) -> Sequence[tuple[str, Mapping[str, Any]]]: ...
+    def reports(self, place: Place, start: date, end: date) -> Sequence[DeliveryRecord]: ...
+    def delivered_by(self, place: Place, start: date, end: date) -> Sequence[DeliveryRecord]: ...
     def told_before(
         self, place: Place, before: date, *, or_maybe: bool = False, others: Collection[str] = ()
     ) -> Mapping[str, Any]: ...
@@ -139,47 +135,29 @@ class Ledger:
         """Everything recorded under a key, the oldest first."""
         return [_record(row) for row in self._rows(_NAMES, "key = ? order by attempt", key)]
 
-    def key_before(self, place: Place, start: date, end: date) -> str:
-        """The key that an older version gave to the report on a period; empty when none did.
-
-        Its keys had another text, so that what it delivered would not be found by a new one.
-        """
+    def receipts(self, job: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """Of the last delivery of the job to each destination that it had, with its channel."""
         rows = self._rows(
-            "key",
-            "channel is null and destination = ? and job = ? and sink = ? and grain = ? "
-            "and period_start = ? and period_end = ? order by attempt desc limit 1",
-            *(place.destination, place.job, place.sink, place.grain, start, end),
+            "channel, arg_max(receipt, attempt)",
+            f"{_SURELY} and job = ? and channel is not null group by channel, destination",
+            job,
         )
-        return str(rows[0][0]) if rows else ""
+        return [(channel, json.loads(receipt or "{}")) for channel, receipt in rows]
 
-    def receipts(self, job: str) -> list[Mapping[str, Any]]:
-        """Of the last delivery of the job to each destination that it ever had."""
-        rows = self._rows(
-            "arg_max(receipt, attempt)", f"{_SURELY} and job = ? group by channel, destination", job
-        )
-        return [json.loads(receipt or "{}") for (receipt,) in rows]
-
-    def sinks_at(self, place: Place, start: date, end: date) -> list[str]:
-        """The names of the sinks by which the report on a period went there, the last one first."""
-        rows = self._rows(
-            "sink",
-            f"{_HERE} and job = ? and grain = ? and period_start = ? and period_end = ? "
-            "group by sink order by max(attempt) desc",
-            *(place.channels, place.job, place.grain, start, end),
-        )
-        return [name for (name,) in rows]
-
-    def reports(
-        self, place: Place, start: date, end: date, *, others: Collection[str] = ()
-    ) -> list[DeliveryRecord]:
+    def reports(self, place: Place, start: date, end: date) -> list[DeliveryRecord]:
         """All attempts at a report on the period there, under whatever key and by a sink of
-        whatever name but those of `others`, the oldest first."""
-        condition = "period_start = ? and period_end = ? and grain = ?"
-        rows = self._at(
+        whatever name, the oldest first."""
+        condition = "period_start = ? and period_end = ? and grain = ? order by attempt"
+        rows = self._at(_NAMES, place, condition, start, end, place.grain)
+        return [_record(row) for row in rows]
+
+    def delivered_by(self, place: Place, start: date, end: date) -> list[DeliveryRecord]:
+        """What a sink of this name delivered of a period, wherever it went, the oldest first."""
+        rows = self._rows(
             _NAMES,
-            place,
-            f"{condition} and not list_contains(cast(? as varchar[]), sink) order by attempt",
-            *(start, end, place.grain, list(others)),
+            f"{_SURELY} and job = ? and sink = ? and grain = ? and period_start = ? "
+            "and period_end = ? order by attempt",
+            *(place.job, place.sink, place.grain, start, end),
         )
         return [_record(row) for row in rows]
 
@@ -287,54 +265,6 @@ def deliveries(
         "where later.key = one.key and later.run_id = one.run_id and later.attempt > one.attempt)) "
         "order by attempt desc limit ?",
         [job, sink, limit],
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class LastTold:
-    """The last report on a period that a sink took. recording: that of the results on which it
-    rests; None where an older version sent it. is_partial: it was marked as partial."""
-
-    recording: int | None = None
-    is_partial: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ToldOfPeriod:
-    """What was told of a period. by_sink: by the sink's name; by_channel: by where it went."""
-
-    by_sink: Mapping[str, LastTold]
-    by_channel: Mapping[str, LastTold]
-
-    def of(self, sink: str, channel: str) -> LastTold | None:
-        """What the sink took, or another whose place it has taken over; None for nothing."""
-        return self.by_sink.get(sink) or self.by_channel.get(channel)
-
-
-def told_of_period(
-    session: Reader, *, job: str, start: date, grain: str, sinks: Mapping[str, str]
-) -> ToldOfPeriod:
-    """What was told of a period. sinks: name -> channel (empty = not known) of those that the job
-    delivers to now; what others delivered, or one of them when its name stood for another channel,
-    counts by where it went."""
-    relation = _relation(session)
-    if not relation:
-        return ToldOfPeriod({}, {})
-    rows = session.rows(
-        "select sink, channel, recording, "
-        "coalesce(json_extract_string(told, '$.is_partial') = 'true', false) "
-        f"from {relation} as one where status = 'delivered' "
-        "and job = ? and period_start = ? and grain = ? order by attempt",
-        [job, start, grain],
-    )
-    found = [(sink, channel, LastTold(*what)) for sink, channel, *what in rows]
-    return ToldOfPeriod(
-        {sink: last for sink, _, last in found},
-        {
-            channel: last
-            for sink, channel, last in found
-            if channel and sinks.get(sink, "elsewhere") not in ("", channel)
-        },
     )
 
 

@@ -20,6 +20,11 @@ class Past:
     pending: DeliveryRecord | None = None
     between: tuple[DeliveryRecord, ...] = ()
 
+    @property
+    def in_turn(self) -> tuple[DeliveryRecord | None, ...]:
+        """What arrived, then what may have."""
+        return (self.arrived, *self.between, self.pending)
+
     def without(self, key: str) -> Past:
         """The same when no attempt under that key arrived that may have."""
         pending = [*self.between, *([self.pending] if self.pending else [])]

@@ -1,19 +1,46 @@
-"""Where a delivery goes, under which key, and what went there before."""
+"""Where a delivery goes, what was told there before, and to whom.
+
+A delivery is one report (job, period, definitions with filter) for one place. The rules, shortest
+first; `tests/test_deliver_model.py` walks through all of what may change between two runs (name,
+place by name and id, readers, filter, definition, figures) and of how an attempt may end.
+
+| What | Is the same as before if |
+| --- | --- |
+| place | `Sink.destination_id` is the same, or receipts know both ids to be of one destination |
+| reader | the place is the same; of a sink with `Sink.readers` also their name |
+| report | job, grain, period and place are the same, whatever the sink is called |
+| definition | hashes of all KPIs and the filter are the same |
+
+What a reader has heard of a report is told by all attempts at it that could reach him: those of the
+sink itself, and those of every other name, unless that is another sink of the job that still
+reaches him there, or told him of the period beside this one, in the same run. So a sink may be
+renamed, split, merged with another, take the name of another or come back.
+
+| Last of what reached him (or may have) | Now | He is told |
+| --- | --- | --- |
+| nothing, or it surely failed, or was blocked | due | the report |
+| the same figures by this definition | unchanged | nothing |
+| other figures, by whatever definition | changed, or filter taken back | a correction, once |
+| any figures by other definitions alone | defined otherwise | the report, once, with a note |
+| the same figures by another definition | taken back | nothing |
+| not known whether these figures came | unchanged | as `on_unknown` says; the run says so |
+| not known whether other figures came | changed | a correction |
+| nothing, of an earlier period | changed | nothing: only what was told is corrected |
+
+Readers who have heard the same get one delivery together. One who was refused a mail has not heard
+it. A sink that replaces what it wrote is asked each time and goes by the place alone.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
-from itertools import chain
 
-from crmetrics.deliver.keys import definitions_of, delivery_key
-from crmetrics.deliver.ledger import (
-    DeliveryLedger,
-    Place,
-    channel_of,
-)
+from crmetrics.deliver.keys import definitions_of, delivery_key, report_id
+from crmetrics.deliver.ledger import DeliveryLedger, DeliveryRecord, Place, channel_of
 from crmetrics.deliver.past import Past, past_of, past_of_place
 from crmetrics.deliver.terms import Terms
 from crmetrics.deliver.told import restated
@@ -28,8 +55,8 @@ class Whereabouts:
     """Those of one delivery to one sink.
 
     name: of the sink in the project file. destination, identity: what the sink says of its place
-    for people and for keys; empty while it was not asked. identities_then: for keys, when the
-    project file named the place otherwise.
+    for people and for keys; empty while it was not asked. identities: all by which the ledger knows
+    the place.
     """
 
     name: str
@@ -38,122 +65,210 @@ class Whereabouts:
     terms: Terms
     destination: str = ""
     identity: str = ""
-    identities_then: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
 
     def asked(self) -> Whereabouts:
         """The same with what the sink says. Raises what the sink raises."""
-        ledger = self.terms.ledger
-        receipts = ledger.receipts(self.delivery.job) if ledger is not None else ()
-        then = (one for receipt in receipts for one in self.sink.destination_ids_of(receipt))
+        identity = self.sink.destination_id(self.delivery)
         return replace(
             self,
             destination=self.sink.destination(self.delivery),
-            identity=self.sink.destination_id(self.delivery),
-            identities_then=tuple(dict.fromkeys(then)),
+            identity=identity,
+            identities=self._known_as(identity),
         )
+
+    def _known_as(self, identity: str) -> tuple[str, ...]:
+        """The ids that receipts know to be of one destination with this one."""
+        ledger, known = self.terms.ledger, {identity: None}
+        receipts = ledger.receipts(self.delivery.job) if ledger is not None else ()
+        found = [(there, [*self.sink.destination_ids_of(it)]) for there, it in receipts]
+        names = [ids for there, ids in found if there in map(channel_of, ids)]
+        for _ in names:
+            known |= {one: None for ids in names if not known.keys().isdisjoint(ids) for one in ids}
+        return tuple(known)
 
     @property
     def place(self) -> Place:
         job, grain = self.delivery.job, self.delivery.grain
         shown, channel = redact(self.destination), channel_of(self.identity)
         before = channel_of(self.destination) if self.identity != self.destination else ""
-        then = tuple(channel_of(one) for one in self.identities_then)
+        then = tuple(channel_of(one) for one in self.identities if one != self.identity)
         return Place(job, grain, self.name, shown, channel, before, then)
 
     @cached_property
-    def others(self) -> Collection[str]:
-        """Names of the other sinks of the job that go to this place now: their readers are their
-        own. So are those of one that does not say where it goes."""
+    def beside(self) -> Mapping[str, Sink]:
+        """The other sinks of the job that go to this place now, and those that do not say where
+        they go."""
         here = ("", *self.place.channels)
-        sinks = self.terms.job_sinks.items()
-        return [
-            name
-            for name, sink in sinks
-            if name != self.name and channel_to(sink, self.delivery) in here
-        ]
+        return {
+            name: sink
+            for name, sink in self.terms.job_sinks.items()
+            if name != self.name and _channel_to(sink, self.delivery) in here
+        }
 
     @property
     def key(self) -> str:
-        return self._key_of(self.identity)
+        return self._key_of(self.identity, self.name)
 
-    def _key_of(self, identity: str, sink: str = "", *, has_where: bool = True) -> str:
-        given, definitions = self.delivery, self.terms.definitions
-        if definitions is None:
-            definitions = definitions_of(given.results)
+    @property
+    def report(self) -> str:
+        """Names the definitions and the filter."""
+        return report_id(self._definitions, self.terms.where)
+
+    @property
+    def _definitions(self) -> str:
+        known = self.terms.definitions
+        return definitions_of(self.delivery.results) if known is None else known
+
+    def _key_of(self, identity: str, sink: str, *, has_where: bool = True) -> str:
+        given, definitions = self.delivery, self._definitions
         days = given.period_start, given.period_end
-        name = sink or self.name
         if has_where and self.terms.where:
             definitions = json.dumps([definitions, self.terms.where])
-        return delivery_key(given.job, given.grain, *days, name, identity, definitions)
+        return delivery_key(given.job, given.grain, *days, sink, identity, definitions)
 
-    def past(self, ledger: DeliveryLedger) -> tuple[str, Past]:
-        """What was sent under the key, or under that of an older version or of a sink that had
-        another name then; that key stays. What was told with another filter is no past of this."""
-        own, where = self.key, self.terms.where
+    # --- what was told ---------------------------------------------------------------------------
+
+    def groups(self) -> Sequence[tuple[str, ...]]:
+        """The readers, those together who have heard the same; of a sink that does not name its
+        readers, and where the past does not count, one of nobody, which stands for all."""
+        ledger, readers, terms = self.terms.ledger, self.sink.readers, self.terms
+        if ledger is None or not readers or terms.resend or terms.blocked:
+            return [()]
+        found: dict[str, tuple[str, ...]] = {}
+        reports = ledger.reports(self.place, *self._days)
+        for reader in readers:
+            there = self._of(reports, reader)
+            own = [one for one in there if self._is_same(one)]
+            heard = (*past_of(own).in_turn, None, *past_of_place(there).in_turn)
+            key = json.dumps([_said(one) for one in heard], sort_keys=True)
+            found[key] = (*found.get(key, ()), reader)
+        return sorted(found.values(), key=len, reverse=True)
+
+    def last_told(self) -> DeliveryRecord | None:
+        """The last delivered report on the period, whoever took it; None for none. One that
+        replaces what it wrote may have another address by now, where it will stand as well."""
+        ledger = self.terms.ledger
+        if ledger is None:
+            return None
+        reports = ledger.reports(self.place, *self._days)
+        told = [
+            one
+            for one in reports
+            if any(
+                self._is_heard(one, reports, each) and self._took(one, each).status == "delivered"
+                for each in self.sink.readers or ("",)
+            )
+        ]
+        if not told and self.sink.is_idempotent:
+            told = list(ledger.delivered_by(self.place, *self._days))
+        return told[-1] if told else None
+
+    def past(self, ledger: DeliveryLedger, message: Message) -> tuple[str, Past, bool]:
+        """The key of the report, its past as the readers know it, and whether a report by another
+        definition is a part of that."""
         if self.terms.resend:
-            return own, Past()
-        found = (
-            (one, [each for each in ledger.attempts(one) if each.told.get("where", where) == where])
-            for one in chain((own,), self._keys_before(ledger))
-        )
-        key, attempts = next((one for one in found if one[1]), (own, ()))
-        return key, past_of(attempts)
+            return self.key, Past(), False
+        reader = next(iter(self.delivery.readers), "")
+        there = self._of(ledger.reports(self.place, *self._days), reader)
+        key = next((one.key for one in reversed(there) if self._is_same(one)), self.key)
+        own = past_of(one for one in there if one.key == key)
+        return key, *self._past_there(key, own, past_of_place(there), message)
 
-    def _keys_before(self, ledger: DeliveryLedger) -> Iterator[str]:
-        days = self.delivery.period_start, self.delivery.period_end
-        old = ledger.key_before(self.place, *days)
-        if old:
-            yield old
-        identities = (self.identity, *self.identities_then)
-        # As older versions made them.
-        for one in dict.fromkeys((*identities, self.destination)):
-            yield self._key_of(one)
-            yield self._key_of(one, has_where=False)
-        for name in ledger.sinks_at(self.place, *days):
-            if name != self.name and name not in self.others:
-                yield from (self._key_of(one, name) for one in identities)
-
-    def _keys_under_other_names(self, ledger: DeliveryLedger, key: str) -> Collection[str]:
-        """The keys but `key` of this same report by other sinks that went to the place: what they
-        told is no report by another definition, and their readers may be others."""
-        days = self.delivery.period_start, self.delivery.period_end
-        names = [one for one in ledger.sinks_at(self.place, *days) if one != self.name]
-        identities = (self.identity, *self.identities_then)
-        return {self._key_of(one, name) for name in names for one in identities} - {key}
-
-    def past_there(
-        self, ledger: DeliveryLedger, key: str, past: Past, message: Message
-    ) -> tuple[Past, bool]:
-        """The past as the readers of the place know it, and whether a report on the period by
-        another definition is a part of it. `past`, that of the report itself, where this one
-        replaces what is there, is to be corrected itself or was the last that was attempted."""
-        if self.sink.is_idempotent or self.terms.resend:
-            return past, False
-        days = self.delivery.period_start, self.delivery.period_end
-        same = self._keys_under_other_names(ledger, key)
-        reports = ledger.reports(self.place, *days, others=self.others)
-        there = past_of_place([one for one in reports if one.key not in same])
-        is_first = past == Past()
-        since = () if is_first else (*there.between, there.pending)
-        last = (there.arrived, *since)
+    def _past_there(self, key: str, own: Past, there: Past, message: Message) -> tuple[Past, bool]:
+        """`own`, where it is what the readers know last, is to be corrected itself, or where the
+        sink replaces what is there."""
+        if self.sink.is_idempotent:
+            return own, False
+        is_first = own == Past()
+        last = there.in_turn[:1] if is_first else there.in_turn
         if all(one is None or one.key == key for one in last):
-            return past, False
-        known = past.arrived.told if past.arrived and past.pending is None else {}
-        shown = self.sink.shown(message)
-        if is_first or restated(shown, known, self.terms.threshold):
-            return past, is_first
+            return own, False
+        known = own.arrived.told if own.arrived and own.pending is None else {}
+        if is_first or restated(self.sink.shown(message), known, self.terms.threshold):
+            return own, is_first
         if not self.sink.updates_in_place:
             return there, True
-        is_open = past.pending is not None and there.pending != past.pending
-        if past.arrived is None or there.arrived is None or is_open:
-            return past, False  # what stands in its own message is to be found out first
+        is_open = own.pending is not None and there.pending != own.pending
+        if own.arrived is None or there.arrived is None or is_open:
+            return own, False  # what stands in its own message is to be found out first
         # Each report has its own message: the other's stays as it is.
-        return replace(there, arrived=replace(there.arrived, receipt=past.arrived.receipt)), True
+        return replace(there, arrived=replace(there.arrived, receipt=own.arrived.receipt)), True
+
+    def _of(self, reports: Sequence[DeliveryRecord], reader: str) -> list[DeliveryRecord]:
+        """Those of the reports that reach the reader, those by this definition under one key: that
+        of the last, whatever the sink was called."""
+        heard = [self._took(one, reader) for one in reports if self._is_heard(one, reports, reader)]
+        key = next((one.key for one in reversed(heard) if self._is_same(one)), self.key)
+        return [replace(one, key=key) if self._is_same(one) else one for one in heard]
+
+    def _is_heard(
+        self, report: DeliveryRecord, reports: Sequence[DeliveryRecord], reader: str
+    ) -> bool:
+        """Whether the reader got the report, or may have, as one of this sink. reader: empty where
+        the place stands for all."""
+        if not self._is_to(report, reader):
+            return False
+        if report.sink == self.name:
+            return True
+        other = self.beside.get(report.sink)
+        if other is not None and (not reader or not other.readers or reader in other.readers):
+            return False
+        # Told beside this one, it was a report of its own, also where its sink is gone by now.
+        return not any(
+            one.run_id == report.run_id and one.sink == self.name and self._is_to(one, reader)
+            for one in reports
+        )
+
+    def _is_to(self, report: DeliveryRecord, reader: str) -> bool:
+        return not reader or reader in report.told.get("to", (reader,))
+
+    def _took(self, report: DeliveryRecord, reader: str) -> DeliveryRecord:
+        """The report; as one that failed where the others took it and the reader was refused it."""
+        if (
+            not reader
+            or report.status != "delivered"
+            or reader in self.sink.reached(report.receipt)
+        ):
+            return report
+        return replace(report, status="failed")
+
+    def _is_same(self, report: DeliveryRecord) -> bool:
+        """Whether a report was made by this definition."""
+        if "report" in report.told:
+            return bool(report.told["report"] == self.report)
+        # As older versions made their keys.
+        if report.told.get("where", self.terms.where) != self.terms.where:
+            return False
+        ids = dict.fromkeys((*self.identities, self.destination))
+        return not report.channel or any(
+            report.key == self._key_of(one, report.sink, has_where=has_where)
+            for one in ids
+            for has_where in (True, False)
+        )
+
+    @property
+    def _days(self) -> tuple[date, date]:
+        return self.delivery.period_start, self.delivery.period_end
 
 
-def channel_to(sink: Sink, delivery: Delivery) -> str:
+def last_told(sink: Sink, name: str, delivery: Delivery, terms: Terms) -> DeliveryRecord | None:
+    """The last delivered report on the period that readers of the sink have; None for none."""
+    try:
+        return Whereabouts(name, sink, delivery, terms).asked().last_told()
+    except PLUGIN_ERRORS:  # a broken sink is told of by its own report on the current period
+        return None
+
+
+def _said(report: DeliveryRecord | None) -> object:
+    if report is None:
+        return None
+    return [report.key, {name: said for name, said in report.told.items() if name != "to"}]
+
+
+def _channel_to(sink: Sink, delivery: Delivery) -> str:
     """The channel of what the sink would deliver; empty when it does not say."""
     try:
         return channel_of(sink.destination_id(delivery))
-    except PLUGIN_ERRORS:  # a broken sink is told of by its own report on the current period
+    except PLUGIN_ERRORS:  # as above
         return ""

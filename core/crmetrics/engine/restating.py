@@ -9,10 +9,9 @@ from crmetrics import export, state
 from crmetrics.deliver import (
     Terms,
     Threshold,
-    channel_to,
     has_changed,
+    last_told,
     restates,
-    told_of_period,
 )
 from crmetrics.errors import PLUGIN_ERRORS
 from crmetrics.plugin import Delivery, Sink
@@ -33,22 +32,16 @@ def sinks_to_tell(
     ones are told when they come to a large one. What was marked as partial and is whole now is
     delivered again where it can be replaced. To be asked before the results are recorded.
     """
-    told = told_of_period(
-        session,
-        job=letter.job,
-        start=letter.period_start,
-        grain=letter.grain,
-        sinks={name: channel_to(sink, letter) for name, sink in terms.job_sinks.items()},
-    )
     found = {}
     for name, sink in sinks.items():
-        last = told.of(name, channel_to(sink, letter))
+        last = last_told(sink, name, letter, terms)
         if last is None:
             continue
         has_news = restates(sink, name, letter, terms)
         of_rows = _sends_rows(sink) and restates(sink, name, letter, terms, by_rows=True)
         by_rows = sink.is_idempotent if has_news else of_rows
-        loses_mark = has_news and by_rows and last.is_partial and not letter.is_partial
+        was_partial = bool(last.told.get("is_partial"))
+        loses_mark = has_news and by_rows and was_partial and not letter.is_partial
         if by_rows and not loses_mark:
             known = _known(session, letter, last.recording)
             has_news = is_restated(letter.results, known, terms.threshold)
