@@ -40,10 +40,22 @@ class MemoryLedger:
         fitting = [one for one in fitting if one.sink == place.sink] or fitting
         return fitting[-1].told if fitting else {}
 
-    def held(self, place: Place, *, surely: bool = False) -> tuple[date, date] | None:
-        found = self._delivered(place) if surely else self._maybe_there(place)
+    def held(self, place: Place) -> tuple[date, date] | None:
+        found = self._maybe_there(place)
         last = next((one for one in reversed(found) if one.grain == place.grain), None)
         return (self._start(last), last.period_end or date.max) if last else None
+
+    def made_since(self, place: Place) -> str | None:
+        told = [one for one in self._delivered(place) if one.grain == place.grain]
+        if not told:
+            return None
+        turn = max(number for number, one in enumerate(self.records) if one is told[-1])
+        made = [
+            one.receipt.get("made", "")
+            for one in self.records[turn + 1 :]
+            if one.channel in place.channels
+        ]
+        return next((str(one) for one in made if one), "")
 
     def _maybe_there(self, place: Place) -> list[DeliveryRecord]:
         failed = {(one.key, one.run_id) for one in self._at(place) if one.status == "failed"}

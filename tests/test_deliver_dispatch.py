@@ -1025,6 +1025,32 @@ def test_a_place_that_comes_back_without_its_earlier_reports_is_told() -> None:
     assert notes == [["", ""], ["", ""], [told, ""], ["", ""]]
 
 
+def test_a_place_that_was_made_anew_for_an_attempt_that_failed_is_told_with_the_next() -> None:
+    class Half(Shelf):
+        def write(self, delivery: Delivery) -> Receipt:
+            delivery.keep(Receipt("wall", made="the shelf"))
+            raise SinkError("no rows")
+
+    ledger, shelf, half = MemoryLedger(), Shelf(), Half()
+    notes = [
+        send({"shelf": sink}, ledger, replace(delivery(), run_id=f"run-{number}"))[0].note
+        for number, sink in enumerate((half, shelf, half, half, shelf, shelf))
+    ]
+    assert [note.partition(",")[0] for note in notes] == ["", "", "", "", "the shelf was gone", ""]
+
+
+def test_a_place_that_several_jobs_share_is_told_as_gone_by_each_that_had_reports_there() -> None:
+    ledger, shelf = MemoryLedger(), Shelf()
+    notes = []
+    for job in ("weekly", "monthly", "gone", "weekly", "monthly", "daily", "weekly", "monthly"):
+        if job == "gone":
+            shelf.is_there = False
+            continue
+        [outcome] = send({"shelf": shelf}, ledger, replace(delivery(), job=job))
+        notes.append(bool(outcome.note))
+    assert notes == [False, False, True, True, False, False, False]
+
+
 def test_a_place_that_was_never_surely_reached_is_not_gone() -> None:
     ledger = MemoryLedger()
     send({"shelf": Board(fail(UnknownOutcomeError("no answer")))}, ledger)

@@ -120,6 +120,23 @@ def test_a_place_holds_what_was_delivered_there_last(session: Connection) -> Non
     assert ledger.held(PLACE) == (date(2026, 1, 19), date(2026, 1, 26))
 
 
+def test_what_was_made_anew_since_a_job_delivered_there_is_known_to_it(
+    session: Connection,
+) -> None:
+    ledger, made = Ledger(session), {"receipt": {"made": "the table"}}
+    ledger.record(attempt("k", "delivered", channel=PLACE.channel, job="daily", **made))
+    assert ledger.made_since(PLACE) is None
+    ledger.record(attempt("k", "delivered", channel=PLACE.channel, **made))
+    assert ledger.made_since(PLACE) == ""
+    ledger.record(attempt("k", "delivered", channel="c9", job="daily", **made))
+    assert ledger.made_since(PLACE) == ""
+    ledger.record(attempt("k", "started", channel=PLACE.channel, job="daily", **made))
+    ledger.record(attempt("k", "failed", channel=PLACE.channel, job="daily"))
+    assert ledger.made_since(PLACE) == "the table"
+    ledger.record(attempt("k", "delivered", channel=PLACE.channel))
+    assert ledger.made_since(PLACE) == ""
+
+
 def test_what_may_have_been_told_counts_where_it_is_asked_for(session: Connection) -> None:
     ledger, asked = Ledger(session), (PLACE, date(2026, 2, 2))
     ledger.record(attempt("a", "unknown", channel=PLACE.channel, told={"said": "a"}))

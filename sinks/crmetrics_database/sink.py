@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _PAUSES_S = (1.0, 4.0)
 """Before the second and the third try after a connection was lost."""
+_TABLE = "the table"
 _THERE = "The rows of this run are there."
 
 
@@ -136,7 +137,8 @@ class DatabaseSink(Sink):
     def check(self) -> Iterable[CheckResult]:
         subject = f"sink {self.context.name}"
         if not self.config.address.is_file:
-            return [self._limited(lambda _: self._check_server(subject))]
+            attempt = Attempt(self.config.timeout, self.config.place)
+            return [self._limited(lambda _: self._check_server(subject), attempt)]
         path = self._path
         if path.is_file():
             try:
@@ -173,24 +175,27 @@ class DatabaseSink(Sink):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as exc:
                 raise self._error(f"{exc.strerror}: {exc.filename}") from exc
-        counts, has_made_table = self._limited(
-            lambda attempt: (self._keep(rows, attempt), attempt.has_made_table)
-        )
+        attempt = Attempt(self.config.timeout, self.config.place)
+        try:
+            counts = self._limited(lambda attempt: self._keep(rows, attempt), attempt)
+        except Exception:
+            if attempt.has_made_table:  # it may stand, where that is no part of a transaction
+                delivery.keep(Receipt(self._shown, made=_TABLE))
+            raise
         return Receipt(
             destination=self._shown,
             rows=rows.num_rows,
             reference=delivery.key,
             details=counts,
-            made="the table" if has_made_table else "",
+            made=_TABLE if attempt.has_made_table else "",
         )
 
     def pause(self, seconds: float) -> bool:
         """Wait for a server to come back; False when the program is to end meanwhile."""
         return pause(seconds)
 
-    def _limited(self, work: Callable[[Attempt], T]) -> T:
+    def _limited(self, work: Callable[[Attempt], T], attempt: Attempt) -> T:
         """The work, within the time limit where it waits for a server."""
-        attempt = Attempt(self.config.timeout, self.config.place)
         if self.config.address.is_file:
             return work(attempt)
         try:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import duckdb
 import pytest
 from pydantic import ValidationError
 
-from crmetrics.plugin import Secret, SinkContext, SinkError
+from crmetrics.plugin import Receipt, Secret, SinkContext, SinkError
 from crmetrics.results import result_schema
 from crmetrics_database.address import Address, parse_table, parse_url
 from crmetrics_database.alchemy import AlchemyDatabase
@@ -175,6 +176,14 @@ def west(**columns: Any) -> dict[str, Any]:
 def test_a_table_that_is_made_for_a_delivery_is_told(target: Target) -> None:
     made = [target.sink().write(delivery(table(kpi()))).made for _ in range(2)]
     assert made == ["the table", ""]
+
+
+def test_a_table_that_is_made_for_a_delivery_that_fails_is_noted(target: Target) -> None:
+    kept = list[Receipt]()
+    twice = replace(delivery(table(kpi(), kpi())), keep=kept.append)
+    with pytest.raises(SinkError, match="two rows"):
+        target.sink().write(twice)
+    assert [one.made for one in kept] == ["the table"]
 
 
 def test_a_missing_table_is_made_with_the_job_and_every_column(target: Target) -> None:

@@ -94,7 +94,8 @@ class _Attempt:
         self._where = Whereabouts(name, sink, delivery, terms)
         self._shown: Message = delivery.message
         self._told: Mapping[str, Any] = {}
-        self._held_others = False  # the place held reports before, on whatever periods
+        # What the place was made of since it got a report of the job; None = it holds none.
+        self._made: str | None = None
         self._is_newer = False  # a figure differs from the last attempt that (maybe) arrived
 
     def has_news(self, *, by_rows: bool = False) -> bool:
@@ -141,7 +142,7 @@ class _Attempt:
 
     def _send_and_note(self) -> Outcome:
         try:
-            self._held_others = self._is_collection()
+            self._made = self._made_since()
             self._record("started", self._kept())
         except PLUGIN_ERRORS as exc:  # as above
             return self._failed_before(exc)
@@ -332,19 +333,21 @@ class _Attempt:
             return self._failed(exc)
         except PLUGIN_ERRORS as exc:  # how far a plugin with a bug came is unknown
             return replace(self._failed(exc), status="unknown")
-        note = self._told_as_gone(receipt.made) if receipt.made and self._held_others else ""
+        made = receipt.made or self._made
+        note = self._told_as_gone(made) if made and self._made is not None else ""
         delivered = replace(self._outcome, status="delivered", receipt=receipt, note=note)
         if receipt.missing:
             delivered = replace(delivered, error=SinkError(redact(receipt.missing)))
         return delivered
 
-    def _is_collection(self) -> bool:
-        """Whether the place has got reports before and keeps those of several periods."""
+    def _made_since(self) -> str | None:
+        """What of a place that keeps several periods was made anew since the job delivered there;
+        None where it never did."""
         if self._ledger is None or not self._sink.is_idempotent:
-            return False
+            return None
         if self._sink.holds_one_period(self._delivery):
-            return False
-        return self._ledger.held(self._where.place, surely=True) is not None
+            return None
+        return self._ledger.made_since(self._where.place)
 
     def _told_as_gone(self, made: str) -> str:
         return (
@@ -380,7 +383,7 @@ class _Attempt:
         """What is known of the destination before anything is sent; a kill must not lose it."""
         before = self._delivery.previous
         is_continued = self._delivery.is_resumed or self._sink.updates_in_place
-        return Receipt(**before) if before and is_continued else None
+        return Receipt(**{**before, "made": ""}) if before and is_continued else None
 
     def _record(
         self, status: DeliveryStatus, receipt: Receipt | None = None, error: str = ""
@@ -420,7 +423,4 @@ def _kept(receipt: Receipt | None) -> Mapping[str, Any]:
     if receipt is None:
         return {}
     kept = {**asdict(receipt), "destination": redact(receipt.destination)}
-    del kept["made"]
-    if not receipt.missing:
-        del kept["missing"]
-    return kept
+    return {name: one for name, one in kept.items() if one or name not in ("made", "missing")}

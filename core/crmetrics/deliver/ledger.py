@@ -121,7 +121,8 @@ class DeliveryLedger(Protocol):
     def told_before(
         self, place: Place, before: date, *, or_maybe: bool = False, others: Collection[str] = ()
     ) -> Mapping[str, Any]: ...
-    def held(self, place: Place, *, surely: bool = False) -> tuple[date, date] | None: ...
+    def held(self, place: Place) -> tuple[date, date] | None: ...
+    def made_since(self, place: Place) -> str | None: ...
     def record(self, record: DeliveryRecord) -> None: ...
 
 
@@ -177,17 +178,30 @@ class Ledger:
         )
         return json.loads(rows[0][0] or "{}") if rows else {}
 
-    def held(self, place: Place, *, surely: bool = False) -> tuple[date, date] | None:
+    def held(self, place: Place) -> tuple[date, date] | None:
         """First day and end of the period that was written there last, by a sink of whatever name,
-        or, unless surely, may have been: by an attempt that was killed, or whose end is not known.
-        """
+        or may have been: by an attempt that was killed, or whose end is not known."""
         rows = self._at(
             "period_start, period_end",
             place,
-            f"{_SURELY if surely else _MAYBE} and grain = ? order by attempt desc limit 1",
+            f"{_MAYBE} and grain = ? order by attempt desc limit 1",
             place.grain,
         )
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def made_since(self, place: Place) -> str | None:
+        """What was made anew there, by whatever job, since the last delivery of this one; None
+        where it has delivered nothing there."""
+        last = self._at("max(attempt)", place, f"{_SURELY} and grain = ?", place.grain)[:1]
+        if not last or last[0][0] is None:
+            return None
+        made = "json_extract_string(receipt, '$.made')"
+        rows = self._rows(
+            made,
+            f"{_HERE} and attempt > ? and coalesce({made}, '') <> '' limit 1",
+            *(place.channels, last[0][0]),
+        )
+        return str(rows[0][0]) if rows else ""
 
     def _at(self, names: str, place: Place, further: str, *values: Any) -> list[tuple[Any, ...]]:
         return self._rows(
