@@ -63,6 +63,20 @@ def test_who_is_no_longer_shared_leaves_and_comes_back_with_the_next_read_of_eve
     assert site.ids("orders") == orders
 
 
+def test_a_sharing_that_is_lost_for_many_is_told(
+    site: Site, salesforce: SalesforceSimulator, orders: list[str]
+) -> None:
+    made = [salesforce.org.create("Order", TotalAmount=n) for n in range(30)]
+    site.later(days=1)
+    assert not [n for n in load_of(site.synced(), "orders").notices if "have left" in n]
+    records = salesforce.org.objects["Order"].records
+    for name in made[:25]:
+        records.pop(name)
+    site.later(days=1)
+    [told] = [n for n in load_of(site.synced(), "orders").notices if "have left" in n]
+    assert told.startswith("25 of 33 records have left: the source gives them no more.")
+
+
 def test_a_record_that_changes_while_everything_is_read_stays(
     site: Site, salesforce: SalesforceSimulator, orders: list[str]
 ) -> None:
