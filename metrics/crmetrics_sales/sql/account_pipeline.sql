@@ -4,14 +4,8 @@
 with remaining as (
   select
     period_start,
-    sum(target_amount) as target_amount,
     sum(target_amount) - coalesce(sum(won_amount), 0) as remaining_amount
   from quota_progress
-  group by period_start
-),
-scope as (
-  select period_start, bool_or(owner_id is null) as is_company
-  from period_quotas
   group by period_start
 )
 select
@@ -25,6 +19,5 @@ select
   d.missing_amount,
   d.missing_rate
 from quota_deals d
-join scope s on s.period_start = d.period_start and s.is_company = d.is_company
 join remaining r on r.period_start = d.period_start
-where not d.is_won
+where d.is_counted and not d.is_won

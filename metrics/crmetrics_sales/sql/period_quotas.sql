@@ -1,11 +1,13 @@
 -- materialized
 -- One row per period and quota for won_amount that lies wholly inside the period; of overlapping
 -- quotas of one owner the longest (then the first id) stays. Owner null = the company, else source
--- is that of the owner. target_amount is null where the rate is missing.
+-- is that of the owner. target_amount is null where the rate is missing. is_counted: a quota of the
+-- company if the period has one, else one of an owner. is_targeted: those of its owner are not 0.
 with inside as (
   select
     p.period_start,
     p.reading_day,
+    p.snapshot_day,
     q.id,
     case when q.owner_id is not null then source_of_users(q.source, q.owner_id) end as source,
     q.owner_id,
@@ -24,7 +26,11 @@ with inside as (
 select
   a.*,
   a.quota_end - a.quota_start as quota_days,
-  greatest(least(a.reading_day, a.quota_end) - a.quota_start, 0) as elapsed_days
+  greatest(least(a.reading_day, a.quota_end) - a.quota_start, 0) as elapsed_days,
+  (a.owner_id is null)
+    = (a.period_start in (select period_start from inside where owner_id is null)) as is_counted,
+  sum(a.target_amount) over (partition by a.period_start, a.source, a.owner_id)
+    is distinct from 0 as is_targeted
 from inside a
 where not exists (
   select 1
