@@ -1,6 +1,7 @@
 -- materialized
 -- One row per stay of a deal in an open stage: from the first entry of its rows to the last exit.
--- Deals that left their last open stage before anything is looked at are not there.
+-- Deals that left their last open stage before anything is looked at are not there, or, where a
+-- deal of another source has the same id, do not matter.
 select
   source,
   opportunity_id,
@@ -9,8 +10,8 @@ select
   case when bool_and(exited_at is not null) then max(exited_at) end as exited_at
 from live_opportunity_stage_history
 where not is_closed
-  and (source, opportunity_id) in (
-    select (source, opportunity_id)
+  and opportunity_id in (
+    select opportunity_id
     from live_opportunity_stage_history
     where not is_closed
       and (exited_at is null or exited_at >= (select start_at from looked_at))
