@@ -30,14 +30,16 @@ from crmetrics.deliver import (
 from crmetrics.errors import SinkError, UnknownOutcomeError
 from crmetrics.plugin import Delivery, Options, Receipt, Settled, Sink, SinkContext
 from crmetrics.warehouse.connection import EngineSettings, connect
+from crmetrics_email.sink import EmailOptions, EmailSink
 from memory_ledger import MemoryLedger
 from result_rows import AS_OF, delivery, line, message
+from simulators.smtp import MailServer
 
 Fate = Literal["arrives", "refused", "lost", "late", "killed before", "killed after"]
 FATES: tuple[Fate, ...] = ("refused", "lost", "late", "killed before", "killed after")
 UNSURE = ("lost", "late", "killed before", "killed after")
 CAME = ("arrives", "late", "killed after")
-READERS = ("ann", "bob", "eve")
+READERS = ("ann@acme.test", "bob@acme.test", "eve@acme.test")
 CHANNELS = {"#hall": "C1", "#door": "C2"}
 NAMES = ("one", "two", "three")
 
@@ -86,15 +88,19 @@ class World:
         before = [float(one.before) for one in given.restated]
         for reader in readers:
             period = (given.period_start - FIRST).days // 7
-            # Who was refused is not known where the end of all is not.
-            is_unsure = self.fate in UNSURE and not self.put_off.issuperset(readers)
-            fate: Fate = "lost" if is_unsure else "refused"
-            fate = fate if reader in self.put_off else self.fate
+            fate = self._fate_of(reader, readers)
             told = before[0] if before else None
             is_new = not given.previous.get("reference")
             self.events.append(
                 Event(reader, period, self.definition, shown.value, fate, told, post, is_new)
             )
+
+    def _fate_of(self, reader: str, readers: Sequence[str]) -> Fate:
+        if self.fate == "killed before" or reader not in self.put_off:
+            return self.fate
+        # Who was refused is not known where the end of all is not.
+        is_unsure = self.fate in UNSURE and not self.put_off.issuperset(readers)
+        return "lost" if is_unsure else "refused"
 
     def end(self) -> None:
         """As the attempt ends for who has sent."""
@@ -193,12 +199,59 @@ class Mail(Chat):
         to = delivery.readers or self.to
         self.world.reach(to, delivery)
         took = [one for one in to if one not in self.world.put_off]
-        if not took:
+        if not took and self.world.fate != "killed before":
             raise SinkError("every recipient was refused")
         self.world.end()
         missing = "" if len(took) == len(to) else "some were put off"
         receipt = self.receipt(delivery)
         return replace(receipt, details={"accepted": took}, missing=missing)
+
+
+class Post(Mail):
+    """The sink `email`, and a mail server that does what befalls the attempt."""
+
+    server: MailServer
+
+    def __init__(self, world: World, to: Sequence[str]) -> None:
+        super().__init__(world, to)
+        options: dict[str, Any] = {"host": "127.0.0.1", "port": self.server.port, "to": to}
+        options |= {"security": "none", "from": "reports@acme.test", "charts": False, "timeout": 5}
+        self.email = EmailSink(
+            EmailOptions(**options, on_unknown=world.policy), SinkContext("email", Path())
+        )
+        assert self.readers == self.email.readers
+
+    def destination(self, delivery: Delivery) -> str:
+        return self.email.destination(delivery)
+
+    def destination_id(self, delivery: Delivery) -> str:
+        return self.email.destination_id(delivery)
+
+    def why_not_again(self, delivery: Delivery) -> str:
+        return self.email.why_not_again(delivery)
+
+    def reached(self, receipt: Mapping[str, Any]) -> Sequence[str]:
+        return list(self.email.reached(receipt))
+
+    def write(self, delivery: Delivery) -> Receipt:
+        fate, server = self.world.fate, self.server
+        if fate == "lost":  # a server that has the text and hangs up has the mail
+            fate = self.world.fate = "late"
+        server.replies = {f"RCPT TO:<{one}": "450 later" for one in self.world.put_off}
+        server.replies |= {"MAIL": "450 later"} if fate == "refused" else {}
+        server.cuts = {"DATA."} if fate == "late" else set()
+        first, before = len(self.world.events), len(server.mails)
+        self.world.reach(delivery.readers or self.to, delivery)
+        if fate == "killed before":
+            raise KilledError
+        try:
+            receipt = self.email.write(delivery)
+        finally:
+            got = [one for mail in server.mails[before:] for one in mail.recipients]
+            assert got == [one.reader for one in self.world.events[first:] if one.came]
+        if fate == "killed after":
+            raise KilledError
+        return receipt
 
 
 # --- a walk --------------------------------------------------------------------------------------
@@ -234,11 +287,11 @@ class Walk:
 
     def _name_sinks(self) -> None:
         names = self.chance.sample(NAMES, len(NAMES))
-        if self.kind is Mail:
+        if issubclass(self.kind, Mail):
             readers = self.chance.sample(READERS, self.chance.randint(1, len(READERS)))
             at = {one: self.chance.choice(names) for one in readers}
             groups = {name: [one for one in readers if at[one] == name] for name in names}
-            self.sinks = {name: Mail(self.world, to) for name, to in groups.items() if to}
+            self.sinks = {name: self.kind(self.world, to) for name, to in groups.items() if to}
             return
         places = self.chance.sample(list(CHANNELS.items()), self.chance.randint(1, 2))
         # An id is known to be that of a name once something came there by the name.
@@ -307,7 +360,7 @@ class Walk:
             self.world.fate, self.world.put_off = "arrives", frozenset()
             if not is_clean and self.chance.random() < 0.4:
                 self.world.fate = self.chance.choice(FATES)
-            if not is_clean and self.kind is Mail:
+            if not is_clean and sink.readers:
                 self.world.put_off = frozenset(
                     one for one in sink.readers if self.chance.random() < 0.25
                 )
@@ -324,6 +377,9 @@ def judge(walk: Walk) -> Iterator[str]:
     """What is wrong with what the readers got."""
     reached = [one for sink in walk.sinks.values() for one in (sink.readers or (sink.channel,))]
     definition = (walk.where, walk.formula)
+    posts = {(one.post, one.definition) for one in walk.world.events if one.post}
+    if len({post for post, _ in posts}) < len(posts):
+        yield "a message was brought up to date by another definition"
     for period in range(walk.period + 1):
         for reader in (*READERS, *CHANNELS.values()):
             events = [
@@ -424,6 +480,13 @@ def test_every_reader_ends_with_the_last_figures_and_hears_nothing_twice(
 @pytest.mark.parametrize("kind", [Chat, Board, Mail])
 def test_the_ledger_of_a_warehouse_leads_there_too(kind: type[Chat], ledger: Ledger) -> None:
     check(range(100, 103), kind, "at_least_once", ledger)
+
+
+@pytest.mark.parametrize("policy", ["at_most_once", "at_least_once"])
+def test_mail_comes_as_the_walks_say(policy: str) -> None:
+    with MailServer() as server:
+        served = type("Served", (Post,), {"server": server})
+        check(range(6), served, policy, MemoryLedger())
 
 
 @pytest.mark.slow

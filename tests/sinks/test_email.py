@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import email
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from email.message import EmailMessage
 from email.policy import default
@@ -16,7 +16,7 @@ import pytest
 import trustme
 from pydantic import ValidationError
 
-from crmetrics.deliver import Ledger, Outcome, Terms, deliver
+from crmetrics.deliver import DeliveryRecord, Ledger, Outcome, Place, Terms, channel_of, deliver
 from crmetrics.message import KpiLine
 from crmetrics.plugin import (
     Delivery,
@@ -64,6 +64,15 @@ def make_sink(server: MailServer, **options: Any) -> EmailSink:
         **options,
     }
     return EmailSink(EmailOptions(**values), SinkContext("board", Path("/")))
+
+
+def _reports(ledger: Ledger, sinks: Mapping[str, EmailSink]) -> Sequence[DeliveryRecord]:
+    """All attempts at the report on the sample's period."""
+    [(name, sink)] = sinks.items()
+    given = report()
+    channel = channel_of(sink.destination_id(given))
+    place = Place(given.job, given.grain, name, "", channel)
+    return ledger.reports(place, given.period_start, given.period_end)
 
 
 def report(*lines: KpiLine, **parts: Any) -> Delivery:
@@ -502,6 +511,26 @@ def test_what_an_older_version_sent_to_the_same_recipients_stays_known(
     deliver({"board": OlderSink(now.config, now.context)}, report(), terms)
     [outcome] = deliver({"board": now}, report(), terms)
     assert (outcome.status, len(server.mails)) == ("skipped", 1)
+
+
+def test_who_was_refused_what_an_older_version_sent_to_some_gets_it(
+    server: MailServer, ledger: Ledger
+) -> None:
+    sinks = {"board": make_sink(server, to=["ann@acme.test", "bob@acme.test", "eve@acme.test"])}
+    had = {"accepted": ["ann@acme.test"], "refused": {"bob@acme.test": "450"}}
+    took = {**had, "accepted": ["ann@acme.test", "eve@acme.test"]}
+    deliver({"board": make_sink(server)}, report(), Terms(ledger=ledger))
+    [told] = [one for one in _reports(ledger, sinks) if one.status == "delivered"]
+    said = {name: one for name, one in told.told.items() if name not in ("to", "report")}
+    for run, status, details in (
+        ("run-1", "delivered", had),
+        ("run-2", "started", had),  # to those who had been refused
+        ("run-2", "delivered", took),
+    ):
+        receipt = {**told.receipt, "details": {**told.receipt["details"], **details}}
+        ledger.record(replace(told, run_id=run, status=status, receipt=receipt, told=said))  # type: ignore[arg-type]
+    deliver(sinks, replace(report(), run_id="run-3"), Terms(ledger=ledger))
+    assert [mail.recipients for mail in server.mails[1:]] == [("bob@acme.test",)]
 
 
 def test_what_a_test_server_on_the_same_host_took_is_still_sent(

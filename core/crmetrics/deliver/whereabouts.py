@@ -225,6 +225,8 @@ class Whereabouts:
 
     def _took(self, report: DeliveryRecord, reader: str) -> DeliveryRecord:
         """The report; as one that failed where the others took it and the reader was refused it."""
+        if reader and report.status == "started":
+            return replace(report, receipt={})  # that of who had it before, in older versions
         if (
             not reader
             or report.status != "delivered"
