@@ -57,6 +57,13 @@ class MemoryLedger:
         ]
         return next((str(one) for one in made if one), "")
 
+    def moved_from(self, place: Place) -> str:
+        if any(one.grain == place.grain for one in self._delivered(place)):
+            return ""
+        asked = (place.job, place.sink, place.grain, "delivered")
+        found = [one for one in self.records if (one.job, one.sink, one.grain, one.status) == asked]
+        return found[-1].destination if found else ""
+
     def _maybe_there(self, place: Place) -> list[DeliveryRecord]:
         failed = {(one.key, one.run_id) for one in self._at(place) if one.status == "failed"}
         return [

@@ -349,6 +349,17 @@ def test_what_was_told_last_is_that_of_the_place_whatever_the_sinks_are_called()
     }  # fmt: skip
 
 
+def test_the_first_report_to_another_place_of_a_sink_says_where_it_went_before() -> None:
+    ledger, notes = MemoryLedger(), []
+    for name, place in (("team", "hall"), ("team", "door"), ("team", "hall"), ("top", "yard")):
+        [outcome] = send({name: Chat(place=place)}, ledger, resend=True)
+        notes.append(outcome.note.partition(".")[0])
+    moved = "the first report of job weekly_sales there; the sink told hall before"
+    assert notes == ["", moved, "", ""]
+    [outcome] = send({"team": Board(place="file")}, ledger)
+    assert outcome.note == ""
+
+
 def test_a_place_with_another_address_is_known_by_its_sink_where_it_is_replaced() -> None:
     ledger, moved = MemoryLedger(), {"files": Board(place="new"), "team": Chat(place="new")}
     send({"files": Board(), "team": Chat()}, ledger, recording=3)

@@ -137,6 +137,19 @@ def test_what_was_made_anew_since_a_job_delivered_there_is_known_to_it(
     assert ledger.made_since(PLACE) == ""
 
 
+def test_where_a_sink_went_before_is_known_until_its_place_has_a_report(
+    session: Connection,
+) -> None:
+    ledger = Ledger(session)
+    assert ledger.moved_from(PLACE) == ""
+    ledger.record(attempt("k", "delivered", channel="c1", destination="hall"))
+    ledger.record(attempt("k", "delivered", channel="c2", destination="door", sink="sales"))
+    ledger.record(attempt("k", "unknown", channel="c3", destination="yard"))
+    assert ledger.moved_from(PLACE) == "hall"
+    ledger.record(attempt("k", "delivered", channel=PLACE.channel, sink="sales"))
+    assert ledger.moved_from(PLACE) == ""
+
+
 def test_what_may_have_been_told_counts_where_it_is_asked_for(session: Connection) -> None:
     ledger, asked = Ledger(session), (PLACE, date(2026, 2, 2))
     ledger.record(attempt("a", "unknown", channel=PLACE.channel, told={"said": "a"}))

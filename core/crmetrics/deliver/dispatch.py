@@ -96,6 +96,7 @@ class _Attempt:
         self._told: Mapping[str, Any] = {}
         # What the place was made of since it got a report of the job; None = it holds none.
         self._made: str | None = None
+        self._moved_from = ""  # where its sink told the reports before this, its first there
         self._is_newer = False  # a figure differs from the last attempt that (maybe) arrived
 
     def has_news(self, *, by_rows: bool = False) -> bool:
@@ -143,6 +144,8 @@ class _Attempt:
     def _send_and_note(self) -> Outcome:
         try:
             self._made = self._made_since()
+            if self._ledger is not None and not self._sink.is_idempotent:
+                self._moved_from = self._ledger.moved_from(self._where.place)
             self._record("started", self._kept())
         except PLUGIN_ERRORS as exc:  # as above
             return self._failed_before(exc)
@@ -334,7 +337,7 @@ class _Attempt:
         except PLUGIN_ERRORS as exc:  # how far a plugin with a bug came is unknown
             return replace(self._failed(exc), status="unknown")
         made = receipt.made or self._made
-        note = self._told_as_gone(made) if made and self._made is not None else ""
+        note = self._told_as_gone(made) if made and self._made is not None else self._told_as_new
         delivered = replace(self._outcome, status="delivered", receipt=receipt, note=note)
         if receipt.missing:
             delivered = replace(delivered, error=SinkError(redact(receipt.missing)))
@@ -348,6 +351,16 @@ class _Attempt:
         if self._sink.holds_one_period(self._delivery):
             return None
         return self._ledger.made_since(self._where.place)
+
+    @property
+    def _told_as_new(self) -> str:
+        if not self._moved_from:
+            return ""
+        return (
+            f"the first report of job {self._delivery.job} there; the sink told {self._moved_from} "
+            "before. If both are one place, it may have this report twice, and corrections of "
+            "earlier ones are not told"
+        )
 
     def _told_as_gone(self, made: str) -> str:
         return (

@@ -123,6 +123,7 @@ class DeliveryLedger(Protocol):
     ) -> Mapping[str, Any]: ...
     def held(self, place: Place) -> tuple[date, date] | None: ...
     def made_since(self, place: Place) -> str | None: ...
+    def moved_from(self, place: Place) -> str: ...
     def record(self, record: DeliveryRecord) -> None: ...
 
 
@@ -200,6 +201,21 @@ class Ledger:
             made,
             f"{_HERE} and attempt > ? and coalesce({made}, '') <> '' limit 1",
             *(place.channels, last[0][0]),
+        )
+        return str(rows[0][0]) if rows else ""
+
+    def moved_from(self, place: Place) -> str:
+        """Where the sink of this name delivered the last report of the job; empty where this place
+        has got one, by a sink of whatever name."""
+        here = self._at("1", place, f"{_SURELY} and grain = ? limit 1", place.grain)
+        rows = (
+            []
+            if here
+            else self._rows(
+                "destination",
+                f"{_SURELY} and job = ? and sink = ? and grain = ? order by attempt desc limit 1",
+                *(place.job, place.sink, place.grain),
+            )
         )
         return str(rows[0][0]) if rows else ""
 

@@ -16,19 +16,25 @@ sink itself, and those of every other name, unless that is another sink of the j
 reaches him there, or told him of the period beside this one, in the same run. So a sink may be
 renamed, split, merged with another, take the name of another or come back.
 
-| Last of what reached him (or may have) | Now | He is told |
+| Reached him last, or may have | Now | He is told |
 | --- | --- | --- |
-| nothing, or it surely failed, or was blocked | due | the report |
-| the same figures by this definition | unchanged | nothing |
-| other figures, by whatever definition | changed, or filter taken back | a correction, once |
-| any figures by other definitions alone | defined otherwise | the report, once, with a note |
-| the same figures by another definition | taken back | nothing |
-| not known whether these figures came | unchanged | as `on_unknown` says; the run says so |
-| not known whether other figures came | changed | a correction |
+| nothing; what surely failed or was kept back | due | the report |
+| this definition, these figures | the same | nothing |
+| this definition, other figures | changed | a correction, once |
+| other definitions alone | another definition | the report, once, with a note |
+| this definition, then another with other figures | taken back | a correction with a note |
+| this definition, then another, both with these figures | taken back | nothing |
+| perhaps this definition, these figures | the same | as `on_unknown` says; the run says so |
+| perhaps other figures, by whatever definition | changed | a correction |
 | nothing, of an earlier period | changed | nothing: only what was told is corrected |
 
 Readers who have heard the same get one delivery together. One who was refused a mail has not heard
-it. A sink that replaces what it wrote is asked each time and goes by the place alone.
+it. A sink that updates in place does so in the message of this definition. A sink that replaces
+what it wrote is asked each time; its earlier periods follow its name where its address changes.
+
+Not known, and said by the run: that two ids are of one place which no receipt has both of (first a
+channel's id, then its name); what the server did not say of an attempt without an end, such as whom
+of several recipients it refused. Two sinks that reach one reader at once both tell him.
 """
 
 from __future__ import annotations
