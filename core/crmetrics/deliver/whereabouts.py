@@ -152,23 +152,25 @@ class Whereabouts:
         return sorted(found.values(), key=len, reverse=True)
 
     def last_told(self) -> DeliveryRecord | None:
-        """The last delivered report on the period, whoever took it; None for none. One that
-        replaces what it wrote may have another address by now, where it will stand as well."""
+        """The last delivered report on the period, of several readers' that of who is behind; None
+        for none. A sink that replaces what it wrote may have another address by now, where the
+        period will stand as well."""
         ledger = self.terms.ledger
         if ledger is None:
             return None
-        reports = ledger.reports(self.place, *self._days)
-        told = [
-            one
-            for one in reports
-            if any(
-                self._is_heard(one, reports, each) and self._took(one, each).status == "delivered"
-                for each in self.sink.readers or ("",)
+        reports, found = ledger.reports(self.place, *self._days), list[int]()
+        for reader in self.sink.readers or ("",):
+            told = (
+                number
+                for number, one in enumerate(reports)
+                if self._is_heard(one, reports, reader)
+                and self._took(one, reader).status == "delivered"
             )
-        ]
-        if not told and self.sink.is_idempotent:
-            told = list(ledger.delivered_by(self.place, *self._days))
-        return told[-1] if told else None
+            found += list(told)[-1:]
+        if found:
+            return reports[min(found)]
+        elsewhere = self.sink.is_idempotent and ledger.delivered_by(self.place, *self._days)
+        return elsewhere[-1] if elsewhere else None
 
     def past(self, ledger: DeliveryLedger, message: Message) -> tuple[str, Past, bool]:
         """The key of the report, its past as the readers know it, and whether a report by another
@@ -261,7 +263,8 @@ class Whereabouts:
 
 
 def last_told(sink: Sink, name: str, delivery: Delivery, terms: Terms) -> DeliveryRecord | None:
-    """The last delivered report on the period that readers of the sink have; None for none."""
+    """The last delivered report on the period that readers of the sink have; None for none. Of
+    several readers it is that of who is behind."""
     try:
         return Whereabouts(name, sink, delivery, terms).asked().last_told()
     except PLUGIN_ERRORS:  # a broken sink is told of by its own report on the current period
