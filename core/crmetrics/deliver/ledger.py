@@ -132,6 +132,9 @@ class Ledger:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._table = ""
+        # Asked for each sink and period; a delivery makes them others.
+        self._receipts: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
 
     def attempts(self, key: str) -> list[DeliveryRecord]:
         """Everything recorded under a key, the oldest first."""
@@ -139,12 +142,14 @@ class Ledger:
 
     def receipts(self, job: str) -> list[tuple[str, Mapping[str, Any]]]:
         """Of the last delivery of the job to each destination that it had, with its channel."""
-        rows = self._rows(
-            "channel, arg_max(receipt, attempt)",
-            f"{_SURELY} and job = ? and channel is not null group by channel, destination",
-            job,
-        )
-        return [(channel, json.loads(receipt or "{}")) for channel, receipt in rows]
+        if job not in self._receipts:
+            rows = self._rows(
+                "channel, arg_max(receipt, attempt)",
+                f"{_SURELY} and job = ? and channel is not null group by channel, destination",
+                job,
+            )
+            self._receipts[job] = [(one, json.loads(receipt or "{}")) for one, receipt in rows]
+        return self._receipts[job]
 
     def reports(self, place: Place, start: date, end: date) -> list[DeliveryRecord]:
         """All attempts at a report on the period there, under whatever key and by a sink of
@@ -229,15 +234,16 @@ class Ledger:
         )
 
     def _rows(self, names: str, condition: str, *values: Any) -> list[tuple[Any, ...]]:
-        relation = _relation(self._session)
-        if not relation:
+        self._table = self._table or _relation(self._session)
+        if not self._table:
             return []
         return self._session.rows(
-            f"select {names} from {relation} as one where {condition}", list(values)
+            f"select {names} from {self._table} as one where {condition}", list(values)
         )
 
     def record(self, record: DeliveryRecord) -> None:
         """Keep one attempt (or its start); earlier ones of the same key stay."""
+        self._receipts.clear()
         marks = ", ".join("?" for _ in range(len(_COLUMNS) - 1))
         self._session.execute(
             f"insert into meta.deliveries ({_NAMES}, attempt) select {marks}, "
