@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +13,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from connectors.hubspot.killing import Children
+from crmetrics.datasets import canonical_datasets
 from simulators.hubspot import HubSpotSimulator, Limits, Owner, Pipeline, Stage
 from simulators.hubspot.records import iso
 
@@ -27,6 +26,8 @@ DEALS, THREADS, SENDS = 44, 12, 11
 PAGE = 4
 READ = ("accounts", "opportunities", "opportunity_stage_history", "case_messages",
         "campaign_members")  # fmt: skip
+NEEDS = {name: canonical_datasets()[name].column_names for name in READ}
+NEEDS["campaign_members"] = ("sent_at", "clicked_at")  # two kinds of events
 Tables = dict[str, list[tuple[Any, ...]]]
 
 
@@ -98,59 +99,6 @@ def change(service: HubSpotSimulator) -> None:
 # --- children that are killed ------------------------------------------------------------------
 
 
-CHILD = """
-import json, os, sys
-from datetime import datetime
-import crmetrics.engine.loading, crmetrics.warehouse.load, crmetrics_hubspot.connector
-import crmetrics_hubspot.account, crmetrics_hubspot.reading, duckdb, pyarrow.compute, requests
-from crmetrics.engine import Project
-
-def synced(asked):
-    now = datetime.fromisoformat(asked["now"])
-    project = Project(asked["folder"], environ={}, now=lambda: now)
-    needs = {name: project.registry.datasets[name].column_names for name in asked["read"]}
-    needs["campaign_members"] = ("sent_at", "clicked_at")  # two kinds of events
-    report = crmetrics.engine.loading.sync(project, (), needs=needs)
-    return 0 if report.error is None and not report.failures else 1
-
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        os._exit(synced(json.loads(line)))
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-"""Forks a process for each sync: what takes long to import is imported once."""
-
-
-class Children:
-    """Syncs, each in a process of its own that may be killed."""
-
-    def __init__(self) -> None:
-        self._parent = subprocess.Popen(
-            [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def sync(self, folder: Path, now: datetime) -> int:
-        """The exit code of a sync; negative for a signal."""
-        assert self._parent.stdin is not None
-        asked = {"folder": str(folder), "now": now.isoformat(), "read": READ}
-        self._parent.stdin.write(json.dumps(asked) + "\n")
-        self._parent.stdin.flush()
-        self.child = self._number()
-        return self._number()
-
-    def kill(self) -> None:
-        os.kill(self.child, signal.SIGKILL)
-
-    def _number(self) -> int:
-        assert self._parent.stdout is not None
-        return int(self._parent.stdout.readline())
-
-    def close(self) -> None:
-        self._parent.communicate()
-
-
 @pytest.fixture
 def children() -> Iterator[Children]:
     made = Children()
@@ -194,7 +142,7 @@ def killed_at_every_request(
     whole = tmp_path / "whole"
     shutil.copytree(before, whole)
     sent = len(service.calls)
-    assert children.sync(whole, now) == 0
+    assert children.sync(whole, now, NEEDS) == 0
     requests = len(service.calls) - sent
     old, new = tables(before), tables(whole)
     assert all(new[name] and new[name] != old[name] for name in READ)
@@ -202,12 +150,12 @@ def killed_at_every_request(
         folder = tmp_path / f"killed-{number}"
         shutil.copytree(before, folder)
         service.faults.before(children.kill, skip=number)
-        code = children.sync(folder, now)
+        code = children.sync(folder, now, NEEDS)
         service.faults.clear()
         assert code == -signal.SIGKILL, f"at request {number} of {requests}: {code}"
         for name, rows in tables(folder).items():
             assert rows in (old[name], new[name]), f"half of {name} at request {number}"
-        assert children.sync(folder, now) == 0
+        assert children.sync(folder, now, NEEDS) == 0
         assert tables(folder) == new, f"killed at request {number} of {requests}"
         assert not list(folder.rglob("*.pages"))
         shutil.rmtree(folder)
@@ -227,7 +175,7 @@ def test_an_incremental_sync_killed_at_any_request_is_completed_by_the_next(
     deals = list(account.account.objects["deals"].records)
     account.account.archive("deals", deals[2], NOW - DAY)
     loaded = write_project(tmp_path / "project", account)
-    assert children.sync(loaded, NOW) == 0
+    assert children.sync(loaded, NOW, NEEDS) == 0
     change(account)
     account.clock.now = NOW + DAY
     assert killed_at_every_request(account, children, loaded, NOW + DAY, tmp_path) > 25
