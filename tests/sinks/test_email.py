@@ -556,6 +556,23 @@ def test_who_was_refused_what_an_older_version_sent_to_some_gets_it(
     assert [mail.recipients for mail in server.mails[1:]] == [("bob@acme.test",)]
 
 
+def test_what_an_older_version_may_have_sent_by_another_sink_is_open_for_that_alone(
+    server: MailServer, ledger: Ledger
+) -> None:
+    sales = make_sink(server, to=["ann@acme.test"])
+    sinks = {"sales": sales, "mgmt": make_sink(server, to=["boss@acme.test"])}
+    deliver({"sales": sales}, report(), Terms(ledger=ledger, job_sinks=sinks))
+    [told] = [one for one in _reports(ledger, {"sales": sales}) if one.status == "delivered"]
+    said = {name: one for name, one in told.told.items() if name not in ("to", "report")}
+    terms = Terms(ledger=ledger, job_sinks=sinks, dry_run=True)
+    [mgmt] = deliver({"mgmt": sinks["mgmt"]}, report(), terms)
+    lost = replace(told, sink="mgmt", key=mgmt.key, run_id="run-2", status="unknown", told=said)
+    ledger.record(replace(lost, receipt={}))
+    again = replace(report(), run_id="run-3")
+    outcomes = deliver(sinks, again, Terms(ledger=ledger, job_sinks=sinks, now=lambda: told.at))
+    assert [one.status for one in outcomes] == ["skipped", "unknown"]
+
+
 def test_what_a_test_server_on_the_same_host_took_is_still_sent(
     server: MailServer, ledger: Ledger
 ) -> None:

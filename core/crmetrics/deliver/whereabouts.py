@@ -220,7 +220,9 @@ class Whereabouts:
         if report.sink == self.name:
             return True
         other = self.beside.get(report.sink)
-        if other is not None and (not reader or not other.readers or reader in other.readers):
+        # Whom an older version sent it to is not noted: those of the name, then as now.
+        readers = other.readers if other is not None and "to" in report.told else (reader,)
+        if other is not None and (reader in readers or not (reader and readers)):
             return False
         # Told beside this one, it was a report of its own, also where its sink is gone by now.
         return not any(
