@@ -3,13 +3,15 @@ if at all."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Coroutine
 from concurrent.futures import wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crmetrics.plugin import pause
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Coroutine
 
 _STEP_S = 0.1
 _GRACE_S = 5.0  # once the program was asked to end
@@ -44,6 +46,9 @@ class Patience:
         return self._answer(system.loop, ask(*given))
 
     def _answer(self, loop: asyncio.AbstractEventLoop, asked: Coroutine[Any, Any, Any]) -> Any:
+        # Late: whoever has no object store would wait for it at every start.
+        import asyncio
+
         under_way = asyncio.run_coroutine_threadsafe(asked, loop)
         try:
             while not wait([under_way], _STEP_S).done:
