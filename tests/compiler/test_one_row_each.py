@@ -89,3 +89,50 @@ def test_many_kpis_are_put_together_in_turns_and_give_the_rows_of_each(tmp_path:
         apart = sorted((row for name in names for row in rows(answerer, (name,))), key=str)
     assert len(together) > len(names) * len(periods)
     assert together == apart
+
+
+OWN = """
+won_by_source:
+  title: Won deals by source
+  question: How many deals of each source were won?
+  kind: aggregate
+  unit: count
+  better: higher
+  grain: month
+  from: opportunities
+  time: close_date
+  where: is_won
+  value: count(*)
+  always_by: [lead_source]
+  alternatives:
+    - for: [lead_source, campaign_id]
+      where: [is_won, amount > 20]
+  dimensions: [lead_source, campaign_id, owner_id]
+  source: a rule of this company
+"""
+"""Two alternatives that both give groups of the dimension that is in every row."""
+
+FOUND = """@opportunities
+id,owner_id,lead_source,campaign_id,close_date,is_closed,is_won,amount
+1,ann,web,c1,2026-01-05,true,true,100
+2,bob,web,c1,2026-01-06,true,true,50
+3,bob,fair,c2,2026-01-06,true,true,30
+4,bob,fair,c2,2025-11-06,true,true,30
+"""
+
+
+def test_a_group_that_two_alternatives_give_stands_once(tmp_path: Path) -> None:
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "own.yaml").write_text(OWN)
+    asked = {"start": "2025-12-01", "end": "2026-02-01", "grain": "month", "totals": True}
+    by = [["lead_source"], ["campaign_id"], ["owner_id"]]
+    rows = ask(tmp_path, FOUND, "won_by_source", by=by, **asked)
+    web, fair = ("lead_source", "web"), ("lead_source", "fair")
+    groups = [(fair,), (web,), (fair, ("campaign_id", "c2")), (web, ("campaign_id", "c1"))]
+    groups += [(fair, ("owner_id", "bob")), (web, ("owner_id", "ann")), (web, ("owner_id", "bob"))]
+    wanted: dict[Row, float] = {("2026-01-01", group): 1 for group in groups}
+    wanted |= {("2026-01-01", (web,)): 2, ("2026-01-01", (web, ("campaign_id", "c1"))): 2}
+    assert {key: row["value"] for key, row in rows.items() if key[1]} == wanted
+    assert [(key, row["value"]) for key, row in rows.items() if not key[1]] == [
+        (("2025-12-01", ()), 0)
+    ]

@@ -1,13 +1,17 @@
 """From row sets to parts: arithmetic over aggregated rows.
 
 Each part becomes a common table expression `pN(slice, "by ...", value, numerator, denominator, n,
-coverage, updated, is_covered)`; a formula joins the parts of its inputs on slice and group. What is
-joined here are aggregated rows, so the cost follows the size of the answer, not of the data.
+counts, updated)`; a formula joins the parts of its inputs on slice and group. What is joined here
+are aggregated rows, so the cost follows the size of the answer, not of the data.
+
+`counts` is a list of the numbers of coverage in the order of `Assembler.counted`; null where they
+are not known. Names stand beside them in the rows of the result only, as a map costs more to make
+than all else that a row says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crmetrics.compiler import expressions
@@ -17,7 +21,6 @@ from crmetrics.compiler.rowset import Compiled
 from crmetrics.errors import did_you_mean
 from crmetrics.warehouse.placeholders import identifier
 
-EMPTY_MAP = "map([]::varchar[], []::double[])"
 _FIELDS = ("value", "numerator", "denominator", "n")
 
 
@@ -49,17 +52,32 @@ class Assembler:
     def is_additive(self, part: Part) -> bool:
         return part.operand is not None and self.compiled[part.operand.number].is_additive
 
+    def counted(self, part: Part) -> list[str]:
+        """The names of the numbers in the `counts` of a part."""
+        if part.operand is not None:
+            return [*self._counts(part.operand.number)]
+        if part.measure.over:
+            return []
+        return [
+            *dict.fromkeys(key for child in part.inputs.values() for key in self.counted(child))
+        ]
+
     # --- leaves ----------------------------------------------------------------------------------
+
+    def _counts(self, number: int) -> dict[str, str]:
+        """Name -> SQL of each number of coverage of an operand, whatever its type."""
+        at = self.compiled[number]
+        counts = {"rows_used": at.n, **at.coverage}
+        if number in self.excluded:
+            _, columns = self.excluded[number]
+            counts |= {key: f"coalesce({alias}, 0)" for key, alias in columns.items()}
+        return counts
 
     def _leaf(self, part: Part) -> str:
         assert part.operand is not None
         number = part.operand.number
         at = self.compiled[number]
         dims = [identifier(f"by {name}") for name in part.dimensions]
-        counts = {"rows_used": at.n, **at.coverage}
-        if number in self.excluded:
-            _, columns = self.excluded[number]
-            counts |= {key: f"coalesce({alias}, 0)" for key, alias in columns.items()}
         columns_sql = [
             "slice",
             *dims,
@@ -68,7 +86,7 @@ class Assembler:
             f"({at.denominator})::double as denominator",
             f"({at.n})::bigint as n",
             f"({at.rows})::bigint as rows",
-            f"{coverage_sql(counts)} as coverage",
+            f"{numbers_sql(f'({sql})::double' for sql in self._counts(number).values())} as counts",
             f"({at.updated})::bigint as updated",
             f"({at.standard_error})::double as standard_error",
         ]
@@ -129,7 +147,7 @@ class Assembler:
             f"({self._over_inputs(part, 'denominator') or 'null'})::double as denominator",
             f"({self._over_inputs(part, 'n') or self._first_n(part)})::bigint as n",
             f"{' + '.join(f'coalesce(p{c.number}.rows, 0)' for c in part.inputs.values())} as rows",
-            f"{self._merged_coverage(part)} as coverage",
+            f"{self._merged_counts(part)} as counts",
             f"{' + '.join(f'coalesce(p{c.number}.updated, 0)' for c in part.inputs.values())}"
             " as updated",
         ]
@@ -185,7 +203,7 @@ class Assembler:
                 f"({self._over_inputs(part, 'denominator') or 'null'})::double as denominator",
                 f"({self._over_inputs(part, 'n') or f'sum({self._first_n(part)})'})::bigint as n",
                 f"sum({rows}) as rows",
-                f"{EMPTY_MAP} as coverage",
+                f"{numbers_sql(())} as counts",
                 f"sum({updated}) as updated",
             ]
             selects.append(
@@ -199,19 +217,17 @@ class Assembler:
     def _first_n(self, part: Part) -> str:
         return f"p{next(iter(part.inputs.values())).number}.n"
 
-    def _merged_coverage(self, part: Part) -> str:
+    def _merged_counts(self, part: Part) -> str:
         """The counts of all inputs; where several count the same, at least the largest is true."""
-        maps = [
-            f"coalesce(p{child.number}.coverage, {EMPTY_MAP})" for child in part.inputs.values()
-        ]
-        if len(maps) == 1:
-            return maps[0]
-        keys = ", ".join(f"map_keys({each})" for each in maps)
-        values = ", ".join(f"{each}[key]" for each in maps)
-        return (
-            f"map_from_entries(list_transform(list_distinct(list_concat({keys})),"
-            f" lambda key: {{'k': key, 'v': list_max([{values}])}}))"
-        )
+        if len(part.inputs) == 1:
+            (child,) = part.inputs.values()
+            return f"p{child.number}.counts"
+        found: dict[str, list[str]] = {}
+        for child in part.inputs.values():
+            for place, key in enumerate(self.counted(child), start=1):
+                found.setdefault(key, []).append(f"p{child.number}.counts[{place}]")
+        merged = [each[0] if len(each) == 1 else largest(each) for each in found.values()]
+        return numbers_sql(merged)
 
     def _over_inputs(self, part: Part, key: str) -> str:
         """An expression of the definition with its inputs in place of their names."""
@@ -249,7 +265,11 @@ def group_columns(part: Part) -> list[str]:
     return [identifier(f"by {name}") for name in part.dimensions]
 
 
-def coverage_sql(counts: Mapping[str, str]) -> str:
-    """A map of the named counts that are not zero."""
-    entries = [f"{{'k': '{name}', 'v': ({sql})::double}}" for name, sql in counts.items()]
-    return f"map_from_entries(list_filter([{', '.join(entries)}], lambda e: e.v <> 0))"
+def numbers_sql(numbers: Iterable[str]) -> str:
+    """A list of numbers; an empty one has a type, too."""
+    return f"[{', '.join(numbers)}]::double[]"
+
+
+def largest(numbers: Sequence[str]) -> str:
+    """SQL of the largest of several counts. Zero is none, as null is."""
+    return f"greatest({', '.join(f'nullif({each}, 0)' for each in numbers)})"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from crmetrics.compiler import expressions
-from crmetrics.compiler.assemble import EMPTY_MAP, group_columns
+from crmetrics.compiler.assemble import group_columns, numbers_sql
 from crmetrics.compiler.plan import Part
 from crmetrics.warehouse.placeholders import identifier
 
@@ -41,8 +41,11 @@ class Labelled:
     early: tuple[int, ...] = ()
 
 
-def final_select(item: Labelled) -> str:
-    """The rows of one part: one per slice and group, the total for every slice (S7)."""
+def final_select(item: Labelled, counted: Sequence[str]) -> str:
+    """The rows of one part: one per slice and group, the total for every slice (S7).
+
+    counted: the names of the part's `counts`.
+    """
     part = item.part
     name = f"p{part.number}"
     dims = group_columns(part)
@@ -53,7 +56,11 @@ def final_select(item: Labelled) -> str:
     if has_total:
         shown.append(" and ".join(f"{name}.{d} is null" for d in dims) or "true")
     extras = "".join(_extra_join(child, name, dims) for child in part.extras.values())
-    columns = [*_value_columns(item, name), *_status_columns(item, name)]
+    columns = [
+        *_value_columns(item, name),
+        *_counts(part, name, counted),
+        *_status_columns(item, name),
+    ]
     if not has_total:
         columns.append(f"{name}.rows is null as is_stand_in")
     return (
@@ -68,9 +75,6 @@ def _value_columns(item: Labelled, name: str) -> list[str]:
     part = item.part
     uncovered = _in_list("k.slice", item.uncovered)
     zero = "0" if item.is_additive else "null"
-    coverage = f"coalesce({name}.coverage, {EMPTY_MAP})"
-    if part.extras:
-        coverage = f"map_concat({coverage}, {_extra_map(part)})"
     return [
         f"{item.ordinal} as ordinal",
         f"'{item.kpi}' as kpi",
@@ -82,7 +86,6 @@ def _value_columns(item: Labelled, name: str) -> list[str]:
         f"{name}.numerator as numerator",
         f"{name}.denominator as denominator",
         f"coalesce({name}.n, 0) as n",
-        f"{coverage} as coverage",
         f"{name}.standard_error" if part.operand else "null::double as standard_error",
     ]
 
@@ -152,12 +155,20 @@ def _extra_join(child: Part, row: str, dims: Sequence[str]) -> str:
     return f"\nleft join {name} on " + " and ".join(terms)
 
 
-def _extra_map(part: Part) -> str:
-    entries = ", ".join(
-        f"{{'k': '{name}', 'v': coalesce(p{child.number}.value, 0)}}"
-        for name, child in part.extras.items()
-    )
-    return f"map_from_entries(list_filter([{entries}], lambda e: e.v <> 0))"
+def _counts(part: Part, row: str, counted: Sequence[str]) -> list[str]:
+    """The columns of coverage: those of the part, and what needs a fact of its own."""
+    if not part.extras:
+        return counts_columns(counted, f"{row}.counts")
+    found = {key: f"{row}.counts[{place}]" for place, key in enumerate(counted, start=1)}
+    for key, child in part.extras.items():
+        own = f"coalesce(p{child.number}.value, 0)"
+        found[key] = f"coalesce(nullif({own}, 0), {found[key]})" if key in found else own
+    return counts_columns(found, numbers_sql(found.values()))
+
+
+def counts_columns(names: Iterable[str], numbers: str) -> list[str]:
+    """The names and the numbers of coverage as two columns of a result row."""
+    return [f"{_literal_list([*names])} as counted", f"{numbers} as counts"]
 
 
 def _in_list(column: str, values: Sequence[int]) -> str:
@@ -187,28 +198,14 @@ select
   r.ordinal, r.kpi, r.variant, r.period_start, r.period_end, r.grain, r.segment, r.value, r.unit,
   coalesce(r.states[1], 'ok') as status,
   r.numerator, r.denominator, r.n::bigint as n,
-  case when r.is_rate and r.denominator > 0 then {low}
-    when r.standard_error is not null then r.value - {z} * r.standard_error end as interval_low,
-  case when r.is_rate and r.denominator > 0 then {high}
-    when r.standard_error is not null then r.value + {z} * r.standard_error end as interval_high,
-  p.value as previous_value,
-  case when r.is_maturing or p.is_maturing then null
-    when r.unit in ('percent', 'points') then r.value - p.value
-    when p.value > 0 or abs(p.value) >= {min_base} then (r.value - p.value) / abs(p.value)
-  end as change,
-  y.value as year_ago_value,
-  case when r.is_maturing or y.is_maturing then null
-    when r.unit in ('percent', 'points') then r.value - y.value
-    when y.value > 0 or abs(y.value) >= {min_base} then (r.value - y.value) / abs(y.value)
-  end as year_ago_change,
-  r.coverage,
+  {intervals},
+  {changes},
+  list_filter(list_zip(r.counted, r.counts), lambda e: e[2] <> 0) as coverage,
   list_concat(r.states[2:], r.own_flags,
     case when r.min_sample > 0 and r.value is not null
       and coalesce(r.denominator, r.n) < r.min_sample then ['low_sample'] else [] end) as flags,
   r.definition_hash
-from rated r
-left join rated p on {previous}
-left join rated y on {year_ago}
+from rated r{joins}
 where r.is_reported
 order by r.ordinal, r.variant, r.period_start, cardinality(r.segment), r.segment::varchar"""
 
@@ -222,26 +219,55 @@ def wilson(sign: str) -> str:
     return f"({rate} + {_Z}*{_Z} / (2 * {size}) {sign} {spread}) / (1 + {_Z}*{_Z} / {size})"
 
 
-def _compared(row: str, which: str, *, is_asked: bool) -> str:
+def _interval(side: str, sign: str, *, has_rates: bool) -> str:
+    """A bound of the 95 % interval; null where none can be given."""
+    bound = f"r.value {sign} {_Z} * r.standard_error"
+    if has_rates:
+        rate = f"when r.is_rate and r.denominator > 0 then {wilson(sign)}"
+        bound = f"case {rate}\n    when r.standard_error is not null then {bound} end"
+    return f"{bound} as interval_{side}"
+
+
+_COMPARED = {"previous": ("p", "previous_value", "change"),
+             "year_ago": ("y", "year_ago_value", "year_ago_change")}  # fmt: skip
+"""Slice to compare with -> alias of its row, and the columns of the result."""
+
+
+def _change(which: str, base: str, *, is_asked: bool) -> str:
+    """The value that a row is compared with, and how it changed since."""
+    row, value, change = _COMPARED[which]
+    if not is_asked:
+        return f"null::double as {value}, null::double as {change}"
+    return (
+        f"{row}.value as {value},\n"
+        f"  case when r.is_maturing or {row}.is_maturing then null\n"
+        f"    when r.unit in ('percent', 'points') then r.value - {row}.value\n"
+        f"    when {row}.value > 0 or abs({row}.value) >= {base}\n"
+        f"      then (r.value - {row}.value) / abs({row}.value)\n"
+        f"  end as {change}"
+    )
+
+
+def _join(which: str) -> str:
     """The join to the row that a row is compared with. Without a comparison it is not looked for:
     a hash of all segments would cost as much as the rest of the statement."""
-    if not is_asked:
-        return "false"
-    same = f"{row}.ordinal = r.ordinal and {row}.segment = r.segment"
-    return f"{row}.slice = r.{which} and {same}"
+    row = _COMPARED[which][0]
+    return (
+        f"\nleft join rated {row} on {row}.slice = r.{which} and {row}.ordinal = r.ordinal"
+        f" and {row}.segment = r.segment"
+    )
 
 
-def result_select(min_base: float | None, compared: Collection[str]) -> str:
+def result_select(min_base: float | None, compared: Collection[str], *, has_rates: bool) -> str:
     """The last statement: statuses by precedence (N6), intervals (N5) and comparisons (P8).
 
-    compared: which of `previous` and `year_ago` any slice has.
+    compared: which of `previous` and `year_ago` any slice has. has_rates: whether any value is a
+    share of counts.
     """
     base = "'infinity'::double" if min_base is None else f"{float(min_base)!r}::double"
+    sides = {"low": "-", "high": "+"}.items()
     return RESULT_SELECT.format(
-        low=wilson("-"),
-        high=wilson("+"),
-        z=_Z,
-        min_base=base,
-        previous=_compared("p", "previous", is_asked="previous" in compared),
-        year_ago=_compared("y", "year_ago", is_asked="year_ago" in compared),
+        intervals=",\n  ".join(_interval(*side, has_rates=has_rates) for side in sides),
+        changes=",\n  ".join(_change(each, base, is_asked=each in compared) for each in _COMPARED),
+        joins="".join(_join(each) for each in _COMPARED if each in compared),
     )

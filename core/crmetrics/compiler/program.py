@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from crmetrics.catalog import Catalog, Kpi, Vector
-from crmetrics.compiler.assemble import Assembler
+from crmetrics.compiler.assemble import Assembler, numbers_sql
 from crmetrics.compiler.excluded import Mirror, excluded_counts, with_kept
-from crmetrics.compiler.final import Labelled, final_select, result_select
+from crmetrics.compiler.final import Labelled, counts_columns, final_select, result_select
 from crmetrics.compiler.frames import listed
 from crmetrics.compiler.keeping import QuestionVectors
 from crmetrics.compiler.labelling import Labelling
@@ -311,8 +311,9 @@ class Compiler:
                 needs=program.needs.get(requested.name, {}),
             )
             program.labelled.append(item)
-            select = final_select(item)
-            rows.append(PartRows(ordinal, select, assembler.ctes(part)))
+            select = final_select(item, assembler.counted(part))
+            groups = frozenset(frozenset(grouping) for grouping in part.groupings)
+            rows.append(PartRows(ordinal, select, assembler.ctes(part), groups))
         rows += [PartRows(item.ordinal, self._missing_select(item)) for item in program.missing]
         program.statements += [Statement("assemble", sql) for sql in found(rows)]
         compared = {
@@ -321,7 +322,9 @@ class Compiler:
             for which in ("previous", "year_ago")
             if getattr(item, which) is not None
         }
-        program.statements.append(Statement("answer", result_select(self.min_base, compared)))
+        has_rates = any(item.is_rate for item in program.labelled)
+        answer = result_select(self.min_base, compared, has_rates=has_rates)
+        program.statements.append(Statement("answer", answer))
 
     def _slice_windows_sql(self, operands: Sequence[Operand]) -> str:
         """Which window an operand reads for a slice: once for all operands that read the same."""
@@ -344,7 +347,7 @@ class Compiler:
             f"select {item.ordinal} as ordinal, '{kpi.id}' as kpi, '{variant}' as variant,"
             f" '{unit}' as unit, slice, {empty} as segment, null::double as value,"
             " null::double as numerator, null::double as denominator, 0::bigint as n,"
-            " map([]::varchar[], []::double[]) as coverage, null::double as standard_error,"
+            f" {', '.join(counts_columns((), numbers_sql(())))}, null::double as standard_error,"
             f" {str(is_dataset).lower()} as is_uncovered, false as is_maturing,"
             " false as is_newer, false as is_stale, false as looks_ahead,"
             f" {'null::varchar' if is_dataset else repr('missing_column')} as special,"

@@ -7,6 +7,7 @@ the same of another part, nor beside the total.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,32 +16,43 @@ _MANY = 40
 one statement those of all KPIs of the catalogue cost half as much again, and 70 MB."""
 
 _ONE_EACH = """
-select * exclude (is_stand_in, nothing_else, place, missing) replace (
+select * exclude (is_stand_in, place, missing) replace (
     case when is_stand_in is true then own_flags
       else list_concat(own_flags, coalesce(missing, [])) end as own_flags
   )
 from (
   select *,
-    bool_and(is_stand_in is true) over (partition by ordinal, slice) as nothing_else,
     row_number() over one_row as place,
     flatten(list(own_flags) filter (where definition_hash = '') over all_of_it) as missing
-  from part_rows
+  from part_rows{where}
   window one_row as (
       partition by ordinal, slice, segment::varchar
       order by is_stand_in is true, definition_hash
     ),
     all_of_it as (partition by ordinal, slice, segment::varchar)
-)
-where place = 1 and (is_stand_in is not true or nothing_else or definition_hash = '')"""
+) r
+where place = 1 and (is_stand_in is not true or definition_hash = '' or not exists (
+    from part_rows p where p.ordinal = r.ordinal and p.slice = r.slice and p.is_stand_in is not true
+  ))"""
+
+_OF_GROUPS = """
+select * exclude (is_stand_in) from part_rows where cardinality(segment) > 0
+union all by name"""
+
+_WITHOUT_GROUP = " where cardinality(segment) = 0"
 
 
 @dataclass(frozen=True, slots=True)
 class PartRows:
-    """The rows of one part of the KPI `ordinal`, and the common table expressions they read."""
+    """The rows of one part of the KPI `ordinal`, and the common table expressions they read.
+
+    groups: the sets of dimensions that its rows are of; a row may be of none beside.
+    """
 
     ordinal: int
     select: str
     ctes: Sequence[str] = ()
+    groups: frozenset[frozenset[str]] = frozenset()
 
 
 def found(parts: Iterable[PartRows]) -> list[str]:
@@ -72,7 +84,23 @@ def _union(parts: Sequence[PartRows], *, is_only: bool) -> str:
     union = "\nunion all by name\n".join(part.select for part in parts)
     has_stand_ins = "is_stand_in" in union
     if has_stand_ins and len({part.ordinal for part in parts}) < len(parts):
-        return "with " + ",\n".join([*ctes, f"part_rows as (\n{union}\n)"]) + _ONE_EACH
+        one_each = _one_each(are_apart=_are_apart(parts))
+        return "with " + ",\n".join([*ctes, f"part_rows as (\n{union}\n)"]) + one_each
     if has_stand_ins and not is_only:
         union = f"select * exclude (is_stand_in) from (\n{union}\n)"
     return ("with " + ",\n".join(ctes) + "\n" if ctes else "") + union
+
+
+def _one_each(*, are_apart: bool) -> str:
+    """No two rows of the same. Where parts are apart, only rows without a group can be the same:
+    to look at all of them costs more than what they say."""
+    if not are_apart:
+        return _ONE_EACH.format(where="")
+    return _OF_GROUPS + _ONE_EACH.format(where=_WITHOUT_GROUP)
+
+
+def _are_apart(parts: Iterable[PartRows]) -> bool:
+    """True when no two parts of a KPI have rows of the same dimensions, which two alternatives of
+    one with a dimension in every row may have."""
+    groups = Counter((part.ordinal, group) for part in parts for group in part.groups if group)
+    return all(count == 1 for count in groups.values())

@@ -349,6 +349,8 @@ def shaped(found: pa.Table, as_of: datetime, run_id: str) -> pa.Table:
     for item in schema:
         if item.name in found.column_names:
             column = found.column(item.name)
+            if pa.types.is_list(column.type) and pa.types.is_map(item.type):
+                column = _of_pairs(column, item.type)
             # A cast imports pyarrow.compute, which costs more than a small answer.
             columns.append(column if column.type == item.type else column.cast(item.type))
         elif item.name in constants:
@@ -356,6 +358,18 @@ def shaped(found: pa.Table, as_of: datetime, run_id: str) -> pa.Table:
         else:
             columns.append(pa.nulls(size, item.type))
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _of_pairs(lists: Any, wanted: Any) -> Any:
+    """Maps of lists of pairs, of which none is null: over the same memory. DuckDB would look at
+    each pair to make a map of it."""
+    import pyarrow as pa
+
+    chunks = []
+    for chunk in lists.chunks:
+        keys, items = chunk.values.flatten()
+        chunks.append(pa.MapArray.from_arrays(chunk.offsets, keys, items))
+    return pa.chunked_array(chunks, wanted)
 
 
 def groupings_of(by: Iterable[Sequence[str]], totals: bool) -> tuple[Grouping, ...]:
