@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -143,6 +144,30 @@ def test_a_stage_that_only_left_deals_have_is_counted_among_what_left(project: P
         answerer.answer(Question(("stage_duration",), periods))
         left = answerer.session.rows('select "by stage", e0 from excluded_1')
     assert left == [("Only of a left deal", 1)]
+
+
+def test_a_column_that_the_warehouse_does_not_store_yet_is_coded_as_empty(tmp_path: Path) -> None:
+    write_project(tmp_path, {}, packs=("sales",))
+    (tmp_path / "metrics" / "sql").mkdir(parents=True)
+    model = "-- materialized\nselect source, lead_source, created_at from live_opportunities\n"
+    (tmp_path / "metrics" / "sql" / "passed.sql").write_text(model)
+    (tmp_path / "metrics" / "own.yaml").write_text(
+        DEFINITIONS.partition("    variants:")[0]
+        .replace("[stage]", "[lead_source]")
+        .replace("exited_at", "created_at")
+        .replace("opportunity_stage_history.entered_at", "opportunities.created_at")
+    )
+    load_tables(tmp_path, read_tables(CRM))
+    project = Project(tmp_path, environ={}, now=lambda: datetime(2026, 3, 1, tzinfo=UTC))
+    with duckdb.connect(str(project.config.warehouse.path)) as con:
+        con.execute("alter table crm.opportunities drop column lead_source")
+    periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
+    with project.answerer(periods) as answerer:
+        answerer.large_rows = 1
+        found = answerer.answer(Question(("exits",), periods, ((), ("lead_source",))))
+        kind = answerer.session.describe("passed")["lead_source"]
+    assert kind == "ENUM('(none)')"
+    assert _values(found, "exits") == {"": 2, "(none)": 2}
 
 
 def test_records_show_texts(project: Project) -> None:

@@ -73,6 +73,22 @@ id,created_at,close_date,is_closed,is_won,amount
     assert dict(row["coverage"])["missing_amount"] == 1
 
 
+def test_earlier_stays_of_another_sources_deal_with_the_same_id_do_not_count(ask: Ask) -> None:
+    tables = """
+@opportunities
+id,created_at
+1,2020-01-01
+@opportunity_stage_history
+id,opportunity_id,stage,entered_at,exited_at,is_closed
+h1,1,Proposal,{}T00:00:00Z,{}T00:00:00Z,false
+"""
+    now, before = ("2026-01-05", "2026-01-09"), ("2020-01-01", "2020-03-01")
+    rows = ask({"a": tables.format(*now), "b": tables.format(*before)}, "stage_duration")
+    assert [(row["value"], row["n"], dict(row["coverage"])) for row in rows] == [
+        (4, 1, {"rows_used": 1})
+    ]
+
+
 def test_of_two_stays_entered_at_one_instant_the_one_that_ended_later_is_last(ask: Ask) -> None:
     stays = [
         "1,1,Proposal,2026-01-01T00:00:00Z,2026-01-05T00:00:00Z,false",

@@ -63,8 +63,11 @@ class CodedModels:
         name = f"live_{read[0].name}"
         for column in read[0].columns:
             is_text = can_be_coded(column.name, column.sql_type) and not column.expression
-            one = Coded("f", name, column.name)
-            if is_text and column.name in named and self.has_few(read[0].name, one):
+            if not is_text or column.name not in named:
+                continue
+            table = self.session.table_of(read[0].name, column.name)
+            one = Coded("f", name, column.name, table)
+            if self.has_few(read[0].name, one):
                 only = is_made_of(text, (name, *_WITHOUT_TEXTS))
                 if only and passes_on(text, column.name):
                     yield one

@@ -12,7 +12,7 @@ from crmetrics.warehouse.connection import Connection, EngineSettings, connect, 
 from crmetrics.warehouse.derived import CustomerModel, DerivedRelations, ViewSettings
 from crmetrics.warehouse.inventory import Inventory, inventory
 from crmetrics.warehouse.live import LiveRelations, ring_query
-from crmetrics.warehouse.placeholders import words
+from crmetrics.warehouse.placeholders import identifier, words
 from crmetrics.warehouse.references import References, reference_condition
 from crmetrics.warehouse.schema import stored_columns, table_columns
 
@@ -129,6 +129,10 @@ class ComputeSession:
             read = table_columns if self.inventory[dataset].exists else stored_columns
             self._columns[dataset] = frozenset(read(self._connection, dataset))
         return self._columns[dataset]
+
+    def table_of(self, dataset: str, column: str) -> str:
+        """The table that stores a column of a dataset, of left-out records too; empty = none."""
+        return f"crm.{identifier(dataset)}" if column in self._stored_columns(dataset) else ""
 
     def _has_ring(self, dataset: str) -> bool:
         if dataset not in self._rings:
