@@ -182,7 +182,7 @@ class HubSpotConnector(Connector):
         self._reads.append(read)
         portal = self.account.portal
         named = None if portal is None else f"portal {portal}"
-        request.name_account(named, is_required=True)
+        is_ours = request.name_account(named, is_required=True) and portal is not None
         if streams:
             yield from read.records(streams)
         if self.config.own(name).object:
@@ -194,15 +194,16 @@ class HubSpotConnector(Connector):
         elif name == "campaign_members":
             yield from read.sends()
         elif name in SPECIAL:
-            yield from self._special(request)
+            yield from self._special(request, is_ours=is_ours)
         read.end()
 
-    def _special(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+    def _special(self, request: ReadRequest, *, is_ours: bool) -> Iterator[pa.RecordBatch]:
+        """is_ours: what is loaded is known to be of this portal."""
         from crmetrics_hubspot import currencies, marketing, people
 
         match request.dataset.name:
             case "campaigns":
-                yield from marketing.read_campaigns(self.account, request)
+                yield from marketing.read_campaigns(self.account, request, is_ours=is_ours)
             case "marketing_spend":
                 yield from marketing.read_spend(self.account, request)
             case "users":

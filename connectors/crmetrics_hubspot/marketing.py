@@ -32,8 +32,12 @@ _OWN = ("hs_name", "hs_start_date", "hs_end_date", "hs_currency_code",
         "hs_budget_items_sum_amount")  # fmt: skip
 
 
-def read_campaigns(account: Account, request: ReadRequest) -> Iterator[Any]:
-    """All campaigns: budget and dates come with the list, no call per campaign is needed."""
+def read_campaigns(account: Account, request: ReadRequest, *, is_ours: bool) -> Iterator[Any]:
+    """All campaigns: budget and dates come with the list, no call per campaign is needed.
+
+    is_ours: what is loaded is known to be of this account.
+    """
+    keeps = is_ours or not request.begins_anew
     allowed = Asked(request, "campaigns", partial(is_personal, "campaigns", {}))
     asked = tuple(name for name in allowed.fields if name not in _ROW)
     forbidden = [name for name in asked if name.startswith("hs_") and name not in READABLE]
@@ -45,11 +49,11 @@ def read_campaigns(account: Account, request: ReadRequest) -> Iterator[Any]:
     try:
         campaigns = _begun(_campaigns(account, asked))
     except (MissingScopeError, UnavailableError) as exc:
-        yield from _without_campaigns(account, request, asked, allowed, exc)
+        yield from _without_campaigns(account, request, asked, allowed, exc, keeps=keeps)
     else:
         rows = (_campaign(item, asked, account.currency) for item in campaigns)
         yield from batches_of(request, rows, _TYPES, allowed.columns)
-        yield from _of_emails(account, request, asked, allowed.columns)
+        yield from _of_emails(account, request, asked, allowed.columns, keeps=keeps)
     allowed.tell()
 
 
@@ -64,6 +68,8 @@ def _without_campaigns(
     asked: tuple[str, ...],
     allowed: Asked,
     refusal: SourceError,
+    *,
+    keeps: bool,
 ) -> Iterator[Any]:
     """E-mails alone, where HubSpot refuses its campaigns: without the columns that only campaigns
     fill, so that the KPIs on those say what is missing.
@@ -86,7 +92,7 @@ def _without_campaigns(
         raise refusal
     columns = columns_of_emails(allowed.columns, request.mapping)
     request.notice(f"campaigns: {NO_CAMPAIGNS} {refusal}")
-    yield from _of_emails(account, request, asked, columns)
+    yield from _of_emails(account, request, asked, columns, keeps=keeps)
 
 
 def gives_emails(account: Account) -> bool:
@@ -119,10 +125,16 @@ def _holds(request: ReadRequest, *, emails_too: bool) -> bool:
 
 
 def _of_emails(
-    account: Account, request: ReadRequest, asked: tuple[str, ...], columns: Sequence[str]
+    account: Account,
+    request: ReadRequest,
+    asked: tuple[str, ...],
+    columns: Sequence[str],
+    *,
+    keeps: bool,
 ) -> Iterator[Any]:
     """The e-mails that are campaigns themselves, as these columns. Their sends stay whatever
-    becomes of the lists of e-mails, and so do they."""
+    becomes of the lists of e-mails, and so do they, after `sync --full` too; keeps: unless what is
+    stored may be another account's."""
     if not account.config.email_events:
         return
     found = _mailings(account, request)
@@ -130,7 +142,7 @@ def _of_emails(
     own = (_own_campaign(mailing, asked) for mailing in mailings if mailing.is_campaign)
     for batch in batches_of(request, own, _TYPES, columns):
         yield _by_email(batch)
-    if found is None or not account.log_types.are_listed:
+    if keeps and (found is None or not account.log_types.are_listed):
         kept = _as_stored(request, mailings, asked)
         for batch in batches_of(request, kept, _TYPES, columns):
             yield _by_email(batch)
@@ -140,9 +152,7 @@ def _as_stored(
     request: ReadRequest, mailings: Sequence[Mailing], asked: tuple[str, ...]
 ) -> Iterator[dict[str, Any]]:
     """E-mails of earlier reads that are campaigns and not among these; by the rules of today, as
-    HubSpot would give them. None after `sync --full`."""
-    if request.begins_anew:
-        return
+    HubSpot would give them."""
     told = {name for mailing in mailings for name in (mailing.campaign, *_own_names(mailing))}
     empty = dict.fromkeys((*_ROW, *asked))
     for batch in request.stored(_STORED_OF_EMAILS, even_former=True):

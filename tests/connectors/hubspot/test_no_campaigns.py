@@ -141,6 +141,10 @@ def test_emails_that_the_log_alone_knew_stay_campaigns_when_it_ends(
     assert held(project, "id, name, channel") == before
     found = project.query(["campaign_volume"], period="2025-11", by=["channel"]).to_pylist()
     assert sorted(row["value"] for row in found) == [1, 2], "two by e-mail"
+    account.clock.now += DAY
+    (failed,) = sync(project, (), needs=NEEDS, full=True).failures
+    assert failed.dataset == "campaign_members"
+    assert held(project, "id, name, channel") == before, "their sends are still there"
     account.account.emails[1]["campaign"] = "0c1d"
     sync(project, (), needs=NEEDS)
     assert (("email-5002",) in held(project)) == (why != "ended"), "it is in a campaign now"
@@ -181,6 +185,24 @@ def test_the_loss_of_campaigns_is_accepted_where_there_are_no_emails_either(
     account.clock.now += DAY
     whole = project_over(account, tmp_path, account.token, **options)
     assert sync(whole, (), needs=needs).error is None and ("0c1d",) in held(whole)
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_emails_of_another_portal_do_not_stay_when_all_is_read_anew(
+    account: HubSpotSimulator, tmp_path: Path, is_told: bool
+) -> None:
+    needs = {"campaigns": NEEDS["campaigns"]}
+    assert sync(project_over(account, tmp_path, account.token), (), needs=needs).error is None
+    account.account.portal_id += 1
+    account.account.campaigns.clear()
+    account.account.emails[1]["allEmailCampaignIds"] = ["5003"]
+    account.account.log.is_ended = True
+    if not is_told:
+        account.faults.answer(404, b"{}", on="/account-info/.*/details", times=99)
+    account.clock.now += DAY
+    project = project_over(account, tmp_path, account.token)
+    assert sync(project, (), needs=needs, full=True).error is None
+    assert held(project) == [("email-5003",)]
 
 
 def test_other_columns_take_no_campaigns_along_that_are_out_of_reach(

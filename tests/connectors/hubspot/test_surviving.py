@@ -141,7 +141,7 @@ class Truth:
         reaches_emails = self.whims.has_log and EMAILS not in self.whims.lacks
         mails = self._own_emails() if reaches_emails else {}
         kept: Rows = {}
-        if self.whims.has_log and not full and (not reaches_emails or account.log.is_ended):
+        if self.whims.has_log and (not reaches_emails or account.log.is_ended):
             kept = {n: row for n, row in before.items() if n.startswith("email-")}
             if reaches_emails:
                 kept = {n: row for n, row in kept.items() if n[6:] not in self._listed()}
