@@ -21,8 +21,8 @@ from simulators.service import Service
 from simulators.slack_workspace import SlackWorkspace
 from simulators.webhooks import Receiver
 
-SOON_S = 15.0
-"""Far less than what the services below ask to wait for, and enough for a busy machine."""
+SOON_S = 30.0
+"""Less than what the services below ask to wait for, and enough for a busy machine."""
 
 SLOW_SOURCE = """
     import pyarrow as pa
@@ -71,7 +71,7 @@ def called(service: Service, on: str = "") -> Callable[[], None]:
     service.faults.before(came.set, on=on)
 
     def wait() -> None:
-        assert came.wait(timeout=60)
+        assert came.wait(timeout=300)
 
     return wait
 
@@ -102,7 +102,7 @@ def test_a_sink_that_is_asked_to_wait_ends_at_once_and_posts_later(
     assert out.rstrip().endswith("Terminated.")
     assert receiver.received == []
     with started(told, "run", "monthly", "--date", "2024-01-31") as process:
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     assert (process.returncode, len(receiver.received)) == (ExitCode.OK, 1)
 
 
@@ -117,12 +117,12 @@ def test_a_reply_that_waits_when_the_run_is_ended_comes_with_the_next(project: P
         slack.faults.answer(429, headers={"Retry-After": "50"}, on="postMessage", skip=1)
         words = ("run", "monthly", "--date", "2024-01-31")
         with started(project, *words) as process:
-            assert came.wait(timeout=60)
+            assert came.wait(timeout=300)
             code, out = ended(process)
         assert code == ExitCode.TERMINATED, out
         assert len(slack.general.messages) == 1
         with started(project, *words) as process:
-            out, _ = process.communicate(timeout=60)
+            out, _ = process.communicate(timeout=300)
         assert process.returncode == ExitCode.OK, out
         assert len(slack.general.replies(slack.general.messages[0]["ts"])) == 1
 
@@ -132,11 +132,11 @@ def test_what_is_being_sent_is_sent_and_noted(told: Path, receiver: Receiver) ->
 
     def hold() -> None:
         arrived.set()
-        assert may_answer.wait(timeout=60)
+        assert may_answer.wait(timeout=300)
 
     receiver.faults.before(hold)
     with started(told, "run", "monthly", "--date", "2024-01-31") as process:
-        assert arrived.wait(timeout=60)
+        assert arrived.wait(timeout=300)
         process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=1)
@@ -144,7 +144,7 @@ def test_what_is_being_sent_is_sent_and_noted(told: Path, receiver: Receiver) ->
         out, _ = process.communicate(timeout=SOON_S)
     assert process.returncode == ExitCode.TERMINATED, out
     with started(told, "run", "monthly", "--date", "2024-01-31") as process:
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=300)
     assert process.returncode == ExitCode.OK
     assert "delivered before" in out
     assert len(receiver.received) == 1
@@ -157,7 +157,7 @@ def test_an_object_store_that_answers_without_end_is_not_waited_for(project: Pat
         edit(project, "sinks: [reports]", "sinks: [bucket]")
         edit(project, "sinks:\n", f"sinks:\n  bucket: {json.dumps(bucket)}\n")
         with started(project, "run", "monthly", "--date", "2024-01-31") as process:
-            assert drip.is_asked.wait(timeout=60)
+            assert drip.is_asked.wait(timeout=300)
             code, out = ended(process)
     assert code == ExitCode.TERMINATED, out
 
@@ -244,22 +244,22 @@ def test_a_second_start_waits_for_the_first_and_sends_nothing_twice(
 
     def hold() -> None:
         arrived.set()
-        assert may_answer.wait(timeout=60)
+        assert may_answer.wait(timeout=300)
 
     receiver.faults.before(hold)
     words = ("run", "monthly", "--date", "2024-01-31")
     with started(told, *words) as first:
-        assert arrived.wait(timeout=60)
+        assert arrived.wait(timeout=300)
         with started(told, *words, "--wait", "0") as hasty:
-            out, _ = hasty.communicate(timeout=60)
+            out, _ = hasty.communicate(timeout=300)
         assert hasty.returncode == ExitCode.BUSY
         assert f"already running (process {first.pid}," in out
         with started(told, *words, "--wait", "100") as second:
             with pytest.raises(subprocess.TimeoutExpired):
                 second.wait(timeout=2)
             may_answer.set()
-            out, _ = second.communicate(timeout=60)
-        first.communicate(timeout=60)
+            out, _ = second.communicate(timeout=300)
+        first.communicate(timeout=300)
     assert (first.returncode, second.returncode) == (ExitCode.OK, ExitCode.OK)
     assert "delivered before" in out
     assert len(receiver.received) == 1

@@ -47,7 +47,7 @@ class PostgresServer:
     def control(self, *words: str) -> None:
         """`control("restart", "-m", "immediate")`: pg_ctl, done when the server has done it."""
         self._pgserver.pg_ctl(
-            ["-w", *words], pgdata=self.folder, user=self._server.system_user, timeout=30
+            ["-w", *words], pgdata=self.folder, user=self._server.system_user, timeout=300
         )
 
     def stop(self) -> None:

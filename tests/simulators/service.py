@@ -287,7 +287,7 @@ class _Server(ThreadingHTTPServer):
 
     def wait_until_left(self) -> None:
         with self._guard:
-            assert self._guard.wait_for(lambda: not self._open, timeout=30)
+            assert self._guard.wait_for(lambda: not self._open, timeout=300)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that left is none of our business; a fault of the simulator fails the test."""

@@ -233,7 +233,7 @@ def test_a_write_that_was_given_up_takes_the_place_of_no_later_one(place: Place)
         held.release.set()
         for thread in threading.enumerate():
             if thread.name == "database":
-                thread.join(timeout=60)
+                thread.join(timeout=300)
         tables = f"select tablename from pg_tables where schemaname = '{place.schema}'"
         assert place.run(tables) == [("elsewhere",)]
         assert again.write(delivery(february)).rows == 1

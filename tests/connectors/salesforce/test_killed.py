@@ -125,7 +125,7 @@ def test_a_job_that_was_paid_for_is_used_by_the_next_run(
     fill(salesforce)
     child = site.start_child()
     salesforce.faults.before(child.kill, on="GET .*/results")
-    child.communicate(timeout=60)
+    child.communicate(timeout=300)
     assert child.returncode == -signal.SIGKILL
     jobs = set(salesforce.bulk.jobs)
     assert jobs
@@ -143,7 +143,7 @@ def test_what_was_purged_while_a_job_waited_is_not_in_its_rows(
     salesforce.clock.advance(3600)
     child = site.start_child()
     salesforce.faults.before(child.kill, on="GET .*/results")
-    child.communicate(timeout=60)
+    child.communicate(timeout=300)
     assert child.returncode == -signal.SIGKILL
     site.later(hours=1)
     first, second, *_ = salesforce.org.objects["Account"].records
