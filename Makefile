@@ -23,7 +23,7 @@ demo: $(VENV)/installed  ## a sample CRM, its KPIs and a report, in demo/
 	$(BIN)/crmetrics demo demo
 
 test: $(VENV)/installed-dev  ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/installed-dev  ## check format, style, types and who imports whom
 	$(BIN)/ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,19 @@ def pytest_configure() -> None:
     be: the tests that interrupt something would wait for ever."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `-n auto` comes to: a worker for each core and each 2 GB of memory, two to four.
+
+    xdist would count neither the memory nor, of a core with two threads, the second one.
+    """
+    bytes_here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limit = Path("/sys/fs/cgroup/memory.max")  # of a container
+    if limit.is_file() and (text := limit.read_text().strip()).isdecimal():
+        bytes_here = min(bytes_here, int(text))
+    return max(2, min(4, os.cpu_count() or 2, bytes_here // (2 << 30)))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
