@@ -1,12 +1,17 @@
-"""One run of a job in a process that dies on the way.
+"""Runs of a job in processes that die on the way.
 
-python run_and_die.py FOLDER INSTANT FUNCTION NUMBER
+python run_and_die.py
 
-It dies by SIGKILL when the function of that name is entered for the so-manieth time.
+Forks a process for each line that it reads, a JSON list: modules to import before, folder, instant,
+the name of a function, a number. The process runs the job `monthly` and dies by SIGKILL when the
+function of that name is entered for the so-manieth time. Two lines answer: its id, and its exit
+code once it is over, negative for a signal.
 """
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import signal
 import sys
@@ -29,11 +34,25 @@ def die_when_called(name: str, number: int) -> None:
     sys.setprofile(watch)
 
 
-def main() -> None:
-    folder, instant, name, number = sys.argv[1:]
+def run(folder: str, instant: str, name: str, number: int) -> None:
     project = Project(folder, environ={}, now=lambda: datetime.fromisoformat(instant))
-    die_when_called(name, int(number))
+    die_when_called(name, number)
     project.run("monthly")
+
+
+def main() -> None:
+    for line in sys.stdin:
+        modules, *asked = json.loads(line)
+        for name in modules:
+            importlib.import_module(name)
+        child = os.fork()
+        if child == 0:
+            try:
+                run(*asked)
+            finally:
+                os._exit(0 if sys.exception() is None else 1)
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ month, one reply that tells the change, one row per key, one whole file."""
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +24,6 @@ from simulators.slack_workspace import SlackWorkspace
 
 pytestmark = pytest.mark.slow
 
-HERE = Path(__file__).parent
 JANUARY = datetime(2026, 1, 5, 8, tzinfo=UTC)
 FEBRUARY = datetime(2026, 2, 5, 8, tzinfo=UTC)
 CONFIG = """
@@ -64,6 +65,36 @@ STEPS = {
 """When the process dies: on entering this function of the product for the so-manieth time."""
 
 
+class Children:
+    """Runs of February, each in a process of its own. What takes long to import is imported once,
+    by the process that forks them."""
+
+    def __init__(self) -> None:
+        self._parent = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name("run_and_die.py"))],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.child = 0
+
+    def start(self, folder: Path, function: str = "no such function", number: int = 1) -> None:
+        """Begin a run, which dies when it enters this function of the product."""
+        assert self._parent.stdin is not None
+        # All that a run in this process has imported by now, but for the plugins of projects.
+        names = [n for n in sys.modules if re.match(r"(crmetrics|duckdb|pyarrow|requests|yaml)", n)]
+        asked = [names, str(folder), FEBRUARY.isoformat(), function, number]
+        self._parent.stdin.write(json.dumps(asked) + "\n")
+        self._parent.stdin.flush()
+        self.child = self.number()
+
+    def number(self) -> int:
+        """The next answer: after `start` the exit code, negative for a signal."""
+        assert self._parent.stdout is not None
+        return int(self._parent.stdout.readline())
+
+    def close(self) -> None:
+        self._parent.communicate()
+
+
 class Company:
     """A project that has reported December; since then a deal of it has grown."""
 
@@ -81,12 +112,6 @@ class Company:
 
     def run(self, at: datetime = FEBRUARY) -> Any:
         return Project(self.folder, environ={}, now=lambda: at).run("monthly")
-
-    def start(self, function: str = "no such function", number: int = 1) -> subprocess.Popen[bytes]:
-        """The run of February in a process of its own, which dies on the way."""
-        script = str(HERE / "run_and_die.py")
-        asked = [str(self.folder), FEBRUARY.isoformat(), function, str(number)]
-        return subprocess.Popen([sys.executable, script, *asked])
 
     def rows(self, name: str, sql: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.folder / name), read_only=True) as connection:
@@ -124,11 +149,19 @@ def company(tmp_path: Path) -> Iterator[Company]:
         yield Company(tmp_path, slack)
 
 
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
+    made = Children()
+    yield made
+    made.close()
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_kill_at_any_step_of_a_correction_is_made_good_by_the_next_run(
-    company: Company, step: str
+    company: Company, children: Children, step: str
 ) -> None:
-    assert company.start(*STEPS[step]).wait(timeout=120) == -signal.SIGKILL
+    children.start(company.folder, *STEPS[step])
+    assert children.number() == -signal.SIGKILL
     again = company.run()
     assert again.exit_code == ExitCode.OK
     company.is_told_once()
@@ -139,17 +172,14 @@ def test_a_kill_at_any_step_of_a_correction_is_made_good_by_the_next_run(
 
 @pytest.mark.parametrize(("method", "skip"), [("chat.update", 0), ("chat.postMessage", 0)])
 def test_what_slack_did_while_its_answer_was_lost_is_not_done_again(
-    company: Company, method: str, skip: int
+    company: Company, children: Children, method: str, skip: int
 ) -> None:
-    child: list[subprocess.Popen[bytes]] = []
-
     def kill(answer: Any) -> Any:
-        child[0].kill()
-        child[0].wait()
+        os.kill(children.child, signal.SIGKILL)
         return answer
 
     company.slack.faults.spoil(kill, on=method, skip=skip)
-    child.append(company.start())
-    assert child[0].wait(timeout=120) == -signal.SIGKILL
+    children.start(company.folder)
+    assert children.number() == -signal.SIGKILL
     assert company.run().exit_code == ExitCode.OK
     company.is_told_once()

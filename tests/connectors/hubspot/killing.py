@@ -14,9 +14,16 @@ from pathlib import Path
 _PROGRAM = """
 import json, os, sys
 from datetime import datetime
-import crmetrics.engine.loading, crmetrics.warehouse.load, crmetrics_hubspot.connector
-import crmetrics_hubspot.account, crmetrics_hubspot.reading, duckdb, pyarrow.compute, requests
+from pathlib import Path
+import crmetrics.config.loading, crmetrics.engine.loading, crmetrics.http.budget
+import crmetrics.http.paging, crmetrics.http.records, crmetrics.http.session
+import crmetrics.warehouse.load, crmetrics_hubspot.account, crmetrics_hubspot.connector
+import crmetrics_hubspot.estimating, crmetrics_hubspot.reading, dateutil.relativedelta, duckdb
+import pyarrow.compute, pyarrow.json, requests, yaml
 from crmetrics.engine import Project
+from crmetrics.loader import load_plugins
+
+load_plugins(Path.cwd())
 
 def synced(asked):
     now = datetime.fromisoformat(asked["now"])

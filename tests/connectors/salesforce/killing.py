@@ -19,7 +19,7 @@ from pathlib import Path
 from simulators.salesforce import SalesforceSimulator
 
 _PARENT = r"""
-import importlib, json, os, sys
+import importlib, json, os, re, sys
 from datetime import datetime
 from crmetrics.engine import Project
 from crmetrics.engine.loading import sync
@@ -48,8 +48,9 @@ for line in sys.stdin:
         imported = answer.read()
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
     for name in json.loads(imported or "[]"):
-        if name.partition(".")[0] in ("crmetrics", "crmetrics_salesforce", "duckdb", "pyarrow",
-                                      "requests", "urllib3", "yaml", "pydantic", "numpy"):
+        # Not the plugin of the project's folder, which has a name of its own in each process.
+        if re.match(r"(crmetrics(_[a-z]+)*|duckdb|pyarrow|requests|urllib3|yaml|pydantic|numpy|"
+                    r"asyncio|concurrent|dateutil|isal|sqlite3)(\.|$)", name):
             importlib.import_module(name)
 """
 
@@ -67,7 +68,7 @@ class Syncs:
         known, child = threading.Event(), [0]
 
         def kill() -> None:
-            assert known.wait(timeout=30)
+            assert known.wait(timeout=300)
             os.kill(child[0], signal.SIGKILL)
 
         if killed_at:
@@ -101,4 +102,4 @@ def syncs(salesforce: SalesforceSimulator, environ: Mapping[str, str]) -> Iterat
         yield Syncs(parent, salesforce)
         assert parent.stdin is not None
         parent.stdin.close()
-        assert parent.wait(timeout=30) == 0
+        assert parent.wait(timeout=300) == 0
