@@ -44,7 +44,7 @@ def told(body: str, *signals: signal.Signals, line: str = "") -> list[str]:
     assert program.stdout.readline() == "ready\n"
     for number in signals:
         program.send_signal(number)
-    out, _ = program.communicate(line, timeout=20)
+    out, _ = program.communicate(line, timeout=300)
     return out.splitlines()
 
 
