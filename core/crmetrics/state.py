@@ -119,17 +119,24 @@ def _schema_types() -> list[tuple[str, Any]]:
 
 def has_table(session: Reader, name: str) -> bool:
     """Whether the ledger has this table; a warehouse may have no ledger yet."""
-    return has_column(session, name, None)
-
-
-def has_column(session: Reader, table: str, column: str | None) -> bool:
-    """Whether a table of the ledger has this column; that of an older version may not."""
-    found = session.rows(
-        "select 1 from information_schema.columns where table_schema = 'meta' "
-        "and table_name = ? and column_name = coalesce(?, column_name) limit 1",
-        [table, column],
+    return bool(
+        session.rows(
+            "select 1 from duckdb_tables() "
+            "where schema_name = 'meta' and table_name = ? and not temporary",
+            [name],
+        )
     )
-    return bool(found)
+
+
+def columns_of(session: Reader, table: str) -> frozenset[str]:
+    """The columns of a table of the ledger; those of an older version may be fewer, and none where
+    there is no such table yet."""
+    # Asked first, since a name that is unknown to DuckDB ends the transaction. Both together cost
+    # half of what information_schema.columns does, which goes through every table and view.
+    if not has_table(session, table):
+        return frozenset()
+    found = session.rows(f"select name from pragma_table_info('meta.{table}')")
+    return frozenset(name for (name,) in found)
 
 
 # --- runs ------------------------------------------------------------------------------------
@@ -195,7 +202,7 @@ class ReportedPeriod:
 
 def reported_periods(session: Session, job: str, *, grain: str) -> list[ReportedPeriod]:
     """The runs of a job about periods of this grain, in the order of the runs."""
-    if not has_column(session, "runs", "period_start"):
+    if "period_start" not in columns_of(session, "runs"):
         return []
     found = session.rows(
         "select period_start, started_at, exit_code, is_dated from meta.runs "
@@ -248,7 +255,7 @@ def record_results(
 
 def last_recording(session: Reader) -> int:
     """The number of the last recording that changed anything; 0 = none."""
-    if not has_column(session, "results", "recording"):
+    if "recording" not in columns_of(session, "results"):
         return 0
     found = session.rows(
         "select coalesce(max(greatest(recording, closed_by)), 0) from meta.results"

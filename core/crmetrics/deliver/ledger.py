@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from crmetrics.state import Reader, Session
+from crmetrics.state import Reader, Session, columns_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -307,13 +307,9 @@ def deliveries(
 def _relation(session: Reader) -> str:
     """The table with all of its columns, also those that an older version did not have; empty when
     there is no ledger yet."""
-    found = session.rows(
-        "select column_name from information_schema.columns "
-        "where table_schema = 'meta' and table_name = 'deliveries'"
-    )
-    if not found:
+    known = columns_of(session, "deliveries")
+    if not known:
         return ""
-    known = {name for (name,) in found}
     missing = [f"null::{kind} as {name}" for name, kind in _COLUMNS.items() if name not in known]
     return f"(select *{''.join(', ' + part for part in missing)} from meta.deliveries)"
 
