@@ -23,7 +23,13 @@ from crmetrics.errors import (
     WarehouseLockedError,
 )
 from crmetrics.secrets import Secret
-from crmetrics.warehouse.connection import Connection, EngineSettings, connect, connect_scratch
+from crmetrics.warehouse.connection import (
+    Connection,
+    EngineSettings,
+    connect,
+    connect_for_expressions,
+    connect_scratch,
+)
 from crmetrics.warehouse.feed import FEED, feed
 
 ENDLESS = "select count(*) from range(100000000) a, range(100000) b"
@@ -118,6 +124,43 @@ def test_a_scratch_connection_is_alone(settings: EngineSettings) -> None:
             second.execute("select * from t")
         with pytest.raises(QueryError, match="locked"):
             first.execute("set threads = 2")
+
+
+def test_connections_for_expressions_share_nothing_but_the_cost() -> None:
+    rows = {name: pa.table({"a": [name]}) for name in ("first", "second")}
+    moment = "select strftime('2026-01-01 12:00'::timestamp::timestamptz at time zone 'UTC', '%H')"
+    with (
+        connect_for_expressions("Asia/Tokyo") as first,
+        connect_for_expressions("Asia/Tokyo") as second,
+        connect_for_expressions("UTC") as elsewhere,
+    ):
+        first.register("rows", rows["first"])
+        second.register("rows", rows["second"])
+        assert [first.rows("from rows"), second.rows("from rows")] == [[("first",)], [("second",)]]
+        with pytest.raises(QueryError, match="does not exist"):
+            elsewhere.rows("from rows")
+        assert [one.scalar(moment) for one in (first, second, elsewhere)] == ["03", "03", "12"]
+        for one in (first, second):
+            with pytest.raises(QueryError, match="locked"):
+                one.execute("set threads = 2")
+            with pytest.raises(QueryError, match="disabled by configuration"):
+                one.rows("from read_csv('/etc/passwd')")
+        assert second.rows("select 1 / 0, 1 // 0") == [(None, None)]
+        second.close()
+        assert first.rows("from rows") == [("first",)]
+    with connect_for_expressions("Asia/Tokyo") as again:
+        with pytest.raises(QueryError, match="does not exist"):
+            again.rows("from rows")
+        assert again.scalar(moment) == "03"
+
+
+def test_an_expression_is_interrupted_without_its_neighbour() -> None:
+    with connect_for_expressions("UTC") as slow, connect_for_expressions("UTC") as other:
+        running = slow.begin("select count(*) from range(100000000000) where hash(range) = 1")
+        assert other.scalar("select 41 + 1") == 42
+        slow.interrupt(running)
+        assert type(running.exception()).__name__ == "InterruptException"
+        assert (slow.scalar("select 1"), other.scalar("select 1")) == (1, 1)
 
 
 def test_spilling_goes_to_the_folder_of_the_settings(

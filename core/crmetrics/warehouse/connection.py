@@ -8,6 +8,8 @@ by interrupting it from outside. The connection stays usable afterwards.
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,6 +40,9 @@ _T = TypeVar("_T")
 _STEP_S = 0.05  # how long a Ctrl-C or a time limit may go unnoticed
 _LOCK_POLL_S = 0.1
 _STILLBORN_S = 10.0
+
+_shared: dict[tuple[int, str], duckdb.DuckDBPyConnection] = {}
+_sharing = threading.Lock()
 
 _LOCK_DOWN = {
     "enable_external_access": "false",
@@ -314,12 +319,28 @@ def connect(settings: EngineSettings, *, read_only: bool) -> Connection:
 
 def connect_scratch(timezone: str, *, threads: int = 1) -> Connection:
     """A private in-memory connection, locked down: for expressions over registered batches."""
+    return Connection(_in_memory(timezone, threads), Path(":memory:"))
+
+
+def connect_for_expressions(timezone: str) -> Connection:
+    """A connection for expressions over registered batches; make no table in it.
+
+    All of one zone share a database, which stays: to make one costs more than a mapping has to do
+    there. What is registered is the connection's own.
+    """
+    key = (os.getpid(), timezone)  # a database does not live on in a forked process
+    with _sharing:
+        if key not in _shared:
+            _shared[key] = _in_memory(timezone, 1)
+        return Connection(_shared[key].cursor(), Path(":memory:"))
+
+
+def _in_memory(timezone: str, threads: int) -> duckdb.DuckDBPyConnection:
     import duckdb
 
-    settings = EngineSettings(Path(":memory:"), timezone)
     duck = duckdb.connect(":memory:", config={**_LOCK_DOWN, "threads": threads})
-    _configure(duck, settings, read_only=True)
-    return Connection(duck, settings.path)
+    _configure(duck, EngineSettings(Path(":memory:"), timezone), read_only=True)
+    return duck
 
 
 _TAKEN_NAMES = ("crm", "main", "memory", "meta", "spare", "system", "temp")

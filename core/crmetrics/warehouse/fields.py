@@ -1,6 +1,6 @@
 """Source fields to canonical columns: the mapping of the project file, and type casts.
 
-Expressions run on a private in-memory connection that reaches nothing: no file, no network, no
+Expressions run on an in-memory connection that reaches nothing: no file, no network, no
 warehouse. Its session zone is that of the source, so an instant without a zone is read there.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from crmetrics.datasets import Column, Dataset
 from crmetrics.errors import QueryError, SourceError, did_you_mean
 from crmetrics.secrets import redact
-from crmetrics.warehouse.connection import Connection, connect_scratch
+from crmetrics.warehouse.connection import Connection, connect_for_expressions
 from crmetrics.warehouse.statements import literal, quoted
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class FieldMapper:
     @property
     def _connection(self) -> Connection:
         if self._opened is None:
-            self._opened = connect_scratch(self._timezone)
+            self._opened = connect_for_expressions(self._timezone)
         return self._opened
 
     @property
