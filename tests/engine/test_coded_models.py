@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from crmetrics.compiler.expressions import is_made_of, passes_on
+from crmetrics.compiler.expressions import is_made_of, names_columns, passes_on
 from crmetrics.engine import Project
 from crmetrics.engine.answer import Question
 from crmetrics.engine.explaining import explained
@@ -235,3 +235,37 @@ def test_a_query_does_more_with_a_column(sql: str) -> None:
 @pytest.mark.parametrize("sql", OF_OTHERS)
 def test_a_query_may_have_other_values_under_the_name(sql: str) -> None:
     assert not is_made_of(sql, ["t"])
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select a, count(*) filter (where b > 1) from t group by a",
+        "with u as (select a, b * 2 as b from t) select u.a from u join v using (a) group by 1",
+        "select distinct a from t union select (a, b)[1] from t",
+    ],
+)
+def test_a_query_names_the_columns_it_reads(sql: str) -> None:
+    assert names_columns(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from t",
+        "select t.* exclude (b) from t",
+        "from t",
+        "select a from (from t)",
+        "select T from t",
+        "select any_value(X).a from t as x",
+        "select a from t natural join u",
+        "select a from t positional join u",
+        "select min(columns('a.*')) from t",
+        "select a from (pivot t on b using sum(c))",
+        "select column_name from (summarize t)",
+        "select column_name from (describe t)",
+        "this is no query",
+    ],
+)
+def test_a_query_may_read_columns_that_it_does_not_name(sql: str) -> None:
+    assert not names_columns(sql)

@@ -461,3 +461,79 @@ kpis:
     with project.answerer(periods) as answerer:
         program = answerer.program(Question(("share_of_big_orders",), periods))
     assert sum(" temp table left_out_orders_kept_orders" in s.sql for s in program.statements) == 1
+
+
+def test_two_counts_of_left_out_children_read_the_columns_they_name_from_a_table(
+    tmp_path: Path,
+) -> None:
+    kept = "\n".join(f"kept {n},u1,web,pipeline,2026-01-01T00:00:00Z,2026-03-01,false,false"
+                     for n in range(30))  # fmt: skip
+    text = GONE_DEALS.replace("@opportunity_stage_history", f"{kept}\n@opportunity_stage_history")
+    project = _project(tmp_path, text)
+    periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
+    asked = Question(("sales_pipeline_value", "stage_duration"), periods, (("owner.team",),))
+    with project.answerer(periods) as answerer:
+        program = answerer.program(asked)
+        rows = answerer.run(program).to_pylist()
+    texts = [item.sql for item in program.statements]
+    (made,) = (text for text in texts if " table left_out_of_opportunity_stage_history " in text)
+    columns = re.findall(r"\w+", made.splitlines()[1])
+    assert {"stay_id", "entered_at", "_reason"} < {*columns}
+    assert not {"updated_at", "is_deleted", "probability"} & {*columns}
+    counts = [item.sql for item in program.statements if item.kind == "excluded"]
+    assert not any("from excluded_opportunity_stage_history" in sql for sql in counts)
+    left_out = {row["kpi"]: dict(row["coverage"]).get("excluded_parent") for row in rows}
+    assert left_out == {"sales_pipeline_value": 1, "stage_duration": 2}
+
+
+@pytest.mark.parametrize(
+    ("model", "is_kept"),
+    [
+        ("select id, entered_at from live_opportunity_stage_history", True),
+        ("select id, entered_at from (select * from live_opportunity_stage_history)", False),
+        ("select distinct * from live_opportunity_stage_history", False),
+        ("select any_value(h).id as id, max(entered_at) as entered_at"
+         " from live_opportunity_stage_history h group by id", False),
+        ("select id, entered_at from live_opportunity_stage_history where id not in"
+         " (select id from excluded_opportunity_stage_history where id = 'none')", False),
+    ],
+)  # fmt: skip
+def test_models_that_may_read_whole_rows_read_all_that_was_left_out(
+    model: str, is_kept: bool, tmp_path: Path
+) -> None:
+    own = """
+kpis:
+  share_of_entries:
+    title: Share of entries
+    unit: percent
+    better: higher
+    inputs:
+      some:
+        from: some_entries
+        time: entered_at
+        value: count(*)
+        covered_by: [opportunity_stage_history.entered_at]
+      every: {from: opportunity_stage_history, time: entered_at, value: count(*)}
+    numerator: some
+    denominator: every
+"""
+    deals = "\n".join(f"{n},{str(n == 3).lower()}" for n in range(30))
+    history = "\n".join(f"h{n},{n},2026-01-05T00:00:00Z" for n in range(30))
+    text = (
+        f"@opportunities\nid,is_deleted\n{deals}\n"
+        f"@opportunity_stage_history\nid,opportunity_id,entered_at\n{history}\n"
+    )
+    project = _project(tmp_path, text)
+    (tmp_path / "metrics" / "sql").mkdir(parents=True)
+    (tmp_path / "metrics" / "own.yaml").write_text(own, encoding="utf-8")
+    stated = f"-- excluded: opportunity_stage_history\n{model}"
+    (tmp_path / "metrics" / "sql" / "some_entries.sql").write_text(stated, encoding="utf-8")
+    periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
+    project = Project(tmp_path, environ={}, now=lambda: NOW)
+    with project.answerer(periods) as answerer:
+        program = answerer.program(Question(("share_of_entries",), periods))
+        (row,) = answerer.run(program).to_pylist()
+    texts = [item.sql for item in program.statements]
+    assert any(" left_out_of_opportunity_stage_history as" in text for text in texts) == is_kept
+    assert (row["numerator"], row["denominator"]) == (29, 29)
+    assert dict(row["coverage"])["excluded_parent"] == 1

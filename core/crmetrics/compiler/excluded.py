@@ -13,7 +13,9 @@ from dataclasses import dataclass
 
 from crmetrics.compiler.conditions import disjunction
 from crmetrics.compiler.rowset import RowSet
-from crmetrics.warehouse.placeholders import identifier
+from crmetrics.compiler.surroundings import ALL_COLUMNS
+from crmetrics.datasets import Dataset
+from crmetrics.warehouse.placeholders import identifier, words
 
 REASONS: Mapping[str, str] = {
     "deleted": "excluded_deleted",
@@ -74,20 +76,53 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
     return ExcludedCounts(name, statement, columns)
 
 
-def with_kept(statements: Sequence[str], is_kept: Callable[[str], bool]) -> list[str]:
-    """The same statements, where several read what was left out of a dataset, from a table of it.
+@dataclass(frozen=True)
+class Keeping:
+    """How what was left out of datasets may be kept for statements that read it.
 
-    To find these few rows all of a dataset are scanned, and to keep them all their columns are
-    read: as much as three readers save (measured). is_kept: whether the table is there already.
+    datasets: by name. is_made: whether a relation of the session is there already. keeps_named:
+    whether what was left out of a dataset is worth a table of the columns that two readers name.
     """
-    readers = Counter(name for sql in statements for name in _READ.findall(sql))
-    kept = {
-        name
-        for name, count in readers.items()
-        if count >= _MANY_READERS or is_kept(f"removed_{name}")
-    }
 
-    def found(read: re.Match[str]) -> str:
-        return f"from removed_{read[1]}" if read[1] in kept else read[0]
+    datasets: Mapping[str, Dataset]
+    is_made: Callable[[str], bool]
+    keeps_named: Callable[[str], bool]
 
-    return [_READ.sub(found, sql) for sql in statements]
+    def kept(self, statements: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Statements that keep what several others read, and the others, which read it there.
+
+        To find these few rows all of a dataset are scanned, and to keep them all their columns are
+        read: as much as three readers save (measured). Where a join finds them, a table of the
+        columns that are named is worth it for two.
+        """
+        readers = Counter(name for sql in statements for name in _READ.findall(sql))
+        tables, made = {}, []
+        for name, count in readers.items():
+            if self.is_made(f"removed_{name}"):
+                tables[name] = f"removed_{name}"
+            elif count > 1 and (columns := self._named(name, statements)):
+                tables[name] = f"left_out_of_{name}"
+                made.append(
+                    f"create or replace temp table {tables[name]} as\n"
+                    f"select {', '.join(columns)}\nfrom excluded_{name}"
+                )
+            elif count >= _MANY_READERS:
+                tables[name] = f"removed_{name}"
+
+        def found(read: re.Match[str]) -> str:
+            return f"from {tables.get(read[1]) or read[0].removeprefix('from ')}"
+
+        return made, [_READ.sub(found, sql) for sql in statements]
+
+    def _named(self, name: str, statements: Sequence[str]) -> list[str]:
+        """The columns of a dataset that the statements which read what was left out of it name;
+        none where one may read others, or where it is not to be kept."""
+        read = [sql for sql in statements if name in _READ.findall(sql)]
+        whole = re.compile(rf"{re.escape(ALL_COLUMNS)} from excluded_{name}\b")
+        is_whole = any(map(whole.search, read))
+        if is_whole or name not in self.datasets or not self.keeps_named(name):
+            return []
+        text = "\n".join(read)
+        columns = [column.name for column in self.datasets[name].columns]
+        named = [c for c in columns if c.lower() in words(text) or f'"{c}"' in text]
+        return [*map(identifier, named), "_reason"]

@@ -149,6 +149,11 @@ def passes_on(sql: str, column: str) -> bool:
     return bool(_recall("passes_on", NOWHERE, sql, column))
 
 
+def names_columns(sql: str) -> bool:
+    """Whether a query, known to be one, names every column that it reads."""
+    return bool(_recall("names_columns", NOWHERE, sql))
+
+
 def is_made_of(sql: str, relations: Iterable[str]) -> bool:
     """Whether a query, known to be one, takes all values from these relations."""
     return bool(_recall("is_made_of", NOWHERE, sql, *relations))

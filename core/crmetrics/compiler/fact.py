@@ -17,7 +17,7 @@ from crmetrics.compiler.conditions import conjunction
 from crmetrics.compiler.expressions import failure
 from crmetrics.compiler.frames import WINDOW_COLUMNS, FrameTables
 from crmetrics.compiler.relations import FIRST_LEAD, Path, Relation, alias_of, virtual_base
-from crmetrics.compiler.surroundings import Surroundings
+from crmetrics.compiler.surroundings import ALL_COLUMNS, Surroundings
 from crmetrics.errors import ConfigError, Finding, did_you_mean
 from crmetrics.warehouse.placeholders import identifier
 
@@ -263,9 +263,7 @@ class Fact:
         for alias in joins.keys() & own:
             parent = self._widened.get(alias)
             known = parent.widened_name if parent else self.around.source_name(self._gone_parent)
-            gone = (
-                parent.over(base).sql(()) if parent else f"select * exclude (_reason) from {base}"
-            )
+            gone = parent.over(base).sql(()) if parent else f"select {ALL_COLUMNS} from {base}"
             both = f"(\nselect * from {known} as known\nunion all by name\n{gone}\n)"
             if not parent or parent.relation.name == self._gone_parent:
                 joins[alias] = joins[alias].replace(f"left join {known} ", f"left join {both} ", 1)

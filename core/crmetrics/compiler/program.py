@@ -13,7 +13,7 @@ from functools import cached_property
 
 from crmetrics.catalog import Catalog, Kpi, Vector
 from crmetrics.compiler.assemble import Assembler, numbers_sql
-from crmetrics.compiler.excluded import Mirror, excluded_counts, with_kept
+from crmetrics.compiler.excluded import Keeping, Mirror, excluded_counts
 from crmetrics.compiler.final import Labelled, counts_columns, final_select, result_select
 from crmetrics.compiler.frames import listed
 from crmetrics.compiler.keeping import QuestionVectors
@@ -98,10 +98,11 @@ class Compiler:
     """Compiles one question.
 
     has_any: whether any row of a relation, by its SQL name, meets a condition. is_made: whether a
-    relation of the session is there already. fillings: statements that compute the materialized
-    models a text reads, as far as it reads them; period_fillings: those that differ from one set of
-    periods to the next. mirror: (relation, its vectors, the table of its periods, relations that
-    are read over these) -> the rows that quality rules left out of it.
+    relation of the session is there already. keeps_named: whether what was left out of a dataset is
+    worth a table of the columns that two readers name. fillings: statements that compute the
+    materialized models a text reads, as far as it reads them; period_fillings: those that differ
+    from one set of periods to the next. mirror: (relation, its vectors, the table of its periods,
+    relations that are read over these) -> the rows that quality rules left out of it.
     """
 
     catalog: Catalog
@@ -117,6 +118,7 @@ class Compiler:
     period_fillings: Callable[[str], Sequence[str]]
     has_any: Callable[[str, str], bool]
     is_made: Callable[[str], bool]
+    keeps_named: Callable[[str], bool]
     mirror: Callable[[str, Mapping[str, str], str, Sequence[str]], Mirror]
     min_base: float | None = None
     _rowsets: list[RowSet] = field(default_factory=list)
@@ -180,7 +182,8 @@ class Compiler:
             for sql in self._vectors.kept(statement.sql)
         ]
         beside = [statement for statement in statements if statement.kind != "rowset"]
-        kept = with_kept([statement.sql for statement in beside], self.is_made)
+        keeping = Keeping(self.around.schema.datasets, self.is_made, self.keeps_named)
+        left_out, kept = keeping.kept([statement.sql for statement in beside])
         for statement, sql in zip(beside, kept, strict=True):
             statement.sql = sql
         texts = [statement.sql for statement in statements]
@@ -190,6 +193,7 @@ class Compiler:
             *self._looked_at_sql(),
             *self.fillings(read, portions(program.rowsets, texts, self.book.clock.calendar)),
             *self._parents_sql(read),
+            *left_out,
         ]
         program.statements = [*(Statement("setup", text) for text in before), *statements]
         return compiled

@@ -12,6 +12,9 @@ from crmetrics.compiler.relations import Relation, Schema
 if TYPE_CHECKING:
     from crmetrics.compiler.fact import Fact
 
+ALL_COLUMNS = "* exclude (_reason)"
+"""The columns of what was left out of a dataset, where a statement may read any of them."""
+
 
 @dataclass(frozen=True)
 class Surroundings:

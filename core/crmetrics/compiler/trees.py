@@ -201,15 +201,35 @@ def passes_on(sql: str, column: str) -> bool:
     """Whether a query does nothing with the columns of a name but to select them under this name
     and to group by them."""
     tree = parse_one(sql, read="duckdb")
-    rows = {one.alias_or_name for one in tree.find_all(exp.Table, exp.Subquery, exp.CTE)}
-    if tree.find(exp.Columns) or any(node.name in rows for node in tree.find_all(exp.Column)):
-        return False  # It may do anything with all columns, or with whole rows.
+    if _may_read_whole_rows(tree):
+        return False  # It may do anything with them.
     return all(
         _is_passed_on(node, column)
         for node in tree.find_all(exp.Column, exp.Identifier)
         if isinstance(node, exp.Column) or isinstance(node.parent, exp.Alias | exp.TableAlias)
         if node.name.lower() == column
     )
+
+
+def names_columns(sql: str) -> bool:
+    """Whether a query names every column that it reads, so that it gives the same rows where there
+    are no others."""
+    try:
+        tree = parse_one(sql, read="duckdb")
+    except SqlglotError:
+        return False
+    stars = (node for node in tree.find_all(exp.Star) if not isinstance(node.parent, exp.Count))
+    joins = (node for node in tree.find_all(exp.Join) if node.method)
+    others = tree.find_all(exp.Pivot, exp.Summarize, exp.Describe)
+    reads_more = any(stars) or any(joins) or any(others) or _may_read_whole_rows(tree)
+    return isinstance(tree, exp.Query) and not reads_more
+
+
+def _may_read_whole_rows(tree: exp.Expr) -> bool:
+    tables = tree.find_all(exp.Table, exp.Subquery, exp.CTE)
+    rows = {one.alias_or_name.lower() for one in tables}
+    names = (node.name.lower() for node in tree.find_all(exp.Column))
+    return bool(tree.find(exp.Columns)) or any(name in rows for name in names)
 
 
 def is_made_of(sql: str, *relations: str) -> bool:

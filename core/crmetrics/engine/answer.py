@@ -151,6 +151,7 @@ class Answerer:
             vectors_of=self.relations.vectors_of,
             has_any=self._has_any,
             is_made=self.session.is_made,
+            keeps_named=self._mirrors().keeps_named,
             mirror=self._mirrors().mirror,
             min_base=self.settings.of("")["min_base"],
         )

@@ -17,10 +17,12 @@ from functools import partial
 
 from crmetrics.catalog import Catalog
 from crmetrics.compiler.excluded import Mirror
+from crmetrics.compiler.expressions import names_columns
+from crmetrics.compiler.surroundings import ALL_COLUMNS
 from crmetrics.datasets import Dataset
 from crmetrics.engine.relations import Relations
 from crmetrics.warehouse.compute import ComputeSession
-from crmetrics.warehouse.placeholders import words
+from crmetrics.warehouse.placeholders import identifier, words
 
 _STATED = re.compile(r"^-- excluded: (\w+)(?: where (.+))?$", re.MULTILINE)
 _HEAD = re.compile(r"create or replace temp (?:view|table) \w+ as\b")
@@ -120,6 +122,16 @@ class Mirrors:
         subject = self.datasets[self._subject(relation)]
         return subject.column(subject.parent or "").references or ""
 
+    def keeps_named(self, dataset: str) -> bool:
+        """Whether what was left out of a dataset is worth a table of the columns that two readers
+        name: it is little, a join finds it (flags are read as fast as the table), and no model
+        reads it itself, maybe with other columns."""
+        if "parent" not in self.session.reasons(dataset):
+            return False
+        named = f"excluded_{dataset}"
+        is_read = any(named in words(model.text) for model in self.catalog.models.values())
+        return self.session.excludes_few(dataset) and not is_read
+
     def _condition(self, relation: str) -> str:
         model = self.catalog.models.get(relation.partition("__")[0])
         stated = _STATED.search(model.text) if model else None
@@ -185,8 +197,27 @@ class Mirrors:
             return {}
         read = _read_by(relation, named)
         # What is named and never read would still be looked for by the statement that keeps it.
-        steps = {name: body for name, body in changed.items() if name in read}
-        return steps | {name: bodies[name] for name in ordered if name in read}
+        steps = {name: bodies[name] for name in ordered if name in read}
+        starts = {name: body for name, body in changed.items() if name in read}
+        return self._narrowed(starts, steps) | steps
+
+    def _narrowed(self, starts: Mapping[str, str], steps: Mapping[str, str]) -> dict[str, str]:
+        """What stands for datasets with the columns that the steps name; with all of them where a
+        step may read others."""
+        models = [self.catalog.models.get(name.partition("__")[0]) for name in steps]
+        if not all(one and not one.for_each and names_columns(one.text) for one in models):
+            return {**starts}
+        text = "\n".join(steps.values())
+        found = {}
+        for name, body in starts.items():
+            dataset = self.datasets.get(name.removeprefix("live_"))
+            named = dataset.columns if dataset else ()
+            columns = [
+                c.name for c in named if c.name.lower() in words(text) or f'"{c.name}"' in text
+            ]
+            shown = ", ".join(map(identifier, columns))
+            found[name] = body.replace(ALL_COLUMNS, shown, 1) if shown else body
+        return found
 
     def _bodies(
         self, relation: str, vectors: Mapping[str, str], changed: Collection[str]
@@ -230,7 +261,7 @@ def _apart(reasons: Sequence[str], rows: Callable[[str], str]) -> str:
 
 
 def _of_reason(rows: str, reason: str) -> str:
-    return f"select * exclude (_reason) from {rows} where _reason = {reason}"
+    return f"select {ALL_COLUMNS} from {rows} where _reason = {reason}"
 
 
 def _query_of(statement: str) -> str:

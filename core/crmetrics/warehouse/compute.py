@@ -155,6 +155,10 @@ class ComputeSession:
         """Why quality rules may have left out rows of a dataset; empty = they left out none."""
         return self._live.reasons(dataset)
 
+    def excludes_few(self, dataset: str) -> bool:
+        """Whether so few rows of a dataset are excluded that they may be kept."""
+        return self._live.excludes_few(dataset)
+
     # --- statements --------------------------------------------------------------------------
 
     def describe(self, relation_or_sql: str) -> dict[str, str]:

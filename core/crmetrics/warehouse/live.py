@@ -263,9 +263,13 @@ class LiveRelations:
         return head + _computed(dataset, f"select * from (\n{inner}\n)\nwhere _reason is not null")
 
     def _removed(self, dataset: Dataset) -> str:
-        kind = "table" if self._excluded_share(dataset) <= _FEW else "view"
+        kind = "table" if self.excludes_few(dataset.name) else "view"
         head = f"create or replace temp {kind} removed_{dataset.name} as\n"
         return f"{head}select * from excluded_{dataset.name}"
+
+    def excludes_few(self, name: str) -> bool:
+        """Whether so few rows of a dataset are excluded that they may be kept."""
+        return self._excluded_share(self.datasets[name]) <= _FEW
 
     def _excluded_share(self, dataset: Dataset) -> float:
         """About which part of the rows is excluded, those with a parent that is gone included."""
