@@ -87,9 +87,9 @@ class Service:
     """One simulated service on a free port of this machine.
 
     calls: every request in order, with the status it got. compresses: answers go out as gzip to
-    clients that accept it. crowd: counts calls that are under way at once. A mistake of the
-    simulator itself is raised at the end. Subclasses add methods with `@route`, or override
-    `handle`.
+    clients that accept it. crowd: counts calls that are under way at once. connections: how many
+    were opened. A mistake of the simulator itself is raised at the end. Subclasses add methods with
+    `@route`, or override `handle`.
     """
 
     def __init__(self, *, clock: Clock | None = None) -> None:
@@ -99,6 +99,7 @@ class Service:
         self.tokens = Tokens()
         self.compresses = True
         self.crowd: Crowd | None = None
+        self.connections = 0
         self.broken: list[BaseException] = []
         self._routes: list[tuple[str, re.Pattern[str], Callable[..., Answer]]] = []
         self._lock = threading.RLock()
@@ -277,6 +278,7 @@ class _Server(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._guard:
             self._open.add(request)
+            self.service.connections += 1
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
