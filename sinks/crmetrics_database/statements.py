@@ -45,7 +45,8 @@ class Upkeep:
 
 UPKEEP: Mapping[Mode, Upkeep] = {
     "upsert": Upkeep(KEY, KEY[:-1]),
-    "append": Upkeep((*KEY, "run_id"), ("job", "run_id")),
+    # A run that restates an earlier period delivers two.
+    "append": Upkeep((*KEY, "run_id"), (*KEY[:-1], "run_id")),
     "replace": Upkeep(KEY, ("job",)),
 }
 """upsert: restate in place, periods beside each other. append: beside what former runs said.

@@ -586,6 +586,18 @@ def test_append_keeps_what_every_run_said(target: Target) -> None:
     ]
 
 
+def test_append_keeps_every_period_that_one_run_delivers(target: Target) -> None:
+    earlier = {"period_start": date(2026, 1, 19), "period_end": date(2026, 1, 26)}
+    restated = (kpi(value=0.7, **earlier), east(value=0.8, **earlier))
+    for rows in ((kpi(), east()), (kpi(value=9.0, **earlier),), restated, (kpi(value=0.5),)):
+        target.sink(mode="append").write(delivery(table(*rows)))
+    assert target.query("select cast(period_start as text), value from kpis order by 1, 2") == [
+        ("2026-01-19", 0.7),
+        ("2026-01-19", 0.8),
+        ("2026-01-26", 0.5),
+    ]
+
+
 def test_replace_keeps_only_the_last_delivery_of_the_job(target: Target) -> None:
     earlier = {"period_start": date(2026, 1, 19), "period_end": date(2026, 1, 26)}
     target.write(kpi(value=9.0), job="other")
