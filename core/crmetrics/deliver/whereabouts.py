@@ -26,7 +26,7 @@ renamed, split, merged with another, take the name of another or come back.
 | this definition, then another, both with these figures | taken back | nothing |
 | perhaps this definition, these figures | the same | as `on_unknown` says; the run says so |
 | perhaps other figures, by whatever definition | changed | a correction |
-| nothing, of an earlier period | changed | nothing: only what was told is corrected |
+| nothing surely, of an earlier period | changed | nothing until that is run itself (`--date`) |
 
 Readers who have heard the same get one delivery together. One who was refused a mail has not heard
 it. A sink that updates in place does so in the message of this definition. A sink that replaces
