@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,6 +226,17 @@ def test_a_transaction_is_all_or_nothing(connection: Connection) -> None:
         connection.execute("insert into t values (4)")
         raise KeyboardInterrupt
     assert connection.rows("select a from t") == [(1,)]
+
+
+def test_an_error_that_is_caught_inside_does_not_lose_a_transaction_in_silence(
+    connection: Connection,
+) -> None:
+    connection.execute("create table t (a int)")
+    with pytest.raises(QueryError, match="transaction is aborted"), connection.transaction():
+        connection.execute("insert into t values (1)")
+        with suppress(QueryError):
+            connection.execute("select a from nowhere")
+    assert connection.rows("select a from t") == []
 
 
 @pytest.mark.parametrize(("threads", "fewer"), [(1, 1), (2, 1), (4, 3)])

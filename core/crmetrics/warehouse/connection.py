@@ -199,10 +199,16 @@ class Connection:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside is committed together, or nothing when an exception leaves it."""
+        """Everything inside is committed together, or nothing when an exception leaves it.
+
+        Raises QueryError as well when an error that was caught inside has ended the transaction.
+        """
         self.execute("begin transaction")
         try:
             yield
+            # DuckDB answers the commit of a transaction that an error has ended as if it had
+            # committed, and keeps nothing; every other statement fails then.
+            self.execute("select 1")
             self.execute("commit")
         except BaseException:
             self._roll_back()
