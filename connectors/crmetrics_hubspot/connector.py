@@ -16,6 +16,7 @@ from crmetrics.plugin import (
     SourceError,
     SourceOptions,
     Supply,
+    UnavailableError,
 )
 from crmetrics_hubspot.options import HubSpotOptions
 from crmetrics_hubspot.streams import SPECIAL, STREAMS, streams_of
@@ -171,7 +172,25 @@ class HubSpotConnector(Connector):
         return self._timing
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
-        """The records of one dataset: the changed ones after a first read, all at times."""
+        """The records of one dataset: the changed ones after a first read, all at times.
+
+        Raises UnavailableError when the token lacks its scope and nothing is loaded of it; what is
+        loaded is not given up for a scope, so that is a SourceError.
+        """
+        from crmetrics_hubspot.api import MissingScopeError
+
+        batches = self._read(request)
+        try:
+            first = next(batches, None)
+        except MissingScopeError as exc:
+            if _is_held(request) or not exc.scopes:
+                raise
+            raise UnavailableError(str(exc)) from exc
+        if first is not None:
+            yield first
+            yield from batches
+
+    def _read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         from crmetrics_hubspot.reading import DatasetRead
 
         name = request.dataset.name
@@ -225,3 +244,12 @@ class HubSpotConnector(Connector):
         self._reads.clear()
         if self._api is not None:
             self._api.close()
+
+
+def _is_held(request: ReadRequest) -> bool:
+    """Whether earlier reads left anything, by whatever rules.
+
+    Apart from its caller, whose frame an error would keep, and the open question with it.
+    """
+    key = next(name for name in request.dataset.key if name != "source")
+    return any(batch.num_rows for batch in request.stored((key,), of=key, even_former=True))

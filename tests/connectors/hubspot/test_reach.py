@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from connectors.hubspot.conftest import Connect
@@ -301,8 +302,32 @@ def test_check_names_the_kpis_that_a_missing_scope_costs_and_a_sync_loads_the_re
     assert "Out of reach: " in cases.message and "case_volume" in cases.message
     assert "win_rate" not in cases.message and "scope tickets" in cases.fix
     report = project.sync()
-    assert {failed.dataset for failed in report.failures} == {"cases", "case_status_history"}
+    status = {loaded.dataset: loaded.status for loaded in report.reports}
+    assert {name for name, told in status.items() if told != "ok"} == {
+        "cases",
+        "case_status_history",
+    }
+    assert status["cases"] == status["case_status_history"] == "absent", "no failure of a run"
+    assert report.error is None and "Grant the token the scope tickets" in " ".join(report.notes())
     assert {loaded.rows for loaded in report.reports if loaded.dataset == "opportunities"} == {1}
+
+
+def test_a_dataset_that_was_read_fails_without_its_scope_and_keeps_what_it_holds(
+    unlimited: HubSpotSimulator, tmp_path: Path
+) -> None:
+    unlimited.account.create("tickets", {}, at=STARTED)
+    assert project_over(unlimited, tmp_path, {"token": unlimited.token}).sync().error is None
+    lacks = without(unlimited, "tickets", "multi-currency-read")
+    project = project_over(unlimited, tmp_path, lacks)
+    wanted = {"cases", "case_status_history", "exchange_rates"}
+    for full in (False, True, False):
+        report = project.sync(full=full)
+        assert wanted <= {failed.dataset for failed in report.failures}
+        assert "scope tickets" in str(report.error)
+        with duckdb.connect(
+            str(tmp_path / ".crmetrics" / "warehouse.duckdb"), read_only=True
+        ) as base:
+            assert base.execute("select count(*) from crm.cases").fetchall() == [(1,)]
 
 
 def test_plan_shows_the_calls_of_a_first_run(unlimited: HubSpotSimulator, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ class Truth:
     of each ticket that is not in the bin, as `case_status_history` holds them. by: the rule and
     the time of its last read. places: number of an e-mail in the log -> the campaign that its sends
     are of, empty for none. knows_sends: they were read, and not left out since. has_said: the last
-    read of campaigns said what would be lost.
+    read of campaigns said what would be lost. was_read: datasets that a read gave; a scope that is
+    missing for another one is no failure.
     """
 
     def __init__(self, whims: Whims) -> None:
@@ -71,9 +72,21 @@ class Truth:
         self.by: tuple[str, datetime] | None = None
         self.places: dict[str, str] = {}
         self.knows_sends = self.has_said = False
+        self.was_read: set[str] = set()
 
     def read(self, dataset: str, *, full: bool) -> str | None:
         """The rows after a read of today, and how it ends; None = it is not read at all."""
+        status = self._read(dataset, full=full)
+        if status == "ok":
+            self.was_read.add(dataset)
+        elif status == "absent":
+            self.was_read.discard(dataset)
+        return status
+
+    def _refused(self, dataset: str) -> str:
+        return "failed" if dataset in self.was_read else "absent"
+
+    def _read(self, dataset: str, *, full: bool) -> str | None:
         match dataset:
             case "opportunities":
                 return self._read_deals()
@@ -87,7 +100,7 @@ class Truth:
 
     def _read_deals(self) -> str:
         if DEALS in self.whims.lacks:
-            return "failed"
+            return self._refused("opportunities")
         text = self.whims.columns.get("opportunities", {}).get("amount", "amount * 1")
         deals = self.whims.account.objects["deals"].records
         self._note_purged("deals", set(self.held["opportunities"]))
@@ -106,7 +119,7 @@ class Truth:
         """HubSpot tells the last 20 stages; further ones stay, but where some in between were
         never told, where the rules have changed, and where the ticket was seen in the bin."""
         if TICKETS in self.whims.lacks:
-            return "failed"
+            return self._refused("case_status_history")
         rule = self.whims.columns.get("case_status_history", {}).get("status", "").strip("'")
         goes_on = self.by is not None and self.by[0] == rule and not full
         before, self.spans = self.spans, {}
@@ -130,7 +143,7 @@ class Truth:
 
     def _read_logins(self) -> str:
         if LOGINS in self.whims.lacks:
-            return "failed"
+            return self._refused("user_activity")
         first = self.whims.now - LOGIN_DAYS * DAY
         told = [e for e in self.whims.account.logins if instant_of(e["loginAt"]) >= first]
         self.held["user_activity"] |= {f"login-{entry['id']}": "" for entry in told}
@@ -159,7 +172,7 @@ class Truth:
                 return "absent" if is_given_up else "failed"
             if not mails:
                 self.has_said = False
-                return "failed"
+                return self._refused("campaigns")
         self.has_said = False
         self.held["campaigns"] = kept | mails
         return "ok"
@@ -188,7 +201,9 @@ class Truth:
             was_there = self.knows_sends
             self.held["campaign_members"], self.places, self.knows_sends = {}, {}, False
             return "ok" if was_there else None
-        if EMAILS in self.whims.lacks or log.is_ended:
+        if EMAILS in self.whims.lacks:
+            return "failed" if self.knows_sends else "absent"
+        if log.is_ended:
             return "failed"
         for number in {*listed, *log.campaigns}:
             if number in listed:
