@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +17,26 @@ from crmetrics_salesforce.streams import Extra, Stream
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
+    from filelock import BaseFileLock
 
 _OUT_ROWS = 50_000
 _MEMORY = "256MB"
+_PREFIX = "crmetrics-salesforce-"
+_DEAD_S = 24 * 3600
 
 
 class Workbench:
-    """Tables of a read; beyond some memory they lie on disk."""
+    """Tables of a read; beyond some memory they lie on disk, in a folder for temporary files.
+
+    A read that is killed cannot remove its folder; one that begins a day later or more does.
+    """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="crmetrics-salesforce-")
+        _remove_dead()
+        self._folder = tempfile.TemporaryDirectory(prefix=_PREFIX)
+        self._lock = _lock(Path(self._folder.name))
+        with suppress(NotImplementedError, OSError):  # a file system without locks
+            self._lock.acquire()
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     @property
@@ -125,7 +139,32 @@ class Workbench:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._lock.release()
         self._folder.cleanup()
+
+
+def _remove_dead() -> None:
+    """Remove folders of this user that no process holds any more.
+
+    They are left alone for a day: between its making and its lock a folder is nobody's.
+    """
+    from filelock import Timeout
+
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        # Held, gone meanwhile, out of reach, or on a file system without locks.
+        with suppress(Timeout, OSError, NotImplementedError):
+            found = folder.lstat()
+            is_own = not hasattr(os, "getuid") or found.st_uid == os.getuid()
+            if is_own and time.time() - found.st_mtime > _DEAD_S and not folder.is_symlink():
+                with _lock(folder).acquire(timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(folder: Path) -> BaseFileLock:
+    from filelock import FileLock
+
+    # A stream may be closed by another thread than the one that began it.
+    return FileLock(folder / "lock", thread_local=False)
 
 
 def statement(stream: Stream, extras: Mapping[str, Extra]) -> str:
