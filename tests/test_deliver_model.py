@@ -386,12 +386,22 @@ def judge(walk: Walk) -> Iterator[str]:
                 one for one in walk.world.events if (one.reader, one.period) == (reader, period)
             ]
             yield from _said_twice(walk, events)
-            heard_of = [one for one in events if one.definition == definition and one.came]
+            truth = walk.figure(period)
             is_due = period == walk.period or (
-                period == walk.period - 1 and any(one.is_sure for one in heard_of)
+                period == walk.period - 1
+                and _is_to_be_corrected(
+                    [one for one in events if one.definition == definition], truth
+                )
             )
             if reader in reached and is_due:
-                yield from _missed(walk, events, walk.figure(period))
+                yield from _missed(walk, events, truth)
+
+
+def _is_to_be_corrected(events: Sequence[Event], truth: float) -> bool:
+    """Whether a run of a later period has to look after what was told by the definition: it arrived
+    for sure, or may have and is wrong. What may have and is right is for a run of its own."""
+    unsure = [one for one in events if one.fate in UNSURE]
+    return any(one.is_sure for one in events) or any(one.value != truth for one in unsure)
 
 
 def _missed(walk: Walk, events: Sequence[Event], truth: float) -> Iterator[str]:

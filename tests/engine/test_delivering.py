@@ -356,6 +356,32 @@ def test_a_system_that_takes_rows_learns_of_those_that_no_message_shows(director
     assert len(hub.documents) == 4
 
 
+def test_rows_that_go_back_correct_what_may_have_arrived_of_them(directory: Path) -> None:
+    with Receiver() as hub:
+        (directory / "crmetrics.yaml").write_text(
+            "version: 1\nproject: acme\nsources: {crm: {connector: csv, path: data}}\n"
+            "metrics: {packs: [sales], settings: {restate_threshold: 0.1}}\n"
+            f"sinks: {{hub: {{sink: webhook, url: '{hub.url}', include: results}}}}\n"
+            "jobs: {monthly: {kpis: [won_amount], by: [owner_id], sinks: [hub]}}\n"
+        )
+        for at, amounts in (
+            (JANUARY, {"u1": 100, "u2": 900}),
+            (FEBRUARY, {"u1": 400, "u2": 600}),
+            (FEBRUARY, {"u1": 100, "u2": 900}),
+            (FEBRUARY, {"u1": 100, "u2": 900}),
+        ):
+            owners(directory, **amounts)
+            if amounts["u1"] == 400:
+                hub.faults.hang_up(acts=True)
+            run(directory, at)
+        told = [
+            sorted(row["value"] for row in document["results"] if row["segment"])
+            for document in hub.documents.values()
+            if document["period_start"] == "2025-12-01"
+        ]
+    assert told == [[100, 900], [400, 600], [100, 900]]
+
+
 @pytest.mark.parametrize(
     ("threshold", "expected"),
     [(0.1, [[100, 900], [111, 889]]), (0, [[100, 900], [104, 896], [111, 889]])],

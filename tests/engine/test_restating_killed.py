@@ -170,6 +170,20 @@ def test_a_kill_at_any_step_of_a_correction_is_made_good_by_the_next_run(
     company.is_told_once()
 
 
+@pytest.mark.parametrize("step", ["after the table was written", "after the file was written"])
+def test_figures_that_go_back_after_a_kill_are_written_back(
+    company: Company, children: Children, step: str
+) -> None:
+    children.start(company.folder, *STEPS[step])
+    assert children.number() == -signal.SIGKILL
+    company.sells(1000)
+    assert company.run().exit_code == ExitCode.OK
+    held = "select period_start::varchar, value from kpis order by all"
+    assert company.rows("results.duckdb", held) == [("2025-12-01", 1000.0), ("2026-01-01", 500.0)]
+    file = company.folder / "reports" / "monthly_2025-12.json"
+    assert json.loads(file.read_text())[0]["value"] == 1000.0
+
+
 @pytest.mark.parametrize(("method", "skip"), [("chat.update", 0), ("chat.postMessage", 0)])
 def test_what_slack_did_while_its_answer_was_lost_is_not_done_again(
     company: Company, children: Children, method: str, skip: int

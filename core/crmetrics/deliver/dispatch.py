@@ -62,7 +62,8 @@ def restates(
     more; to any other, unless its place is taken by a later period. by_rows: rows that no figure of
     the message shows count as well.
     """
-    terms = replace(terms, resend=False, is_restatement=True)
+    # What the gate keeps back is news as well: the run says so.
+    terms = replace(terms, resend=False, is_restatement=True, blocked="")
     try:
         attempts = _attempts(name, sink, delivery, terms)
         return any(one.has_news(by_rows=by_rows) for one in attempts)
@@ -108,7 +109,10 @@ class _Attempt:
             before = past.arrived.told
             is_whole_now = bool(before.get("is_partial")) and not self._shown.is_partial
             is_news = is_news or is_whole_now or is_regrouped(self._shown, before)
-        return is_news and not self._sink.why_not_again(self._delivery)
+        if is_news:
+            return not self._sink.why_not_again(self._delivery)
+        # The last attempt may have put one before it right, or not: the run says so.
+        return any(self._is_other(one, by_rows=by_rows) for one in past.between)
 
     def preview(self) -> Outcome:
         """What would be sent; failed when the sink cannot even say that."""
@@ -194,20 +198,31 @@ class _Attempt:
         while past.pending and self._is_pending_of_other(past) and not self._is_to_be_undone():
             past = past.without(past.pending.key)
             self._compare(past)
-        if past.arrived is None:
-            return past
-        before = past.arrived.told
+        goals, known = told(self._shown)["goals"], self._goals_known(past)
         self._delivery = replace(
             self._delivery,
-            previous=dict(past.arrived.receipt),
-            goals_told=(self._told if self._terms.is_restatement else before).get("goals", {}),
+            previous=dict(past.arrived.receipt) if past.arrived is not None else {},
+            goals_told=(goals if self._terms.is_restatement else known) or {},
             is_resumed=self._is_missing_some(past),
         )
-        if self._terms.is_restatement and "goals" in before:
-            # The span of a goal is judged to now, not to the end of an earlier period: its owner
-            # was told of the state in that period's own report.
-            self._told = {**self._told, "goals": before["goals"]}
+        # The span of a goal is judged to now, not to the end of an earlier period: its owner was
+        # told of the state in that period's own report.
+        is_kept = self._terms.is_restatement and known is not None
+        self._told = {**self._told, "goals": known if is_kept else goals}
         return past
+
+    def _goals_known(self, past: Past) -> Mapping[str, str] | None:
+        """How the goals stood when their owners were told last, by this report as far as that
+        counts; else, of an earlier period, by the one before it. None where older versions did not
+        note it."""
+        # What is not repeated because it may have arrived has told them, too.
+        maybe = None if self._sink.repeats_unknown else past.pending
+        last = maybe or past.arrived
+        if last is not None:
+            return last.told.get("goals")
+        before = {line.name: line.goal_before for line in self._shown.kpis}
+        is_restatement = self._terms.is_restatement
+        return {name: one for name, one in before.items() if one} if is_restatement else {}
 
     def _is_to_be_undone(self) -> bool:
         """Whether what may have arrived reads otherwise; where it is repeated, also what may have
@@ -249,6 +264,11 @@ class _Attempt:
             self._delivery, restated=tuple(changed), told_by=told_by, has_new_rows=has_new_rows
         )
 
+    def _is_other(self, record: DeliveryRecord, *, by_rows: bool) -> bool:
+        """Whether a report said something else than this one says."""
+        changed = restated(self._shown, record.told, self._terms.threshold)
+        return bool(changed) or (by_rows and self._has_other_rows(record))
+
     def _has_other_rows(self, record: DeliveryRecord) -> bool:
         before, now = record.told.get("rows"), self._delivery.rows_id
         if not (before and now) or before == now:
@@ -263,8 +283,7 @@ class _Attempt:
         asked = replace(self._delivery, previous=dict(past.pending.receipt), arrived=arrived)
         found = self._sink.settle(asked)
         if found.state == "absent":
-            past = past.without(self._outcome.key)
-            self._compare(past)
+            past = self._look_back(past.without(self._outcome.key))
         if found.state == "arrived" and found.receipt is not None:
             before = asdict(found.receipt)
             told_by = past.arrived.run_id if past.arrived else ""
@@ -292,7 +311,8 @@ class _Attempt:
                 "repeated (on_unknown: at_most_once). Look there, then `--resend` if it did not"
             )
         if past.arrived is None:
-            return "the period was never reported there" if self._terms.is_restatement else ""
+            is_due = self._delivery.is_correction or not self._terms.is_restatement
+            return "" if is_due else "the period was never surely reported there"
         known = f"delivered before, at {export.instant(past.arrived.at)} by run"
         known = f"{known} {past.arrived.run_id}"
         is_same = past.arrived.fingerprint in ("", fingerprint(self._shown))

@@ -26,7 +26,17 @@ renamed, split, merged with another, take the name of another or come back.
 | this definition, then another, both with these figures | taken back | nothing |
 | perhaps this definition, these figures | the same | as `on_unknown` says; the run says so |
 | perhaps other figures, by whatever definition | changed | a correction |
-| nothing surely, of an earlier period | changed | nothing until that is run itself (`--date`) |
+
+A run of a later period tells the corrections among these. A report that is due, or that alone may
+have arrived and says the same, is left to a run of its own period.
+
+| The owner of a goal was told its state | `on_unknown` | He counts as knowing that of |
+| --- | --- | --- |
+| surely | either | the report |
+| perhaps | `at_most_once` | the attempt; he is not called for it twice |
+| perhaps | `at_least_once` | what surely arrived before; he is called again |
+
+A correction by a run of a later period calls nobody and leaves what the owner counts as knowing.
 
 Readers who have heard the same get one delivery together. One who was refused a mail has not heard
 it. A sink that updates in place does so in the message of this definition. A sink that replaces
@@ -151,26 +161,20 @@ class Whereabouts:
             found[key] = (*found.get(key, ()), reader)
         return sorted(found.values(), key=len, reverse=True)
 
-    def last_told(self) -> DeliveryRecord | None:
-        """The last delivered report on the period, of several readers' that of who is behind; None
-        for none. A sink that replaces what it wrote may have another address by now, where the
-        period will stand as well."""
-        ledger = self.terms.ledger
+    def last_told(self) -> Sequence[DeliveryRecord]:
+        """The last report on the period that reached each reader, and those that may have since. A
+        sink that replaces what it wrote may have another address by now, where the period will
+        stand as well."""
+        ledger, found = self.terms.ledger, list[DeliveryRecord]()
         if ledger is None:
-            return None
-        reports, found = ledger.reports(self.place, *self._days), list[int]()
+            return found
+        reports = ledger.reports(self.place, *self._days)
         for reader in self.sink.readers or ("",):
-            told = (
-                number
-                for number, one in enumerate(reports)
-                if self._is_heard(one, reports, reader)
-                and self._took(one, reader).status == "delivered"
-            )
-            found += list(told)[-1:]
-        if found:
-            return reports[min(found)]
-        elsewhere = self.sink.is_idempotent and ledger.delivered_by(self.place, *self._days)
-        return elsewhere[-1] if elsewhere else None
+            past = past_of_place(self._of(reports, reader))
+            found += [one for one in past.in_turn if one is not None and one not in found]
+        if self.sink.is_idempotent and not any(one.status == "delivered" for one in found):
+            found += ledger.delivered_by(self.place, *self._days)[-1:]
+        return found
 
     def past(self, ledger: DeliveryLedger, message: Message) -> tuple[str, Past, bool]:
         """The key of the report, its past as the readers know it, and whether a report by another
@@ -264,13 +268,13 @@ class Whereabouts:
         return self.delivery.period_start, self.delivery.period_end
 
 
-def last_told(sink: Sink, name: str, delivery: Delivery, terms: Terms) -> DeliveryRecord | None:
-    """The last delivered report on the period that readers of the sink have; None for none. Of
-    several readers it is that of who is behind."""
+def last_told(sink: Sink, name: str, delivery: Delivery, terms: Terms) -> Sequence[DeliveryRecord]:
+    """The reports on the period by which readers of the sink know it: of each the last that
+    arrived, and those that may have since; none where it is not known to any."""
     try:
         return Whereabouts(name, sink, delivery, terms).asked().last_told()
     except PLUGIN_ERRORS:  # a broken sink is told of by its own report on the current period
-        return None
+        return ()
 
 
 def _said(report: DeliveryRecord | None) -> object:

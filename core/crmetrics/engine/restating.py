@@ -26,7 +26,8 @@ Known = Mapping[tuple[str, str, str], tuple[float | None, bool]]
 def sinks_to_tell(
     session: state.Reader, sinks: Mapping[str, Sink], letter: Delivery, terms: Terms
 ) -> dict[str, Sink]:
-    """Those that were told of the period when a figure was another, by the threshold or more.
+    """Those that were told of the period, or may have been, when a figure was another, by the
+    threshold or more.
 
     A change is measured from what the sink was told, not from what was computed last: ten small
     ones are told when they come to a large one. What was marked as partial and is whole now is
@@ -34,17 +35,19 @@ def sinks_to_tell(
     """
     found = {}
     for name, sink in sinks.items():
-        last = last_told(sink, name, letter, terms)
-        if last is None:
+        told = last_told(sink, name, letter, terms)
+        if not told:
             continue
         has_news = restates(sink, name, letter, terms)
         of_rows = _sends_rows(sink) and restates(sink, name, letter, terms, by_rows=True)
         by_rows = sink.is_idempotent if has_news else of_rows
-        was_partial = bool(last.told.get("is_partial"))
+        was_partial = any(one.told.get("is_partial") for one in told)
         loses_mark = has_news and by_rows and was_partial and not letter.is_partial
         if by_rows and not loses_mark:
-            known = _known(session, letter, last.recording)
-            has_news = is_restated(letter.results, known, terms.threshold)
+            has_news = any(
+                is_restated(letter.results, _known(session, letter, one), terms.threshold)
+                for one in dict.fromkeys(one.recording for one in told)
+            )
         if has_news:
             found[name] = sink
     return found
