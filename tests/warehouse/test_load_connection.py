@@ -532,6 +532,26 @@ def test_a_session_of_this_process_with_other_settings_is_a_lock_too(
         connect(settings, read_only=True)
 
 
+def test_a_stream_that_somebody_still_holds_does_not_hold_the_file(
+    settings: EngineSettings,
+) -> None:
+    again = """
+import sys
+from pathlib import Path
+from crmetrics.warehouse.connection import EngineSettings, connect
+settings = EngineSettings(Path(sys.argv[1]))
+with connect(settings, read_only=False) as first:
+    first.execute("create table deals as select range as id from range(1000000)")
+    kept = first.committed("from deals", {}, batch_rows=1000)
+    kept.read_next_batch()
+with connect(settings, read_only=True) as second:
+    print(second.scalar("select count(*) from deals"))
+"""
+    command = [sys.executable, "-c", again, str(settings.path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout == "1000000\n"
+
+
 @pytest.mark.parametrize("name", ["crm", "meta", "Temp", "main"])
 def test_a_file_name_that_duckdb_would_confuse_with_a_schema_is_refused(
     name: str, tmp_path: Path

@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -94,6 +95,7 @@ class Connection:
         self._timeout_s = statement_timeout_s
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="warehouse")
         self._is_closed = False
+        self._streams: weakref.WeakSet[pa.RecordBatchReader] = weakref.WeakSet()
         self._threads: int | None = None
         self._used = 0
 
@@ -188,6 +190,7 @@ class Connection:
             stream: pa.RecordBatchReader = aside.sql(sql).to_arrow_reader(batch_rows)
         except duckdb.Error as exc:
             raise statement_error(exc, sql) from None
+        self._streams.add(stream)
         return stream
 
     def register(self, name: str, relation: Any) -> None:
@@ -289,6 +292,10 @@ class Connection:
         if self._is_closed:
             return
         self._is_closed = True
+        # One that is not read to its end, as the error of a read may keep it, holds the file: the
+        # next opening in this process would wait for ever.
+        for stream in list(self._streams):
+            stream.close()
         try:
             self._worker.submit(self._duck.close).result()
         finally:
