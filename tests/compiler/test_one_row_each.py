@@ -91,6 +91,28 @@ def test_many_kpis_are_put_together_in_turns_and_give_the_rows_of_each(tmp_path:
     assert together == apart
 
 
+QUOTAS = """@quotas
+id,owner_id,period_start,period_end,kpi_id,target_amount,currency
+1,,2026-01-01,2026-02-01,won_amount,400,USD
+2,bob,2026-01-01,2026-02-01,won_amount,100,USD
+"""
+
+
+def test_rows_that_no_two_alternatives_have_are_not_looked_for(tmp_path: Path) -> None:
+    asked = {"period": "2026-01", "by": [["owner_id"]], "totals": True}
+    rows = ask(tmp_path, DEALS + QUOTAS, "quota_attainment", **asked)
+    assert rows["2026-01-01", ()]["value"] == 150 / 400
+    assert rows["2026-01-01", (("owner_id", "bob"),)]["value"] == 50 / 100
+    project = Project(tmp_path, environ={}, now=lambda: datetime(2026, 2, 10, tzinfo=UTC))
+    periods = tuple(project.calendar.periods(date(2026, 1, 1), date(2026, 2, 1), "month"))
+    with project.answerer(periods) as answerer:
+        question = Question(("quota_attainment",), periods, ((), ("owner_id",)))
+        program = answerer.program(question)
+    (assembled,) = (each.sql for each in program.statements if each.kind == "assemble")
+    assert assembled.count("'quota_attainment' as kpi") == 2
+    assert "over one_row" not in assembled
+
+
 OWN = """
 won_by_source:
   title: Won deals by source

@@ -51,7 +51,8 @@ def final_select(item: Labelled, counted: Sequence[str]) -> str:
     dims = group_columns(part)
     has_total = () in part.groupings
     # A slice without any row still shows its total; an always-by entry, which has none, its status.
-    join = "left join" if has_total or part.measure.always_by else "join"
+    stands_in = bool(part.measure.always_by) and not has_total
+    join = "left join" if has_total or stands_in else "join"
     shown = [f"{name}.rows > 0"]
     if has_total:
         shown.append(" and ".join(f"{name}.{d} is null" for d in dims) or "true")
@@ -61,7 +62,7 @@ def final_select(item: Labelled, counted: Sequence[str]) -> str:
         *_counts(part, name, counted),
         *_status_columns(item, name),
     ]
-    if not has_total:
+    if stands_in:
         columns.append(f"{name}.rows is null as is_stand_in")
     return (
         "select "

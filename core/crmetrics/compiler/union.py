@@ -1,8 +1,9 @@
 """The rows of all parts as one relation, in which no row stands twice.
 
-A KPI with alternatives has several parts, one per way of reading it. A part without rows, or one
-whose data are missing, gives one row without a segment that says so; that row must not stand beside
-the same of another part, nor beside the total.
+A KPI with alternatives has several parts, one per way of reading it. A part with a dimension in
+every row that has no rows, or one whose data are missing, gives one row without a segment that says
+so; that row must not stand beside the same of another part, nor beside the total. Where no part can
+give such a row, none is looked for: only one of them has the total.
 """
 
 from __future__ import annotations
