@@ -57,6 +57,7 @@ class Relations:
     _empty: dict[str, str] = field(default_factory=dict)
     _columns: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _described: set[str] = field(default_factory=set)
+    _cut: set[str] = field(default_factory=set)  # given a part of their columns once
 
     def sql_name(self, relation: str) -> str:
         """The SQL name of a relation of a definition; its view exists afterwards."""
@@ -180,7 +181,8 @@ class Relations:
     def _all_columns_of(self, text: str) -> Iterator[None]:
         """While a model is made: what an earlier question left of the materialized models that it
         reads are the columns which that one read. Their rows stand aside, and come back."""
-        names = [name for name in self._fillings if name in self.behind(words(text))]
+        read = self._cut & self.behind(words(text)) if self._cut else set()
+        names = [name for name in self._fillings if name in read]
         aside = [name for name in names if self.session.describe(name) != self._columns[name]]
         for name in aside:
             self.session.execute(f"alter table {name} rename to {name}_aside")
@@ -243,6 +245,7 @@ class Relations:
         head, _, body = sql.partition("\n")
         shown = ", ".join(f"m.{identifier(name)}" for name in columns) or "*"
         where = f"\nwhere {portion.where}" if portion and portion.where else ""
+        self._cut.add(name)
         return f"{head}\nselect {shown}\nfrom (\n{body}\n) m{where}"
 
     def period_fillings(self, text: str) -> list[str]:
