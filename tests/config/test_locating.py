@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.stand_ins import CONNECTORS, DATASETS, SINKS, ProjectFolder
-from crmetrics.config import load_config, peek_plugins
+from crmetrics.config import load_config, peek, peek_plugins
 from crmetrics.errors import ConfigError, ExitCode
 
 
@@ -100,6 +100,24 @@ def test_peeking_gives_the_module_names_and_never_raises(
 ) -> None:
     folder.write(content)
     assert peek_plugins(folder.directory, environ={"P": "from_variable"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("sources: {a: {connector: csv}, b: {connector: acme}}\n", {"csv", "acme"}),
+        ("sinks: {a: {sink: files}, b: {sink: ${P}}, c: {sink: ${X:-email}}}\n",
+         {"files", "from_variable", "email"}),
+        ("sources: {a: {connector: [csv]}, b: {}, c: ${MISSING}}\nsinks: [files]\n", set()),
+        ("sources: {a: {sink: csv}}\nsinks: {b: {connector: files}}\n", set()),
+        ("sources: {a: {connector: csv}\n", set()),
+    ],
+)  # fmt: skip
+def test_peeking_gives_the_connectors_and_sinks_that_are_named(
+    folder: ProjectFolder, content: str, expected: set[str]
+) -> None:
+    folder.write(content)
+    assert peek(folder.directory, environ={"P": "from_variable"}).used == expected
 
 
 def test_peeking_where_there_is_no_project_gives_nothing(tmp_path: Path) -> None:

@@ -166,6 +166,15 @@ def test_one_look_finds_every_kind_of_fault(tmp_path: Path) -> None:
     assert unmatched(found_by(lambda: project.config), expected) == []
 
 
+def test_a_message_lists_what_the_project_does_not_use_too(tmp_path: Path) -> None:
+    project = write(tmp_path, "sources: {a: {connector: cvs}}\nsinks: {b: {sink: fils}}\n")
+    with pytest.raises(ConfigError) as caught:
+        project.config  # noqa: B018
+    connector, sink = (finding.message for finding in caught.value.findings)
+    assert "expected one of csv, hubspot, salesforce." in connector
+    assert "one of database, email, files, google_chat, slack, teams, webhook." in sink
+
+
 def test_every_command_tells_the_same(tmp_path: Path) -> None:
     write(tmp_path, EVERY_KIND, OWN)
     told = []

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
 
 from crmetrics.errors import PluginError
-from crmetrics.loader import PluginRegistry
+from crmetrics.loader import PluginRegistry, load_plugins
 from loader.conftest import Write
-from loader.samples import connector, info, sink
+from loader.samples import connector, error, info, sink
 
 Load = Callable[..., PluginRegistry]
 
@@ -94,6 +97,68 @@ def test_an_unknown_name_lists_the_quarantined_plugins_with_their_errors(
 def test_the_offers_of_a_registry_cannot_be_changed(load: Load) -> None:
     with pytest.raises(TypeError):
         load().connectors["x"] = object  # type: ignore[index]
+
+
+# --- what waits until somebody asks for it ---------------------------------------------------
+
+
+def test_connectors_and_sinks_that_nobody_names_are_not_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from crmetrics.loader import load_plugins\n"
+        "registry = load_plugins(Path('.'), (), {'csv', 'files'})\n"
+        "print(sorted(registry.connectors), sorted(registry.sinks), len(registry.packs))\n"
+        "heavy = [f'crmetrics_{name}' for name in ('hubspot.connector', 'slack.sink')]\n"
+        "print([name in sys.modules for name in heavy])\n"
+        "print(registry.require_sink('slack').name)\n"
+        "print([name in sys.modules for name in heavy])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.splitlines() == [
+        "['csv'] ['files'] 8",
+        "[False, False]",
+        "slack",
+        "[True, True]",
+    ]
+
+
+def test_who_looks_at_the_plugins_sees_those_that_waited(tmp_path: Path) -> None:
+    waiting, all_at_once = (load_plugins(tmp_path, (), used) for used in (set(), None))
+    found, wanted = ({p.name: p for p in each.plugins} for each in (waiting, all_at_once))
+    assert found == wanted
+    assert waiting.connectors == all_at_once.connectors
+    assert waiting.sinks == all_at_once.sinks
+
+
+def test_what_may_wait_is_named_after_its_plugin(load: Load) -> None:
+    for plugin in load().plugins:
+        kinds = {offer.partition(" ")[0] for offer in plugin.offers}
+        if plugin.is_builtin and not kinds.isdisjoint({"connector", "sink"}):
+            assert plugin.offers in [(f"{kind} {plugin.name}",) for kind in kinds]
+
+
+def test_the_name_of_a_plugin_that_waits_is_not_given_away(tmp_path: Path, plugin: Write) -> None:
+    plugin("mine.py", sink("slack"))
+    plugin("other.py", connector("slack"))
+    registry = load_plugins(tmp_path, (), set())
+    assert list(registry.connectors) == ["slack"]
+    assert "'slack' belongs to crmetrics itself" in error(registry, "mine")
+    assert registry.require_sink("slack").__module__ == "crmetrics_slack.sink"
+
+
+def test_a_built_in_plugin_that_waited_and_fails_says_why(
+    tmp_path: Path, distribution: Callable[..., Path], plugin: Write
+) -> None:
+    source = "from crmetrics.plugin import hookimpl\n@hookimpl\n"
+    source += "def crmetrics_sinks():\n    import acme_nowhere\n"
+    distribution("crmetrics", {"chat": "broken_chat"}, {"broken_chat.py": source})
+    plugin("mine.py", sink("chat"))
+    registry = load_plugins(tmp_path, (), set())
+    assert "chat" not in [plugin.name for plugin in registry.tried]
+    with pytest.raises(PluginError, match="No module named 'acme_nowhere'"):
+        registry.require_sink("chat")
+    assert "'chat' belongs to crmetrics itself" in error(registry, "mine")
 
 
 # --- observers -------------------------------------------------------------------------------

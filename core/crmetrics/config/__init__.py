@@ -2,7 +2,7 @@
 
     load_config    the whole file as a frozen `ProjectConfig`, or every problem at once
     read_config    what is right in the file, and every problem beside it
-    peek_plugins   the modules under `plugins:`, read before the plugins are loaded
+    peek           what must be known before plugins are loaded; `peek_plugins`: the modules alone
     json_schema    the schema of the file for editors
     starter_files  the files of a new project (`crmetrics init`)
     SETTINGS       the settings of KPIs with their defaults; `setting_value` reads one
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from crmetrics.config.loading import ReadProject
+    from crmetrics.config.locating import Peeked
     from crmetrics.config.project import (
         JobConfig,
         MetricsConfig,
@@ -53,6 +54,7 @@ __all__ = [
     "WarehouseConfig",
     "json_schema",
     "load_config",
+    "peek",
     "peek_plugins",
     "read_config",
     "setting_value",
@@ -90,17 +92,23 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'crmetrics.config' has no attribute {name!r}")
 
 
-def peek_plugins(
-    directory: str | Path, *, environ: Mapping[str, str] | None = None
-) -> tuple[str, ...]:
-    """The module names under `plugins:`; nothing else is looked at.
+def peek(directory: str | Path, *, environ: Mapping[str, str] | None = None) -> Peeked:
+    """The module names under `plugins:`, and the connectors and sinks that are named; nothing else
+    is looked at.
 
     Never raises: a file that is missing or broken gives none, and `load_config` says why.
     environ: default `os.environ`.
     """
-    from crmetrics.config.locating import plugin_names
+    from crmetrics.config.locating import peek
 
-    return plugin_names(directory, os.environ if environ is None else environ)
+    return peek(directory, os.environ if environ is None else environ)
+
+
+def peek_plugins(
+    directory: str | Path, *, environ: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """The module names of `peek`."""
+    return peek(directory, environ=environ).modules
 
 
 def load_config(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from crmetrics.config.tree import Listing, Scalar
+from crmetrics.config.tree import Listing, Node, Scalar, Section, find
 from crmetrics.config.variables import Environment
 from crmetrics.config.yaml_reader import read_document
 from crmetrics.errors import ConfigError
@@ -36,17 +37,39 @@ def locate(directory: str | Path) -> Path:
     )
 
 
-def plugin_names(directory: str | Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """See `crmetrics.config.peek_plugins`."""
+@dataclass(frozen=True, slots=True)
+class Peeked:
+    """What must be known before plugins are loaded. modules: the names under `plugins:`. used:
+    the connectors and sinks that sources and sinks name."""
+
+    modules: tuple[str, ...] = ()
+    used: frozenset[str] = frozenset()
+
+
+def peek(directory: str | Path, environ: Mapping[str, str]) -> Peeked:
+    """See `crmetrics.config.peek`."""
     try:
         file = locate(directory)
     except ConfigError:
-        return ()
-    document = read_document(file, Environment(environ, file.parent))
-    node = document.root.node("plugins")
-    items = node.items if isinstance(node, Listing) else ()
-    return tuple(
-        item.text
-        for item in items
-        if isinstance(item, Scalar) and item.text and not item.is_unresolved
+        return Peeked()
+    root = read_document(file, Environment(environ, file.parent)).root
+    modules = root.node("plugins")
+    used = [
+        find(root, (section, name, choice))
+        for section, choice in (("sources", "connector"), ("sinks", "sink"))
+        for name in _keys(root.node(section))
+    ]
+    return Peeked(
+        tuple(_names(modules.items if isinstance(modules, Listing) else ())),
+        frozenset(_names(used)),
     )
+
+
+def _keys(node: Node | None) -> Iterable[str]:
+    return node.entries if isinstance(node, Section) else ()
+
+
+def _names(nodes: Iterable[Node | None]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, Scalar) and node.text and not node.is_unresolved:
+            yield node.text

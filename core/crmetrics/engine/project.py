@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from crmetrics.catalog import Catalog
 from crmetrics.compiler.memory import remembering
 from crmetrics.compiler.slices import Clock
-from crmetrics.config import ProjectConfig, peek_plugins, read_config
+from crmetrics.config import ProjectConfig, ReadProject, peek, read_config
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.asking import Asked, question_of
 from crmetrics.engine.effective import Settings
@@ -66,13 +66,28 @@ class Project:
 
     @cached_property
     def registry(self) -> PluginRegistry:
-        return load_plugins(self.directory, peek_plugins(self.directory, environ=self.environ))
+        """The plugins; connectors and sinks of the product that the project file does not name wait
+        until they are asked for."""
+        peeked = peek(self.directory, environ=self.environ)
+        return load_plugins(self.directory, peeked.modules, peeked.used)
 
     @cached_property
     def config(self) -> ProjectConfig:
         """The project file. Raises ConfigError with all that is wrong with the project: form and
         names, and the project's own definitions."""
-        read = read_config(
+        read = self._read_config()
+        if read.findings:
+            from crmetrics.engine.validating import all_findings
+
+            # A message lists everything that could stand there, which has waited until now.
+            self.registry.complete()
+            read = self._read_config()
+            found = all_findings(self, read.config, read.findings, is_readable=read.is_readable)
+            raise ConfigError(findings=found)
+        return read.config
+
+    def _read_config(self) -> ReadProject:
+        return read_config(
             self.directory,
             environ=self.environ,
             connectors=self.registry.connectors,
@@ -80,19 +95,13 @@ class Project:
             datasets=self.registry.datasets,
             unavailable=self._unavailable(),
         )
-        if read.findings:
-            from crmetrics.engine.validating import all_findings
-
-            found = all_findings(self, read.config, read.findings, is_readable=read.is_readable)
-            raise ConfigError(findings=found)
-        return read.config
 
     def _unavailable(self) -> Mapping[str, str]:
         """Connectors and sinks of quarantined plugins, with the reason: a section that names one
         is judged when it is needed."""
         return {
             name.rpartition(" ")[2]: plugin.error
-            for plugin in self.registry.plugins
+            for plugin in self.registry.tried
             if plugin.state == "quarantined"
             for name in (plugin.name, *plugin.offers)
         }

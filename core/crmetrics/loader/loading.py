@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING
@@ -21,17 +21,27 @@ if TYPE_CHECKING:
 _lock = threading.RLock()
 
 
-def load_plugins(directory: Path, dotted: Sequence[str] = ()) -> PluginRegistry:
+_MAY_WAIT = {"crmetrics_connectors": "connector", "crmetrics_sinks": "sink"}
+"""The hook of a built-in plugin that offers one thing under its own name, and what that is."""
+
+
+def load_plugins(
+    directory: Path, dotted: Sequence[str] = (), used: Collection[str] | None = None
+) -> PluginRegistry:
     """The plugins of a project: the product's own, the installed ones, those in
     `<directory>/plugins/`, and those whose module names `dotted` lists.
 
     A plugin contributes all that it offers or nothing. The product's own plugins come first and
     keep their names; then whoever comes first by the order of `discover` has a name, the next one
     is quarantined with a message that names both. Raises nothing for a broken plugin.
+
+    used: the connectors and sinks that the project names; those of the product that it does not
+    name wait until somebody asks for them, since to import them takes longer than a small question.
+    None = none of them wait.
     """
     directory = Path(directory).absolute()
     with _lock:
-        loading = _Loading(directory)
+        loading = _Loading(directory, used)
         for candidate in discover(directory, dotted):
             loading.add(candidate)
         return loading.registry()
@@ -40,7 +50,7 @@ def load_plugins(directory: Path, dotted: Sequence[str] = ()) -> PluginRegistry:
 class _Loading:
     """The registry while it is being filled."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, used: Collection[str] | None) -> None:
         # Late: hookspecs needs pydantic, which `--help` must not wait for.
         import pluggy
 
@@ -48,6 +58,7 @@ class _Loading:
         from crmetrics.datasets import canonical_datasets
 
         self._directory = directory
+        self._used = used
         self._manager = pluggy.PluginManager("crmetrics")
         self._manager.add_hookspecs(hookspecs)
         self._connectors: dict[str, type[Connector]] = {}
@@ -61,13 +72,13 @@ class _Loading:
         self._entry_points: dict[str, Candidate] = {}
         # What a built-in plugin would offer is unknown when it fails; its own name stands for it.
         self._broken_builtins: dict[str, Candidate] = {}
+        self._waiting: dict[tuple[str, str], ModuleType] = {}
 
     def add(self, candidate: Candidate) -> None:
         if not candidate.problem:
             if candidate.module in self._modules:
                 return
             self._modules.add(candidate.module)
-        offered: tuple[str, ...] = ()
         with isolated() as failure:
             if candidate.problem:
                 raise PluginError(candidate.problem)
@@ -75,6 +86,30 @@ class _Loading:
             module = import_candidate(candidate, self._directory)
             if self._is_known_file(module):
                 return
+        if failure.cause is not None:
+            self._note(candidate, failure.cause, ())
+        elif kind := self._waits_as(candidate, module):
+            self._owners[kind, candidate.name] = candidate
+            self._waiting[kind, candidate.name] = module
+        else:
+            self._take(candidate, module)
+
+    def _waits_as(self, candidate: Candidate, module: ModuleType) -> str:
+        """What a plugin offers that nobody has asked for; empty when it is not to wait."""
+        if self._used is None or candidate.road != "builtin" or candidate.name in self._used:
+            return ""
+        return next((kind for hook, kind in _MAY_WAIT.items() if hasattr(module, hook)), "")
+
+    def complete(self) -> None:
+        """Load the plugins that wait."""
+        with _lock:
+            for named in [*self._waiting]:
+                self._take(self._owners.pop(named), self._waiting.pop(named))
+
+    def _take(self, candidate: Candidate, module: ModuleType) -> None:
+        """All that a plugin offers, or nothing of it."""
+        offered: tuple[str, ...] = ()
+        with isolated() as failure:
             offers = self._read(module)
             offered = tuple(offers)
             self._accept(candidate, module, offers)
@@ -144,8 +179,9 @@ class _Loading:
             sinks=MappingProxyType(self._sinks),
             packs=MappingProxyType(self._packs),
             datasets=MappingProxyType(self._datasets),
-            plugins=self._plugins,
+            tried=self._plugins,
             manager=self._manager,
+            complete=self.complete,
         )
 
 

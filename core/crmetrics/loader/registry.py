@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -73,8 +73,9 @@ class HookRelay:
 class PluginRegistry:
     """Everything the plugins of a project offer, by name, and the plugins themselves.
 
-    datasets: the canonical datasets with the additions of plugins. plugins: loaded and
-    quarantined, in the order in which they were tried.
+    datasets: the canonical datasets with the additions of plugins. tried: loaded and quarantined
+    plugins, in the order in which they were tried. complete: loads those that wait until somebody
+    asks for them; what they offer is not among the others before.
     """
 
     def __init__(
@@ -84,18 +85,26 @@ class PluginRegistry:
         sinks: Mapping[str, type[Sink]],
         packs: Mapping[str, MetricPack],
         datasets: Mapping[str, Dataset],
-        plugins: Iterable[PluginInfo],
+        tried: Sequence[PluginInfo],
         manager: pluggy.PluginManager,
+        complete: Callable[[], None],
     ) -> None:
         self.connectors = connectors
         self.sinks = sinks
         self.packs = packs
         self.datasets = datasets
-        self.plugins = tuple(plugins)
+        self.tried = tried
+        self.complete = complete
         self._manager = manager
         self._reported: set[tuple[str, str]] = set()
         self.hook_names = frozenset(vars(manager.hook))
         self.hook = HookRelay(self)
+
+    @property
+    def plugins(self) -> tuple[PluginInfo, ...]:
+        """All plugins, loaded and quarantined, the product's own first; none waits any longer."""
+        self.complete()
+        return tuple(sorted(self.tried, key=lambda plugin: not plugin.is_builtin))
 
     @property
     def quarantined(self) -> tuple[PluginInfo, ...]:
@@ -115,6 +124,8 @@ class PluginRegistry:
         return self._require("pack", name, self.packs)
 
     def _require(self, kind: Kind, name: str, known: Mapping[str, Offer]) -> Offer:
+        if name not in known:
+            self.complete()
         if name not in known:
             raise PluginError(self.why_missing(kind, name))
         return known[name]
