@@ -69,6 +69,18 @@ def test_a_second_read_only_connection_has_the_same_settings(settings: EngineSet
             assert opened.rows("select 1/0, current_setting('TimeZone')") == [(None, "Asia/Tokyo")]
 
 
+def test_only_a_connection_that_writes_puts_tables_in_order_on_the_way(
+    settings: EngineSettings,
+) -> None:
+    threshold = "select current_setting('checkpoint_threshold')"
+    with connect(settings, read_only=False) as opened:
+        # DuckDB's own: the log of the file stays short.
+        assert opened.scalar(threshold) == "16.0 MiB"
+    with connect(settings, read_only=True) as first, connect(settings, read_only=True) as second:
+        for opened in (first, second):
+            assert opened.scalar(threshold) == "931.3 GiB"
+
+
 def test_a_second_connection_with_another_zone_is_refused(settings: EngineSettings) -> None:
     connect(settings, read_only=False).close()
     with (

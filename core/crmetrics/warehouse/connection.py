@@ -428,6 +428,9 @@ _SESSION = {
     "ieee_floating_point_ops": "false",  # 1/0 and 0/0 give null instead of inf and nan
     "error_on_division_by_zero": "false",  # 1//0 and 1%0 give null instead of an error
 }
+_NO_CHECKPOINT = "1TB"
+"""What a connection that only reads may change in temporary tables before DuckDB puts them all in
+order: by its own 16 MB it does so in the middle of a question, for what is soon replaced."""
 
 
 def _configure(duck: duckdb.DuckDBPyConnection, settings: EngineSettings, read_only: bool) -> None:
@@ -440,6 +443,7 @@ def _configure(duck: duckdb.DuckDBPyConnection, settings: EngineSettings, read_o
             # GLOBAL, so that a further connection of this process to the locked file has them.
             duck.execute(f"set global {name} = {literal(value)}")
         if read_only:
+            duck.execute(f"set global checkpoint_threshold = {literal(_NO_CHECKPOINT)}")
             duck.execute("set lock_configuration = true")
     except duckdb.Error as exc:
         if not (read_only and "configuration has been locked" in str(exc)):
