@@ -23,6 +23,7 @@ from crmetrics.catalog import Measure
 from crmetrics.compiler import expressions
 from crmetrics.compiler.conditions import filtered
 from crmetrics.compiler.frames import WINDOW_COLUMNS
+from crmetrics.compiler.grouping import grouped
 from crmetrics.compiler.slices import Window
 from crmetrics.warehouse.placeholders import identifier
 
@@ -127,15 +128,14 @@ class Adding:
         source, aggregates = "fact", [f"{part.sql} as {part.name}" for part in parts]
         again = [f"{part.how}({part.name}) as {part.name}" for part in parts]
         if is_rolled_up:
-            steps.append(_step("cells", self._grouped(self._key, aggregates, source)))
+            cells = grouped(source, self._key, [self.dimensions], aggregates)
+            steps.append(_step("cells", cells))
             source, aggregates = "cells", again
         if self.pieces:
-            query = self._grouped(self._key, aggregates, source, self.groupings)
-            steps.append(_step("by_piece", query))
+            steps.append(_step("by_piece", self._in_groups(source, aggregates)))
             steps.append(_step("added", self._windows_of("by_piece", totals)))
         else:
-            query = self._grouped(self._key, totals, source, self.groupings)
-            steps.append(_step("added", query))
+            steps.append(_step("added", self._in_groups(source, totals)))
         rest = {sql: alias for sql, alias in self.aggregates.items() if alias not in added}
         return self._together(steps, rest)
 
@@ -147,22 +147,9 @@ class Adding:
     def _dims(self) -> list[str]:
         return [identifier(f"by {name}") for name in self.dimensions]
 
-    def _grouped(
-        self,
-        key: str,
-        aggregates: Sequence[str],
-        source: str,
-        groupings: Sequence[Sequence[str]] = (),
-    ) -> str:
-        """The aggregates by the key and all dimensions, or by each of these groupings."""
-        sets = [
-            ", ".join([key, *(identifier(f"by {name}") for name in names)]) for names in groupings
-        ]
-        by = ", ".join([key, *self._dims])
-        if len(sets) > 1:
-            by = "grouping sets (" + ", ".join(f"({names})" for names in sets) + ")"
-        shown = ", ".join([key, *self._dims])
-        return f"select {shown},\n  " + ",\n  ".join(aggregates) + f"\nfrom {source}\ngroup by {by}"
+    def _in_groups(self, source: str, aggregates: Sequence[str]) -> str:
+        are_few = source == "cells"
+        return grouped(source, self._key, self.groupings, aggregates, are_few=are_few)
 
     def _windows_of(self, source: str, totals: Sequence[str]) -> str:
         keys = ", ".join(["p.window_id", *(f"s.{dim}" for dim in self._dims)])
@@ -188,7 +175,7 @@ class Adding:
         is_narrow = len(shared) == 1 and all(shape.kind != "count" for shape in shapes)
         where = f"\nwhere {shapes[0].condition}" if is_narrow and shapes[0].condition else ""
         aggregates = [f"{sql} as {alias}" for sql, alias in rest.items()]
-        return self._grouped("window_id", aggregates, source + where, self.groupings)
+        return grouped(source + where, "window_id", self.groupings, aggregates)
 
     def _together(self, steps: list[str], rest: Mapping[str, str]) -> str:
         last = "select * from added"

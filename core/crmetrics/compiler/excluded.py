@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from crmetrics.compiler.conditions import disjunction
+from crmetrics.compiler.grouping import grouped
 from crmetrics.compiler.rowset import RowSet
 from crmetrics.compiler.surroundings import ALL_COLUMNS
 from crmetrics.datasets import Dataset
@@ -67,12 +68,9 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
     read = other.read_for(" ".join(counts))
     text = read.sql(rowset.fact_where, [("f._reason", "_reason")])
     body = "\n".join("  " + line for line in text.splitlines())
-    shown = ["window_id", *(identifier(f"by {d}") for d in rowset.dimensions)]
-    shown += [f"{sql} as {alias}" for sql, alias in counts.items()]
-    statement = (
-        f"create or replace temp table {name} as\nwith fact as (\n{body}\n)\n"
-        "select\n  " + ",\n  ".join(shown) + f"\nfrom fact\n{rowset.group_by()}"
-    )
+    shown = [f"{sql} as {alias}" for sql, alias in counts.items()]
+    query = grouped("fact", "window_id", rowset.operands[0].groupings, shown, are_few=True)
+    statement = f"create or replace temp table {name} as\nwith fact as (\n{body}\n)\n{query}"
     return ExcludedCounts(name, statement, columns)
 
 

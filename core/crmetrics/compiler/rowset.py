@@ -19,6 +19,7 @@ from crmetrics.compiler.covering import any_of
 from crmetrics.compiler.expressions import Aggregate, Split
 from crmetrics.compiler.fact import Fact
 from crmetrics.compiler.frames import FrameTables
+from crmetrics.compiler.grouping import grouped
 from crmetrics.compiler.latest import latest_fact, latest_statement, only_latest, orphan_of
 from crmetrics.compiler.operand import Operand
 from crmetrics.compiler.relations import FIRST_LEAD, virtual_base
@@ -128,9 +129,8 @@ class RowSet:
         shared = conditions[0] if len(set(conditions)) == 1 else ""
         for operand, condition in zip(self.operands, conditions, strict=True):
             self.compiled.append(self._compile(operand, "" if shared else condition, fact))
-        dimensions = [
-            fact.dimension(name, first.label.split("/")[0], self.band) for name in self.dimensions
-        ]
+        for name in self.dimensions:
+            fact.dimension(name, first.label.split("/")[0], self.band)
         if fact.is_orphan:
             self.compiled = [self._with_orphans(item) for item in self.compiled]
         where = [self._inner(fact, sql, first) for sql in (shared, first.where) if sql]
@@ -141,11 +141,11 @@ class RowSet:
         self.fact_where = where
         if self._can_run(fact):
             self.fact_sql = fact.sql(where)
-            return named_as_text(self._running(fact, where, dimensions), fact.coded)
+            return named_as_text(self._running(fact, where), fact.coded)
         if first.measure.latest:
-            return named_as_text(self._of_latest(fact, where, dimensions), fact.coded)
+            return named_as_text(self._of_latest(fact, where), fact.coded)
         self.fact_sql = fact.sql(where)
-        statement = self._added_up(fact, where) or self._statement(dimensions)
+        statement = self._added_up(fact, where) or self._statement()
         return named_as_text(statement, fact.coded)
 
     def _can_run(self, fact: Fact) -> bool:
@@ -158,7 +158,7 @@ class RowSet:
             and not self.operands[0].measure.latest
         )
 
-    def _running(self, fact: Fact, where: list[str], dimensions: list[str]) -> str:
+    def _running(self, fact: Fact, where: list[str]) -> str:
         """The statement by way of running sums: of states, or of the runs of a vector."""
         counts: dict[str, str] = {}
         fact = replace(fact, is_running=True)
@@ -170,9 +170,8 @@ class RowSet:
             self.name,
             fact.sql(where),
             self.tables.windows,
-            dimensions,
+            self.operands[0].groupings,
             [(sql, alias) for sql, alias in self._aggregates.items()],
-            self.group_by("position"),
             counts,
         )
 
@@ -255,12 +254,12 @@ class RowSet:
             return None
         return self.fact.over(f"excluded_{name}", parent)
 
-    def _of_latest(self, fact: Fact, where: list[str], dimensions: list[str]) -> str:
+    def _of_latest(self, fact: Fact, where: list[str]) -> str:
         """The statement over the latest of the rows that are the same."""
         measure, groupings = self.operands[0].measure, self.operands[0].groupings
         if len(groupings) == 1:
             self.fact_sql = only_latest(latest_fact(fact, measure, where), groupings)
-            return self._statement(dimensions)
+            return self._statement()
         orphans = [(fact.orphan_along(names) or "false") for names in groupings]
         further = [(sql, orphan_of(number)) for number, sql in enumerate(orphans)]
         has_orphans = bool(fact.is_orphan)
@@ -407,24 +406,11 @@ class RowSet:
             sums.append(self._alias(f"count(*) filter (where {later})"))
         return " + ".join(sums)
 
-    def _statement(self, dimensions: list[str]) -> str:
-        columns = ["window_id", *(identifier(name) for name in dimensions)]
-        columns += [f"{sql} as {alias}" for sql, alias in self._aggregates.items()]
+    def _statement(self) -> str:
+        aggregates = [f"{sql} as {alias}" for sql, alias in self._aggregates.items()]
         fact = "\n".join("  " + line for line in self.fact_sql.splitlines())
-        return (
-            f"create or replace temp table {self.name} as\nwith fact as (\n{fact}\n)\n"
-            "select\n  " + ",\n  ".join(columns) + f"\nfrom fact\n{self.group_by()}"
-        )
-
-    def group_by(self, key: str = "window_id") -> str:
-        """GROUP BY for the groupings: plain for one, GROUPING SETS for several."""
-        groupings = []
-        for grouping in self.operands[0].groupings:
-            names = [*(identifier(f"by {name}") for name in grouping)]
-            groupings.append(", ".join([key, *names]))
-        if len(groupings) == 1:
-            return f"group by {groupings[0]}"
-        return "group by grouping sets (" + ", ".join(f"({item})" for item in groupings) + ")"
+        query = grouped("fact", "window_id", self.operands[0].groupings, aggregates)
+        return f"create or replace temp table {self.name} as\nwith fact as (\n{fact}\n)\n{query}"
 
     def setup(self) -> list[str]:
         """The temporary tables that the statement joins."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from crmetrics.compiler import expressions
+from crmetrics.compiler.adding import have_few_values
 from crmetrics.compiler.conditions import filtered
 from crmetrics.compiler.frames import WINDOW_COLUMNS
+from crmetrics.compiler.grouping import grouped
 from crmetrics.compiler.relations import Relation, virtual_base
 from crmetrics.warehouse.placeholders import identifier
 
@@ -64,18 +66,18 @@ def running_statement(
     name: str,
     fact: str,
     windows: str,
-    dimensions: Sequence[str],
+    groupings: Sequence[Sequence[str]],
     aggregates: Sequence[tuple[str, str]],
-    group_by: str,
     nullable: Mapping[str, str] | None = None,
 ) -> str:
     """The statement of a row set over spans.
 
     fact: has `first_reading` and `last_reading` (positions [first, last) of the readings), the
-    dimensions and the columns. aggregates: (SQL over the states, alias). group_by: by `position`
-    and the groups. nullable: alias -> the alias of the count behind a sum that is null without it.
+    dimensions and the columns. groupings: sets of dimensions. aggregates: (SQL over the states,
+    alias). nullable: alias -> the alias of the count behind a sum that is null without it.
     """
-    dims = [identifier(item) for item in dimensions]
+    names = list(dict.fromkeys(name for grouping in groupings for name in grouping))
+    dims = [identifier(f"by {name}") for name in names]
     listed = "".join(f", {dim}" for dim in dims)
     same = "".join(f" and c.{dim} is not distinct from g.{dim}" for dim in dims)
     partition = ", ".join(f"g.{dim}" for dim in dims)
@@ -83,6 +85,9 @@ def running_statement(
     sums = [
         _running(alias, (nullable or {}).get(alias)) + f" as {alias}" for _, alias in aggregates
     ]
+    changed = [f"sum({alias} * change) as {alias}" for _, alias in aggregates]
+    are_few = have_few_values(names)
+    changes = grouped("edges", "position", groupings, changed, are_few=are_few)
     groups = f"select distinct {', '.join(dims)} from changes" if dims else "select 1 as one"
     return (
         f"create or replace temp table {name} as\nwith fact as (\n{_indented(fact)}\n),\n"
@@ -91,9 +96,7 @@ def running_statement(
         + f"\n  from fact\n  group by first_reading, last_reading{listed}\n),\n"
         "edges as (\n  select *, unnest([first_reading, last_reading]) as position,"
         " unnest([1, -1]) as change\n  from spans\n),\n"
-        f"changes as (\n  select position{listed},\n    "
-        + ",\n    ".join(f"sum({alias} * change) as {alias}" for _, alias in aggregates)
-        + f"\n  from edges\n  {group_by}\n),\n"
+        f"changes as (\n{_indented(changes)}\n),\n"
         f"groups as ({groups})\n"
         f"select w.window_id{''.join(f', g.{dim}' for dim in dims)},\n  "
         + ",\n  ".join(sums)
