@@ -41,7 +41,7 @@ def parts(*, is_quick: bool) -> Iterator[Callable[[], list[Line]]]:
         yield lambda: comparing.measure(sales_pack.CASE, "M", 3)
         yield lambda: comparing.measure(sales_pack.CASE, "M", 3, one_currency=True)
         yield lambda: comparing.measure(twelve_kpis.CASE, "M", 3)
-        yield lambda: added_work.measure("M", 3)
+        yield lambda: added_work.measure("M", 20)
 
 
 def main() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date
+from functools import partial
 
 import pytest
 from benchmarks import sales_pack, twelve_kpis
 from benchmarks.comparing import Case, compare, row_differences
+from benchmarks.measuring import rounds_in_turns
 from benchmarks.workload import Workload
 
 KEY = ("win_rate", date(2025, 1, 1), "team", "East", "")
@@ -34,3 +38,20 @@ def test_a_zero_count_may_be_left_out_and_nothing_else() -> None:
         assert (
             told == f"win_rate 2025-01-01 team East  {name}: engine {row[name]}, yardstick {other}"
         )
+
+
+def test_works_in_turns_are_done_forwards_and_backwards_after_a_round_that_does_not_count() -> None:
+    done: list[str] = []
+
+    @contextmanager
+    def opened(name: str) -> Iterator[Callable[[], object]]:
+        done.append(f"open {name}")
+        yield lambda: done.append(name)
+        done.append(f"close {name}")
+
+    found = rounds_in_turns({name: partial(opened, name) for name in ("total", "by team")}, 2)
+
+    assert [set(costs) for costs in found] == [{"total", "by team"}] * 2
+    assert all(0 <= cost < 1 for costs in found for cost in costs.values())
+    assert done[:3] == ["open by team", "by team", "close by team"]
+    assert done[1::3] == ["by team", "total", "total", "by team", "by team", "total"]
