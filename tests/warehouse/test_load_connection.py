@@ -61,6 +61,21 @@ def test_the_settings_hold_on_both_kinds_of_connection(settings: EngineSettings)
             assert opened.scalar("select current_setting('enable_progress_bar')") is False
 
 
+def test_a_small_file_is_read_by_one_thread(settings: EngineSettings) -> None:
+    asked = "select current_setting('threads')"
+    chosen = replace(settings, threads=None)
+    with connect(chosen, read_only=False) as writing:
+        per_core = writing.scalar(asked)
+    with connect(chosen, read_only=True) as reading:
+        assert reading.scalar(asked) == 1
+    with connect(replace(settings, threads=3), read_only=True) as reading:
+        assert reading.scalar(asked) == 3
+    with connect(chosen, read_only=False) as writing:
+        writing.execute("create table large as select hash(i) as h from range(5_000_000) r(i)")
+    with connect(chosen, read_only=True) as reading:
+        assert reading.scalar(asked) == per_core
+
+
 def test_a_second_read_only_connection_has_the_same_settings(settings: EngineSettings) -> None:
     chosen = replace(settings, timezone="Asia/Tokyo")
     connect(chosen, read_only=False).close()

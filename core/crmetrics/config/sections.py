@@ -126,7 +126,9 @@ class WarehouseSection(Options):
     memory_limit: Memory | None = Field(
         default=None, description="such as 4GB or 80%; default: DuckDB's, 80% of the memory"
     )
-    threads: Count | None = Field(default=None, description="default: one per core")
+    threads: Count | None = Field(
+        default=None, description="default: one per core; one to read a file of less than 32 MB"
+    )
     spill_directory: Text = Field(
         default=".crmetrics/spill", description="where work that exceeds the memory goes"
     )
