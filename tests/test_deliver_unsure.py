@@ -182,6 +182,40 @@ def test_what_the_gate_keeps_back_from_who_is_behind_is_said() -> None:
     assert (outcome and outcome.status) == "blocked"
 
 
+def in_one_run(ledger: MemoryLedger, number: int, sinks: dict[str, Chat], **how: Any) -> list[str]:
+    terms = Terms(ledger=ledger, now=lambda: AS_OF, job_sinks=dict(sinks), definitions="v1", **how)
+    given = delivery(run_id=f"run {number}")
+    return [one.status for one in deliver(sinks, given, terms)]
+
+
+def test_what_failed_beside_an_attempt_without_an_end_does_not_settle_it() -> None:
+    ledger, one, two, both = MemoryLedger(), *(Chat(repeats=False) for _ in range(3))
+    one.fate, two.fate = "lost", "refused"
+    assert in_one_run(ledger, 1, {"one": one, "two": two}) == ["unknown", "failed"]
+    assert in_one_run(ledger, 2, {"both": both}) == ["unknown"]
+    assert both.posted == []
+
+
+def test_what_was_kept_back_or_failed_since_does_not_hide_where_it_may_stand() -> None:
+    class Asked(Chat):
+        asked = ""
+
+        def settle(self, delivery: Delivery) -> Settled:
+            self.asked = delivery.key
+            return Settled("unknown")
+
+    ledger, sink = MemoryLedger(), Asked(repeats=False)
+    sink.fate = "lost"
+    in_one_run(ledger, 1, {"one": sink})
+    [*_, sent] = ledger.records
+    in_one_run(ledger, 2, {"two": sink}, resend=True, blocked="old data")
+    sink.fate = "refused"
+    in_one_run(ledger, 3, {"two": sink}, resend=True)
+    assert len({record.key for record in ledger.records}) == 2
+    assert in_one_run(ledger, 4, {"two": sink}) == ["unknown"]
+    assert sink.asked == sent.key
+
+
 # --- the owners of goals ------------------------------------------------------------------------
 
 

@@ -36,20 +36,22 @@ def past_of(attempts: Iterable[DeliveryRecord]) -> Past:
     """attempts: of one key, in their order. A later failure does not settle an earlier attempt, nor
     what the failed one had sent before it failed: a message stands whose thread was refused."""
     arrived: DeliveryRecord | None = None
-    pending: dict[str, DeliveryRecord] = {}
+    pending: dict[tuple[str, str], DeliveryRecord] = {}
     for attempt in attempts:
+        # Two sinks to one place make an attempt each in one run.
+        which = attempt.run_id, attempt.sink
         if attempt.status == "delivered":
             arrived, pending = attempt, {}
         elif attempt.status in ("started", "unknown"):
-            kept = pending.pop(attempt.run_id, None)
+            kept = pending.pop(which, None)
             if kept is not None and not attempt.receipt and kept.receipt:
                 attempt = replace(attempt, receipt=kept.receipt)
-            pending[attempt.run_id] = attempt
+            pending[which] = attempt
         elif attempt.status == "failed":
-            kept = pending.pop(attempt.run_id, None)
+            kept = pending.pop(which, None)
             known = arrived.receipt if arrived is not None else {}
             if kept is not None and kept.receipt and kept.receipt != known:
-                pending[attempt.run_id] = kept
+                pending[which] = kept
     *between, last = pending.values() or (None,)
     return Past(arrived, last, tuple(one for one in between if one is not None))
 
@@ -57,10 +59,10 @@ def past_of(attempts: Iterable[DeliveryRecord]) -> Past:
 def past_of_place(attempts: Sequence[DeliveryRecord]) -> Past:
     """The same for all reports on a period that a place got, under whatever keys: what arrived
     last, and the last whose end is not known of those that were attempted after that."""
-    turn = {(one.key, one.run_id): number for number, one in enumerate(attempts)}
+    turn = {(one.key, one.run_id, one.sink): number for number, one in enumerate(attempts)}
 
     def turn_of(one: DeliveryRecord) -> int:
-        return turn[one.key, one.run_id]
+        return turn[one.key, one.run_id, one.sink]
 
     def in_turn(found: Iterable[DeliveryRecord | None]) -> list[DeliveryRecord]:
         return sorted((one for one in found if one is not None), key=turn_of)

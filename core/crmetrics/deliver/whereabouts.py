@@ -183,7 +183,7 @@ class Whereabouts:
             return self.key, Past(), False
         reader = next(iter(self.delivery.readers), "")
         there = self._of(ledger.reports(self.place, *self._days), reader)
-        key = next((one.key for one in reversed(there) if self._is_same(one)), self.key)
+        key = next((one.key for one in there if self._is_same(one)), self.key)
         own = past_of(one for one in there if one.key == key)
         return key, *self._past_there(key, own, past_of_place(there), message)
 
@@ -209,9 +209,11 @@ class Whereabouts:
 
     def _of(self, reports: Sequence[DeliveryRecord], reader: str) -> list[DeliveryRecord]:
         """Those of the reports that reach the reader, those by this definition under one key: that
-        of the last, whatever the sink was called."""
+        of the last that is there, or may be, whatever the sink was called."""
         heard = [self._took(one, reader) for one in reports if self._is_heard(one, reports, reader)]
-        key = next((one.key for one in reversed(heard) if self._is_same(one)), self.key)
+        own = past_of(one for one in heard if self._is_same(one))
+        last = own.pending or own.arrived
+        key = self.key if last is None else last.key
         return [replace(one, key=key) if self._is_same(one) else one for one in heard]
 
     def _is_heard(
