@@ -319,9 +319,41 @@ def test_a_parent_is_joined_with_its_parents_once_for_all_row_sets(project: Proj
     statements = scans(project, ("history", "history.left"), "month", ("opportunity.owner.team",))
     kept = [sql for sql in statements if "opportunities_with_parents_kept as" in sql]
     assert len(kept) == 1
+    assert "f.source" not in kept[0], "no join reads it where one source names all owners"
     assert sum("live_users" in sql for sql in statements) == 1
     alone = scans(project, ("history",), "month", ("opportunity.owner.team",))
     assert not any("_kept" in sql for sql in alone), "one reader needs no table"
+
+
+def test_kept_parents_of_two_sources_are_told_apart(deals: Deals, tmp_path: Path) -> None:
+    project = project_of(tmp_path, deals.text())
+    other = deals.text().replace("u1,East", "u1,North").replace("u2,West", "u2,South")
+    load_tables(tmp_path, read_example(other).tables, source="other")
+    by = "opportunity.owner.team"
+    (kept,) = (
+        sql
+        for sql in scans(project, ("history", "history.left"), "month", (by,))
+        if "opportunities_with_parents_kept as" in sql
+    )
+    assert "f.source" in kept
+    table = project.query(
+        ["history", "history.left"], start="2025-02-01", end="2025-08-01", grain="month", by=[by]
+    )
+    entered = [project.calendar.local_day(deal["created_at"]) for deal in deals.rows[:30]]
+    found = {
+        (row["period_start"], dict(row["segment"])[by]): row
+        for row in table.to_pylist()
+        if not row["variant"]
+    }
+    teams = {"East": "u1", "North": "u1", "West": "u2", "South": "u2"}
+    for month in project.calendar.periods(date(2025, 2, 1), date(2025, 8, 1), "month"):
+        for team, owner in teams.items():
+            wanted = sum(
+                deal["owner_id"] == owner and month.start <= day < month.end
+                for deal, day in zip(deals.rows, entered, strict=False)
+            )
+            row = found.get((month.start, team))
+            assert (row["value"] if row else 0) == wanted
 
 
 def test_a_parent_is_kept_for_one_row_set_and_what_was_left_out_of_it(

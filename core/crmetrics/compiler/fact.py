@@ -249,7 +249,8 @@ class Fact:
         for alias, parent in self._widened.items():
             if alias != "f" and alias not in found:
                 continue
-            for column in sorted({"id", "source", *self._read.get(alias, ())}):
+            named = {"id", *self._read.get(alias, ())}
+            for column in sorted(named | {"source"} if f"{alias}.source" in read else named):
                 parent._columns.setdefault(column, f"f.{identifier(column)}")
             if alias in found:
                 plain = f"left join {self.around.source_name(parent.relation.name)} "
@@ -336,8 +337,8 @@ class Fact:
 
     def _orphan(self, hops: tuple[str, ...]) -> str:
         child, parent = self._join(hops[:-1]), self._join(hops)
-        # `source` is as present as `id`, and short: a join keeps it without a copy of each text.
-        return f"({child}.{hops[-1]} is not null and {parent}.source is null)"
+        # A join has `id` in hand, as it is part of its key; any further column costs.
+        return f"({child}.{hops[-1]} is not null and {parent}.id is null)"
 
     @property
     def is_orphan(self) -> str:
