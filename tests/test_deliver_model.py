@@ -610,7 +610,7 @@ def _said_twice(walk: Walk, events: Sequence[Event]) -> Iterator[str]:
             continue
         before = _heard_of(one.sink, one.beside, events[:number])
         is_first = all(each.definition != one.definition for each in _perhaps(before))
-        if is_first and one.is_noted != any(each.is_sure for each in before):
+        if is_first and one.is_noted != bool(_perhaps(before)):
             yield f"a note on another definition without a cause, or none with one: {one}"
         if is_first and one.is_earlier:
             yield f"a report on an earlier period that a run of its own owes: {one}"

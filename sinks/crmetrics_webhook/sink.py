@@ -112,8 +112,11 @@ class WebhookSink(chat.ChatSink):
         return f"{delivery.key}-{hashlib.sha256(said.encode('utf-8')).hexdigest()[:16]}"
 
     def _said(self, delivery: Delivery) -> Any:
-        """The part of the document that does not change with the time of the run."""
+        """The part of the document that does not change with the run. A run of a later period has
+        another series of periods beside the reported one."""
         lines = [asdict(line) for line in self.shown(delivery.message).kpis]
+        for line in lines:
+            del line["series"], line["series_labels"]
         said: list[Any] = [lines, delivery.is_partial]
         if delivery.rows_id:
             said.append(delivery.rows_id)

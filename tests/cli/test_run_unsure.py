@@ -38,7 +38,7 @@ id,created_at,close_date,is_closed,is_won,amount
 1,2023-10-01,2023-12-10,true,true,{december}
 2,2023-10-01,2024-01-15,true,true,500
 """
-DECEMBER, JANUARY = "2023-12-31", "2024-01-31"
+DECEMBER, JANUARY, FEBRUARY = "2023-12-31", "2024-01-31", "2024-02-29"
 CHANGE = "Won amount was 1,000 USD, is now 1,250 USD"
 OK, SINK_FAILED = 0, 5
 
@@ -137,6 +137,30 @@ def test_a_correction_that_may_have_arrived_too_is_corrected_back(
     assert [changes for start, changes in told(hub) if start == "2023-12-01"] == [
         [], [CHANGE], [back]
     ]  # fmt: skip
+
+
+def test_a_correction_that_a_later_month_repeats_has_the_id_of_the_first(
+    call: Call, tmp_path: Path, hub: Receiver
+) -> None:
+    company = with_hub(call, tmp_path, hub, "at_least_once")
+    company.sells(december=1250)
+    hub.faults.hang_up(acts=True)
+    assert company.run(JANUARY).exit_code == SINK_FAILED
+    assert company.run(FEBRUARY).exit_code == OK
+    months = [one["period_start"] for one in hub.documents.values()]
+    assert (months.count("2023-12-01"), len(hub.received)) == (2, len(months) + 1)
+
+
+def test_another_definition_says_that_a_report_by_the_former_may_be_there(
+    call: Call, tmp_path: Path, hub: Receiver
+) -> None:
+    company = with_hub(call, tmp_path, hub)
+    file = tmp_path / "crmetrics.yaml"
+    file.write_text(file.read_text().replace("monthly: {", "monthly: {where: amount > 0, "))
+    assert company.run(DECEMBER).exit_code == OK
+    first, second = hub.documents.values()
+    assert (first["message"]["notes"], second["restated"]) == ([], [])
+    assert any("efinition" in note for note in second["message"]["notes"]), second["message"]
 
 
 @pytest.mark.parametrize(

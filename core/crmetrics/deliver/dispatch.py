@@ -306,9 +306,10 @@ class _Attempt:
             return self._why_not_back()
         if past.pending is not None and not self._may_follow():
             at = export.instant(past.pending.at)
+            again = "`--date D --resend`" if self._terms.is_restatement else "`--resend`"
             return (
                 f"an attempt at {at} by run {past.pending.run_id} may have arrived; it is not "
-                "repeated (on_unknown: at_most_once). Look there, then `--resend` if it did not"
+                f"repeated (on_unknown: at_most_once). Look there, then {again} if it did not"
             )
         if past.arrived is None:
             is_due = self._delivery.is_correction or not self._terms.is_restatement

@@ -21,11 +21,11 @@ renamed, split, merged with another, take the name of another or come back.
 | nothing; what surely failed or was kept back | due | the report |
 | this definition, these figures | the same | nothing |
 | this definition, other figures | changed | a correction, once |
-| other definitions alone | another definition | the report, once, with a note |
+| other definitions alone, surely or perhaps | another definition | the report, once, with a note |
 | this definition, then another with other figures | taken back | a correction with a note |
 | this definition, then another, both with these figures | taken back | nothing |
 | perhaps this definition, these figures | the same | as `on_unknown` says; the run says so |
-| perhaps other figures, by whatever definition | changed | a correction |
+| perhaps other figures, by this definition or after it | changed | a correction |
 
 A run of a later period tells the corrections among these. A report that is due, or that alone may
 have arrived and says the same, is left to a run of its own period.
@@ -193,8 +193,7 @@ class Whereabouts:
         if self.sink.is_idempotent:
             return own, False
         is_first = own == Past()
-        last = there.in_turn[:1] if is_first else there.in_turn
-        if all(one is None or one.key == key for one in last):
+        if all(one is None or one.key == key for one in there.in_turn):
             return own, False
         known = own.arrived.told if own.arrived and own.pending is None else {}
         if is_first or restated(self.sink.shown(message), known, self.terms.threshold):
