@@ -328,14 +328,19 @@ def owners(directory: Path, **amounts: int) -> None:
     (directory / "data" / "opportunities.csv").write_text(HEADER + "\n".join(rows) + "\n")
 
 
+def rows_to(hub: Receiver, directory: Path) -> None:
+    """A job that gives its rows, by owner, to a system that takes them."""
+    (directory / "crmetrics.yaml").write_text(
+        "version: 1\nproject: acme\nsources: {crm: {connector: csv, path: data}}\n"
+        "metrics: {packs: [sales], settings: {restate_threshold: 0.1}}\n"
+        f"sinks: {{hub: {{sink: webhook, url: '{hub.url}', include: results}}}}\n"
+        "jobs: {monthly: {kpis: [won_amount], by: [owner_id], sinks: [hub]}}\n"
+    )
+
+
 def test_a_system_that_takes_rows_learns_of_those_that_no_message_shows(directory: Path) -> None:
     with Receiver() as hub:
-        (directory / "crmetrics.yaml").write_text(
-            "version: 1\nproject: acme\nsources: {crm: {connector: csv, path: data}}\n"
-            "metrics: {packs: [sales], settings: {restate_threshold: 0.1}}\n"
-            f"sinks: {{hub: {{sink: webhook, url: '{hub.url}', include: results}}}}\n"
-            "jobs: {monthly: {kpis: [won_amount], by: [owner_id], sinks: [hub]}}\n"
-        )
+        rows_to(hub, directory)
         for at, amounts in (
             (JANUARY, {"u1": 100, "u2": 900}),
             (JANUARY, {"u1": 900, "u2": 100}),
@@ -358,12 +363,7 @@ def test_a_system_that_takes_rows_learns_of_those_that_no_message_shows(director
 
 def test_rows_that_go_back_correct_what_may_have_arrived_of_them(directory: Path) -> None:
     with Receiver() as hub:
-        (directory / "crmetrics.yaml").write_text(
-            "version: 1\nproject: acme\nsources: {crm: {connector: csv, path: data}}\n"
-            "metrics: {packs: [sales], settings: {restate_threshold: 0.1}}\n"
-            f"sinks: {{hub: {{sink: webhook, url: '{hub.url}', include: results}}}}\n"
-            "jobs: {monthly: {kpis: [won_amount], by: [owner_id], sinks: [hub]}}\n"
-        )
+        rows_to(hub, directory)
         for at, amounts in (
             (JANUARY, {"u1": 100, "u2": 900}),
             (FEBRUARY, {"u1": 400, "u2": 600}),

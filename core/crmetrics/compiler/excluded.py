@@ -120,7 +120,10 @@ class Keeping:
         is_whole = any(map(whole.search, read))
         if is_whole or name not in self.datasets or not self.keeps_named(name):
             return []
-        text = "\n".join(read)
-        columns = [column.name for column in self.datasets[name].columns]
-        named = [c for c in columns if c.lower() in words(text) or f'"{c}"' in text]
-        return [*map(identifier, named), "_reason"]
+        return [*columns_named(self.datasets[name], "\n".join(read)), "_reason"]
+
+
+def columns_named(dataset: Dataset, sql: str) -> list[str]:
+    """The columns of a dataset that a text may read, as SQL: those that it names bare or quoted."""
+    names = (column.name for column in dataset.columns)
+    return [identifier(c) for c in names if c.lower() in words(sql) or f'"{c}"' in sql]

@@ -312,8 +312,9 @@ class _Attempt:
                 f"repeated (on_unknown: at_most_once). Look there, then {again} if it did not"
             )
         if past.arrived is None:
-            is_due = self._delivery.is_correction or not self._terms.is_restatement
-            return "" if is_due else "the period was never surely reported there"
+            if self._delivery.is_correction or not self._terms.is_restatement:
+                return ""
+            return "the period was never surely reported there; `--date D` reports it"
         known = f"delivered before, at {export.instant(past.arrived.at)} by run"
         known = f"{known} {past.arrived.run_id}"
         is_same = past.arrived.fingerprint in ("", fingerprint(self._shown))

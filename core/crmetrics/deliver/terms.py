@@ -40,15 +40,14 @@ class Terms:
 
     ledger: where attempts are kept; None = nowhere. dry_run: previews only, nothing is recorded.
     resend: as if nothing had been sent before. blocked: why nothing may be sent; empty = it may.
-    is_restatement: the period was reported before and reads differently now; the goals count as
-    told as they were. threshold: the smallest change that is told again. recording: that of the
-    results (`state.last_recording`). definitions: what the results are computed by, as one text
-    (`definitions_text`) that is the same whether or not there are data; None = as their rows say.
-    where: the filter of the job, which is a part of its definition.
-    job_sinks: all sinks that the job delivers to, by their names; what another one of them brought
-    to the place of one is its own, unless that one goes elsewhere by now. moved: of rows that are
-    not those of an earlier delivery (by its `recording`), whether they differ by so much that it is
-    told again.
+    is_restatement: the period was reported before, or may have been, and reads differently now; the
+    goals count as told as they were. threshold: the smallest change that is told again. recording:
+    that of the results (`state.last_recording`). definitions: what the results are computed by, as
+    one text (`definitions_text`) that is the same whether or not there are data; None = as their
+    rows say. where: the filter of the job, which is a part of its definition. job_sinks: all sinks
+    that the job delivers to, by their names; what another one of them brought to the place of one
+    is its own, unless that one goes elsewhere by now. moved: of rows that are not those of an
+    earlier delivery (by its `recording`), whether they differ by so much that it is told again.
     """
 
     ledger: DeliveryLedger | None = None

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from crmetrics.catalog import Catalog
-from crmetrics.compiler.excluded import Mirror
+from crmetrics.compiler.excluded import Mirror, columns_named
 from crmetrics.compiler.expressions import names_columns
 from crmetrics.compiler.surroundings import ALL_COLUMNS
 from crmetrics.datasets import Dataset
 from crmetrics.engine.relations import Relations
 from crmetrics.warehouse.compute import ComputeSession
-from crmetrics.warehouse.placeholders import identifier, words
+from crmetrics.warehouse.placeholders import words
 
 _STATED = re.compile(r"^-- excluded: (\w+)(?: where (.+))?$", re.MULTILINE)
 _HEAD = re.compile(r"create or replace temp (?:view|table) \w+ as\b")
@@ -211,11 +211,7 @@ class Mirrors:
         found = {}
         for name, body in starts.items():
             dataset = self.datasets.get(name.removeprefix("live_"))
-            named = dataset.columns if dataset else ()
-            columns = [
-                c.name for c in named if c.name.lower() in words(text) or f'"{c.name}"' in text
-            ]
-            shown = ", ".join(map(identifier, columns))
+            shown = ", ".join(columns_named(dataset, text)) if dataset else ""
             found[name] = body.replace(ALL_COLUMNS, shown, 1) if shown else body
         return found
 
