@@ -211,16 +211,24 @@ def test_a_file_does_not_grow_with_every_load_of_the_same_rows(tmp_path: Path) -
 # --- what is held ----------------------------------------------------------------------------
 
 
-def test_ids_are_stored_as_they_are_and_other_texts_compressed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("dataset", "plain", "text"),
+    [("opportunities", ["id"], "stage"), ("opportunity_stage_history", ["id", "stay_id"], "stage")],
+)
+def test_ids_are_stored_as_they_are_and_other_texts_compressed(
+    tmp_path: Path, dataset: str, plain: list[str], text: str
+) -> None:
     ids = [f"006{number:012}" for number in range(20_000)]
+    given = dict.fromkeys(plain, ids) | {text: ["Discovery"] * 20_000}
     with open_warehouse(tmp_path) as session:
-        load(session, rows(id=ids, stage=["Discovery"] * 20_000))
+        load(session, rows(**given), dataset=dataset, columns=tuple(given))
     with open_warehouse(tmp_path) as session:
         found = session.rows(
-            "select distinct column_name, compression from pragma_storage_info('crm.opportunities')"
-            " where segment_type = 'VARCHAR' and column_name in ('id', 'stage') order by all"
+            f"select distinct column_name, compression from pragma_storage_info('crm.{dataset}')"
+            " where segment_type = 'VARCHAR' and column_name in ('id', 'stay_id', 'stage')"
+            " order by column_name"
         )
-    assert found == [("id", "Uncompressed"), ("stage", "DICT_FSST")]
+    assert found == sorted([*((name, "Uncompressed") for name in plain), (text, "DICT_FSST")])
 
 
 def test_the_inventory_tells_what_each_source_gave(tmp_path: Path) -> None:

@@ -159,13 +159,14 @@ def create_table(
     """A table with `source`, these columns and the hidden ones; `evolve` adds the others.
 
     Columns that are added afterwards cost less than nulls that are written with the rows. Ids are
-    stored as they are: no two are equal, so the search for a dictionary, a tenth of what a load
-    costs, finds none, and they are read faster.
+    stored as they are, of records and of stays: hardly two are equal, so the search for a
+    dictionary, a tenth of what a load costs, finds none worth it, and they are read faster.
     """
     wanted = set(columns) | {"source"}
     kinds = {column.name: column.sql_type for column in dataset.columns if column.name in wanted}
-    if dataset.key == ("id",):
-        kinds["id"] += " using compression uncompressed"
+    for name in ("id", "stay_id") if dataset.key == ("id",) else ():
+        if name in kinds:
+            kinds[name] += " using compression uncompressed"
     listed = ", ".join(f"{quoted(name)} {kind}" for name, kind in (kinds | HIDDEN_COLUMNS).items())
     connection.execute(f"create table {table_of(dataset.name, schema)} ({listed})")
 
