@@ -174,7 +174,8 @@ class Adding:
         # no rows, but for counts.
         is_narrow = len(shared) == 1 and all(shape.kind != "count" for shape in shapes)
         where = f"\nwhere {shapes[0].condition}" if is_narrow and shapes[0].condition else ""
-        aggregates = [f"{sql} as {alias}" for sql, alias in rest.items()]
+        met = filtered(shapes[0].condition) if where else ""
+        aggregates = [f"{_without(sql, met)} as {alias}" for sql, alias in rest.items()]
         return grouped(source + where, "window_id", self.groupings, aggregates)
 
     def _together(self, steps: list[str], rest: Mapping[str, str]) -> str:
@@ -187,6 +188,12 @@ class Adding:
             last = f"select a.*, {shown}\nfrom added a\nleft join others o on {on}"
         ctes = ",\n".join(steps)
         return f"create or replace temp table {self.name} as\nwith {ctes}\n{last}"
+
+
+def _without(sql: str, met: str) -> str:
+    """An aggregate without its filter, which all rows meet: it costs a seventh of a median."""
+    has_it = met and sql.lower().endswith(met.lower())
+    return sql[: -len(met)] if has_it else sql
 
 
 def _step(name: str, query: str) -> str:
