@@ -26,6 +26,7 @@ from crmetrics.compiler.rowset import Compiled, RowSet
 from crmetrics.compiler.slices import SliceBook, Window
 from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.compiler.union import PartRows, found
+from crmetrics.warehouse.placeholders import words
 
 _SLICES = {
     "slice": "integer",
@@ -190,7 +191,7 @@ class Compiler:
         read = " ".join(texts)
         before = [
             self._slices_sql(),
-            *self._looked_at_sql(),
+            *self._looked_at_sql(program.rowsets),
             *self.fillings(read, portions(program.rowsets, texts, self.book.clock.calendar)),
             *self._parents_sql(read),
             *left_out,
@@ -271,10 +272,11 @@ class Compiler:
             found.append(f"create or replace temp view {name} as\n{text}")
         return found
 
-    def _looked_at_sql(self) -> list[str]:
-        """From when on anything of the question is looked at: models may leave out what ended
-        before, so that one month costs less than all the years."""
-        starts = [window.start for rowset in self._rowsets for window in rowset.frame.windows]
+    def _looked_at_sql(self, rowsets: Sequence[RowSet]) -> list[str]:
+        """From when on anything is looked at by those whose models ask for it: these may leave out
+        what ended before, so that one month costs less than all the years."""
+        asking = [rowset for rowset in rowsets if self._reads(rowset, "looked_at")]
+        starts = [window.start for rowset in asking for window in rowset.frame.windows]
         if not starts:
             return []
         start = self.book.clock.calendar.instant(min(starts))
@@ -282,6 +284,10 @@ class Compiler:
             "create or replace temp view looked_at as\n"
             f"select timestamptz '{start:%Y-%m-%d %H:%M:%S}+00' as start_at"
         ]
+
+    def _reads(self, rowset: RowSet, relation: str) -> bool:
+        """Whether a model that its rows come from names a relation, directly or through others."""
+        return any(relation in self.model_words(name) for name in words(rowset.fact_sql))
 
     def _slices_sql(self) -> str:
         clock = self.book.clock
