@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from crmetrics.compiler.expressions import is_made_of, names_columns, passes_on
+from crmetrics.compiler.expressions import gives, is_made_of, names_columns, passes_on
 from crmetrics.engine import Project
 from crmetrics.engine.answer import Question
 from crmetrics.engine.explaining import explained
@@ -200,6 +200,7 @@ PASSES = [
     "select stage as stage from t group by all",
     "with s as (select id, stage from t) select * from s",
     "select id from t",
+    "with u as (select id, stage from t) select id, stage from u union select id, stage from t",
 ]
 DOES_MORE = [
     "select upper(stage) as stage from t",
@@ -214,8 +215,26 @@ DOES_MORE = [
     "select s.stage from (select id from t) s(stage)",
     "select id, row_number() over (partition by stage) as n from t",
 ]
-OF_OTHERS = [
+USES = [
+    "select stage, hash(stage) as mark from t",
+    "select stage from t where stage <> 'x' order by stage",
+    "select stage as place, stage from t",
+    "select stage, max(stage) over (partition by id) as last_stage from t",
+]
+NAMES_ANOTHER = [
+    "select upper(stage) as stage from t",
+    "select id as Stage from t",
+    "select * replace (lower(stage) as stage) from t",
+    "select * rename (id as stage) from t",
+    "select s.stage from (select id from t) s(stage)",
+    "with u(stage) as (select id from t) select stage from u",
+    "select stage, id from t union all select id, stage from t",
     "select stage from t union all select name from t",
+    "select * from t union all select stage, id from t",
+    "select stage, id from t union all select max(stage), id from t group by id",
+    "select max(t) as row from t",
+]
+OF_OTHERS = [
     "select stage from t, u",
     "select stage from t join (values ('x')) v on true",
 ]
@@ -229,6 +248,22 @@ def test_a_query_passes_a_column_on(sql: str) -> None:
 
 @pytest.mark.parametrize("sql", DOES_MORE)
 def test_a_query_does_more_with_a_column(sql: str) -> None:
+    assert not passes_on(sql, "stage")
+
+
+@pytest.mark.parametrize("sql", [*PASSES, *USES])
+def test_what_a_query_has_under_a_name_is_the_column(sql: str) -> None:
+    assert gives(sql, "stage")
+
+
+@pytest.mark.parametrize("sql", USES)
+def test_a_column_that_is_given_is_not_passed_on_alone(sql: str) -> None:
+    assert not passes_on(sql, "stage")
+
+
+@pytest.mark.parametrize("sql", NAMES_ANOTHER)
+def test_a_query_has_something_else_under_the_name(sql: str) -> None:
+    assert not gives(sql, "stage")
     assert not passes_on(sql, "stage")
 
 

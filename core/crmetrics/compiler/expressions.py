@@ -149,6 +149,11 @@ def passes_on(sql: str, column: str) -> bool:
     return bool(_recall("passes_on", NOWHERE, sql, column))
 
 
+def gives(sql: str, column: str) -> bool:
+    """Whether what a query, known to be one, has under a name is the column of this name."""
+    return bool(_recall("gives", NOWHERE, sql, column))
+
+
 def names_columns(sql: str) -> bool:
     """Whether a query, known to be one, names every column that it reads."""
     return bool(_recall("names_columns", NOWHERE, sql))

@@ -201,14 +201,35 @@ def passes_on(sql: str, column: str) -> bool:
     """Whether a query does nothing with the columns of a name but to select them under this name
     and to group by them."""
     tree = parse_one(sql, read="duckdb")
+    named = tree.find_all(exp.Column)
+    return gives(sql, column) and all(
+        _is_passed_on(node, column) for node in named if node.name.lower() == column
+    )
+
+
+def gives(sql: str, column: str) -> bool:
+    """Whether what a query has under a name, if anything, is the column of this name as it is."""
+    tree = parse_one(sql, read="duckdb")
     if _may_read_whole_rows(tree):
         return False  # It may do anything with them.
-    return all(
-        _is_passed_on(node, column)
-        for node in tree.find_all(exp.Column, exp.Identifier)
-        if isinstance(node, exp.Column) or isinstance(node.parent, exp.Alias | exp.TableAlias)
-        if node.name.lower() == column
+    names = (
+        node
+        for node in tree.find_all(exp.Identifier)
+        if isinstance(node.parent, exp.Alias | exp.TableAlias) and node.name.lower() == column
     )
+    unions = tree.find_all(exp.SetOperation)
+    return all(_is_passed_on(node, column) for node in names) and all(
+        _stands_in_one_place(union, column) for union in unions
+    )
+
+
+def _stands_in_one_place(union: exp.SetOperation, column: str) -> bool:
+    """Whether a column is in the same place of both sides, or in none."""
+    sides = [[name.lower() for name in side.named_selects] for side in (union.left, union.right)]
+    if any("*" in names for names in sides):
+        return False
+    one, other = ([i for i, name in enumerate(names) if name == column] for names in sides)
+    return one == other
 
 
 def names_columns(sql: str) -> bool:
@@ -233,11 +254,10 @@ def _may_read_whole_rows(tree: exp.Expr) -> bool:
 
 
 def is_made_of(sql: str, *relations: str) -> bool:
-    """Whether a query takes all values from these relations: it reads no other, and has no second
-    query whose columns come under the names of the first."""
+    """Whether a query takes all values from these relations: it reads no other."""
     tree = parse_one(sql, read="duckdb")
     known = {*relations, *(one.alias for one in tree.find_all(exp.CTE))}
-    is_plain = not any(tree.find_all(exp.SetOperation, exp.Values, exp.Unnest, exp.Pivot))
+    is_plain = not any(tree.find_all(exp.Values, exp.Unnest, exp.Pivot))
     return is_plain and all(one.name in known for one in tree.find_all(exp.Table))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crmetrics.compiler.coding import Coded, can_be_coded
-from crmetrics.compiler.expressions import is_made_of, passes_on
+from crmetrics.compiler.expressions import gives, is_made_of, passes_on
 from crmetrics.datasets import Dataset
 from crmetrics.warehouse.compute import ComputeSession
 from crmetrics.warehouse.placeholders import identifier, words
@@ -69,7 +69,7 @@ class CodedModels:
             one = Coded("f", name, column.name, table)
             if self.has_few(read[0].name, one):
                 only = is_made_of(text, (name, *_WITHOUT_TEXTS))
-                if only and passes_on(text, column.name):
+                if only and gives(text, column.name):
                     yield one
 
     def plain(self, text: str, columns: Mapping[str, Mapping[str, str]]) -> str:
