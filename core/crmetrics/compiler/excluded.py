@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from crmetrics.compiler.conditions import disjunction
 from crmetrics.compiler.grouping import grouped
+from crmetrics.compiler.portions import own_columns
 from crmetrics.compiler.rowset import RowSet
 from crmetrics.compiler.surroundings import ALL_COLUMNS
 from crmetrics.datasets import Dataset
@@ -42,11 +43,13 @@ class Mirror:
 
 @dataclass(frozen=True)
 class ExcludedCounts:
-    """The statement, its table, and operand number -> coverage key -> column."""
+    """The statement, its table, and operand number -> coverage key -> column. reads: dataset -> the
+    columns that are read of what was left out of it, where they are known."""
 
     name: str
     sql: str
     columns: Mapping[int, Mapping[str, str]]
+    reads: Mapping[str, Collection[str]]
 
 
 def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
@@ -71,7 +74,27 @@ def excluded_counts(rowset: RowSet) -> ExcludedCounts | None:
     shown = [f"{sql} as {alias}" for sql, alias in counts.items()]
     query = grouped("fact", "window_id", rowset.operands[0].groupings, shown, are_few=True)
     statement = f"create or replace temp table {name} as\nwith fact as (\n{body}\n)\n{query}"
-    return ExcludedCounts(name, statement, columns)
+    return ExcludedCounts(name, statement, columns, _reads(rowset, statement))
+
+
+def _reads(rowset: RowSet, statement: str) -> Mapping[str, Collection[str]]:
+    """The columns of the rows themselves. What their statement names is more: it joins parents, and
+    of these what was left out as well."""
+    fact = rowset.fact
+    assert fact is not None
+    if fact.relation.dataset is None:
+        texts = dict.fromkeys(_READ.findall(rowset.mirror), rowset.mirror)
+        found = {
+            name: columns_named(dataset, texts[name])
+            for name, dataset in rowset.around.schema.datasets.items()
+            if name in texts
+        }
+    else:
+        name = fact.relation.name
+        texts = {name: fact.over(f"excluded_{name}").sql(rowset.fact_where)}
+        found = {name: [identifier(c) for c in own_columns(texts[name])]}
+    every = Counter(_READ.findall(statement))
+    return {n: c for n, c in found.items() if every[n] == _READ.findall(texts[n]).count(n)}
 
 
 @dataclass(frozen=True)
@@ -86,8 +109,11 @@ class Keeping:
     is_made: Callable[[str], bool]
     keeps_named: Callable[[str], bool]
 
-    def kept(self, statements: Sequence[str]) -> tuple[list[str], list[str]]:
+    def kept(
+        self, statements: Sequence[str], reads: Sequence[Mapping[str, Collection[str]]]
+    ) -> tuple[list[str], list[str]]:
         """Statements that keep what several others read, and the others, which read it there.
+        reads: of each of them, see `ExcludedCounts`.
 
         To find these few rows all of a dataset are scanned, and to keep them all their columns are
         read: as much as three readers save (measured). Where a join finds them, a table of the
@@ -98,7 +124,7 @@ class Keeping:
         for name, count in readers.items():
             if self.is_made(f"removed_{name}"):
                 tables[name] = f"removed_{name}"
-            elif count > 1 and (columns := self._named(name, statements)):
+            elif count > 1 and (columns := self._named(name, statements, reads)):
                 tables[name] = f"left_out_of_{name}"
                 made.append(
                     f"create or replace temp table {tables[name]} as\n"
@@ -112,15 +138,26 @@ class Keeping:
 
         return made, [_READ.sub(found, sql) for sql in statements]
 
-    def _named(self, name: str, statements: Sequence[str]) -> list[str]:
+    def _named(
+        self,
+        name: str,
+        statements: Sequence[str],
+        reads: Sequence[Mapping[str, Collection[str]]],
+    ) -> list[str]:
         """The columns of a dataset that the statements which read what was left out of it name;
         none where one may read others, or where it is not to be kept."""
-        read = [sql for sql in statements if name in _READ.findall(sql)]
+        readers = [
+            (sql, known.get(name))
+            for sql, known in zip(statements, reads, strict=True)
+            if name in _READ.findall(sql)
+        ]
         whole = re.compile(rf"{re.escape(ALL_COLUMNS)} from excluded_{name}\b")
-        is_whole = any(map(whole.search, read))
+        is_whole = any(whole.search(sql) for sql, _ in readers)
         if is_whole or name not in self.datasets or not self.keeps_named(name):
             return []
-        return [*columns_named(self.datasets[name], "\n".join(read)), "_reason"]
+        dataset = self.datasets[name]
+        named = {c for sql, own in readers for c in (own or columns_named(dataset, sql))}
+        return [*(c for c in map(identifier, dataset.column_names) if c in named), "_reason"]
 
 
 def columns_named(dataset: Dataset, sql: str) -> list[str]:

@@ -28,6 +28,11 @@ class Portion:
     where: str
 
 
+def own_columns(fact_sql: str) -> set[str]:
+    """The columns that the SELECT of a fact reads of its own relation."""
+    return {quoted or bare for quoted, bare in _OWN.findall(fact_sql)}
+
+
 def portions(
     rowsets: Sequence[RowSet], statements: Sequence[str], calendar: Calendar
 ) -> Mapping[str, Portion]:
@@ -47,7 +52,7 @@ def portions(
 
 
 def _portion(rowsets: Sequence[RowSet], calendar: Calendar) -> Portion:
-    read = {a or b for rowset in rowsets for a, b in _OWN.findall(rowset.fact_sql)}
+    read = {name for rowset in rowsets for name in own_columns(rowset.fact_sql)}
     terms: dict[str, None] = {}
     for rowset in rowsets:
         term = _since(rowset, calendar)

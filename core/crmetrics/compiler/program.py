@@ -7,7 +7,7 @@ views, then the small tables of periods, then one statement per row set, then th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -65,10 +65,12 @@ class Missing:
 
 @dataclass
 class Statement:
-    """One statement with its purpose, for `explain` and for the count of scans."""
+    """One statement with its purpose, for `explain` and for the count of scans. reads: see
+    `ExcludedCounts`."""
 
     kind: str
     sql: str
+    reads: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -178,13 +180,14 @@ class Compiler:
             compiled |= {item.operand.number: item for item in first.compiled}
             program.rowsets += [first, *others]
         statements = [
-            Statement(statement.kind, sql)
+            Statement(statement.kind, sql, statement.reads)
             for statement in statements
             for sql in self._vectors.kept(statement.sql)
         ]
         beside = [statement for statement in statements if statement.kind != "rowset"]
         keeping = Keeping(self.around.schema.datasets, self.is_made, self.keeps_named)
-        left_out, kept = keeping.kept([statement.sql for statement in beside])
+        reads = [statement.reads for statement in beside]
+        left_out, kept = keeping.kept([statement.sql for statement in beside], reads)
         for statement, sql in zip(beside, kept, strict=True):
             statement.sql = sql
         texts = [statement.sql for statement in statements]
@@ -220,7 +223,7 @@ class Compiler:
         counts = excluded_counts(rowset)
         self._vectors.note(rowset, counts.sql if counts else "")
         if counts is not None:
-            found.append(Statement("excluded", counts.sql))
+            found.append(Statement("excluded", counts.sql, counts.reads))
             for operand, columns in counts.columns.items():
                 self._excluded.setdefault(operand, (counts.name, columns))
         return found

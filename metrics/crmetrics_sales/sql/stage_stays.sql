@@ -20,6 +20,12 @@ from live_opportunity_stage_history h
 join deals d on d.deal = hash(h.opportunity_id)
 where not h.is_closed and not d.has_several
 union all
+-- A row without stay_id is a stay of its own.
+select h.source, h.opportunity_id, h.stage, h.entered_at, h.exited_at, false as is_only
+from live_opportunity_stage_history h
+join deals d on d.deal = hash(h.opportunity_id)
+where not h.is_closed and d.has_several and h.stay_id is null
+union all
 select
   h.source,
   h.opportunity_id,
@@ -29,6 +35,5 @@ select
   false as is_only
 from live_opportunity_stage_history h
 join deals d on d.deal = hash(h.opportunity_id)
-where not h.is_closed and d.has_several
--- A row without stay_id is a stay of its own.
-group by h.source, h.opportunity_id, h.stage, coalesce(h.stay_id, h.id), h.stay_id is null
+where not h.is_closed and d.has_several and h.stay_id is not null
+group by h.source, h.opportunity_id, h.stage, h.stay_id
