@@ -23,7 +23,8 @@ MONTHS = [date(2026, month, 1) for month in (1, 2, 3, 4)]
 
 
 class Step(NamedTuple):
-    """A row of the history. stay: its `stay_id`, empty = a stay of its own."""
+    """A row of the history. deal: empty = nobody knows whose, so it counts for none. stay: its
+    `stay_id`, empty = a stay of its own."""
 
     id: str
     deal: str
@@ -50,7 +51,8 @@ def _history(draw: random.Random) -> Iterator[Step]:
                 hours = draw.choice([0, 5, 24 * 4, 24 * 35, 24 * 40, -30 if part == 0 else 1])
                 ends = None if draw.random() < 0.05 else at + timedelta(hours=hours)
                 closed = draw.random() < 0.05
-                yield Step(f"{deal}-{number}-{part}", str(deal), stay, stage, at, ends, closed)
+                whose = str(deal) if draw.random() > 0.02 else ""
+                yield Step(f"{deal}-{number}-{part}", whose, stay, stage, at, ends, closed)
                 at = ends or at
 
 
@@ -70,7 +72,7 @@ def _stays(steps: list[Step]) -> list[tuple[str, str, datetime, datetime | None]
     """Deal, stage, first entry and last exit (None = it goes on) of the stays in open stages."""
     rows = defaultdict(list)
     for step in steps:
-        if not step.is_closed:
+        if step.deal and not step.is_closed:
             rows[step.deal, step.stage, step.stay or f"row {step.id}"].append(step)
     found = []
     for (deal, stage, _), parts in rows.items():

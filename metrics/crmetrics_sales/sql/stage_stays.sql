@@ -11,7 +11,7 @@ with deals as materialized (
     -- Fewer marks than rows: some stage comes twice, or two stages happen to have the same mark.
     bit_count(bit_or(1::bigint << (hash(stage) % 62)::bigint)) < count(*) as has_several
   from live_opportunity_stage_history
-  where not is_closed
+  where not is_closed and opportunity_id is not null
   group by deal
   having bool_or(exited_at is null or exited_at >= (select start_at from looked_at))
 )
