@@ -276,9 +276,9 @@ class Compiler:
         return found
 
     def _looked_at_sql(self, rowsets: Sequence[RowSet]) -> list[str]:
-        """From when on anything is looked at by those whose models ask for it: these may leave out
-        what ended before, so that one month costs less than all the years."""
-        asking = [rowset for rowset in rowsets if self._reads(rowset, "looked_at")]
+        """From when on anything is looked at by those whose models may ask for it: these may leave
+        out what ended before, so that one month costs less than all the years."""
+        asking = [rowset for rowset in rowsets if self._may_look_back(rowset)] or rowsets
         starts = [window.start for rowset in asking for window in rowset.frame.windows]
         if not starts:
             return []
@@ -288,9 +288,14 @@ class Compiler:
             f"select timestamptz '{start:%Y-%m-%d %H:%M:%S}+00' as start_at"
         ]
 
-    def _reads(self, rowset: RowSet, relation: str) -> bool:
-        """Whether a model that its rows come from names a relation, directly or through others."""
-        return any(relation in self.model_words(name) for name in words(rowset.fact_sql))
+    def _may_look_back(self, rowset: RowSet) -> bool:
+        """Whether a model behind its rows may read `looked_at`: one that has the word anywhere in
+        its text, or any behind a vector."""
+        near = {name.partition("__")[0] for name in (rowset.relation, *words(rowset.fact_sql))}
+        behind = near.union(*(self.model_words(name) for name in near))
+        models = self.catalog.models
+        texts = (models[name].text.lower() for name in behind if name in models)
+        return not behind.isdisjoint(self.catalog.vectors) or any("looked_at" in t for t in texts)
 
     def _slices_sql(self) -> str:
         clock = self.book.clock

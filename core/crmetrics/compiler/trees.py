@@ -200,36 +200,50 @@ def _count(condition: str, argument: str = "*") -> str:
 def passes_on(sql: str, column: str) -> bool:
     """Whether a query does nothing with the columns of a name but to select them under this name
     and to group by them."""
-    tree = parse_one(sql, read="duckdb")
-    named = tree.find_all(exp.Column)
-    return gives(sql, column) and all(
-        _is_passed_on(node, column) for node in named if node.name.lower() == column
-    )
+    return _only_passes_on(sql, column, may_mark=False)
 
 
 def gives(sql: str, column: str) -> bool:
-    """Whether what a query has under a name, if anything, is the column of this name as it is."""
+    """The same of a query that may tell its values apart by their hash beside."""
+    return _only_passes_on(sql, column, may_mark=True)
+
+
+def _only_passes_on(sql: str, column: str, *, may_mark: bool) -> bool:
     tree = parse_one(sql, read="duckdb")
     if _may_read_whole_rows(tree):
         return False  # It may do anything with them.
-    names = (
+    tables = tree.find_all(exp.Table, exp.Subquery, exp.CTE)
+    known = {"", *(table.alias_or_name.lower() for table in tables)}
+    if any(node.table.lower() not in known for node in tree.find_all(exp.Column)):
+        return False  # A field of a struct may be called so as well.
+    named = (
         node
-        for node in tree.find_all(exp.Identifier)
-        if isinstance(node.parent, exp.Alias | exp.TableAlias) and node.name.lower() == column
+        for node in tree.find_all(exp.Column, exp.Identifier)
+        if isinstance(node, exp.Column) or isinstance(node.parent, exp.Alias | exp.TableAlias)
+        if node.name.lower() == column and not (may_mark and _is_mark(node))
     )
     unions = tree.find_all(exp.SetOperation)
-    return all(_is_passed_on(node, column) for node in names) and all(
+    return all(_is_passed_on(node, column) for node in named) and all(
         _stands_in_one_place(union, column) for union in unions
     )
 
 
+def _is_mark(node: exp.Expression) -> bool:
+    above = node.parent
+    return isinstance(above, exp.Anonymous) and above.name.lower() == "hash"
+
+
 def _stands_in_one_place(union: exp.SetOperation, column: str) -> bool:
     """Whether a column is in the same place of both sides, or in none."""
-    sides = [[name.lower() for name in side.named_selects] for side in (union.left, union.right)]
-    if any("*" in names for names in sides):
-        return False
-    one, other = ([i for i, name in enumerate(names) if name == column] for names in sides)
-    return one == other
+    places = []
+    for side in (union.left, union.right):
+        shown = [(n, one.unalias()) for n, one in enumerate(side.selects)]
+        if any(one.is_star for _, one in shown):
+            return False
+        places.append([n for n, one in shown if one.output_name.lower() == column])
+        if not all(isinstance(shown[n][1], exp.Column) for n in places[-1]):
+            return False
+    return places[0] == places[1]
 
 
 def names_columns(sql: str) -> bool:
@@ -257,7 +271,7 @@ def is_made_of(sql: str, *relations: str) -> bool:
     """Whether a query takes all values from these relations: it reads no other."""
     tree = parse_one(sql, read="duckdb")
     known = {*relations, *(one.alias for one in tree.find_all(exp.CTE))}
-    is_plain = not any(tree.find_all(exp.Values, exp.Unnest, exp.Pivot))
+    is_plain = not any(tree.find_all(exp.Values, exp.Unnest, exp.Explode, exp.Pivot))
     return is_plain and all(one.name in known for one in tree.find_all(exp.Table))
 
 

@@ -4,7 +4,7 @@
 -- deal of another source has the same id, do not matter.
 -- is_only: the deal has no other stay in this stage. Most deals have one row for each of their
 -- stages and nothing to put together: to find them costs less than to group their rows one by one.
-with deals as materialized (
+with stage_stay_deals as materialized (
   -- By a hash of the deal: two with the same hash are looked at together, which only costs time.
   select
     hash(opportunity_id) as deal,
@@ -17,13 +17,13 @@ with deals as materialized (
 )
 select h.source, h.opportunity_id, h.stage, h.entered_at, h.exited_at, true as is_only
 from live_opportunity_stage_history h
-join deals d on d.deal = hash(h.opportunity_id)
+join stage_stay_deals d on d.deal = hash(h.opportunity_id)
 where not h.is_closed and not d.has_several
 union all
 -- A row without stay_id is a stay of its own.
 select h.source, h.opportunity_id, h.stage, h.entered_at, h.exited_at, false as is_only
 from live_opportunity_stage_history h
-join deals d on d.deal = hash(h.opportunity_id)
+join stage_stay_deals d on d.deal = hash(h.opportunity_id)
 where not h.is_closed and d.has_several and h.stay_id is null
 union all
 select
@@ -34,6 +34,6 @@ select
   case when bool_and(h.exited_at is not null) then max(h.exited_at) end as exited_at,
   false as is_only
 from live_opportunity_stage_history h
-join deals d on d.deal = hash(h.opportunity_id)
+join stage_stay_deals d on d.deal = hash(h.opportunity_id)
 where not h.is_closed and d.has_several and h.stay_id is not null
 group by h.source, h.opportunity_id, h.stage, h.stay_id
