@@ -300,6 +300,34 @@ def test_nothing_follows_from_a_file_that_is_no_yaml(tmp_path: Path) -> None:
     assert not any("won_amount" in text for *_, text in told)
 
 
+@pytest.mark.parametrize(
+    ("others", "way"),
+    [
+        ({"other_side": "select start_at from built_rows"}, "built_rows -> other_side"),
+        (
+            {
+                "other_side": "with third as (select 1) select start_at from third",
+                "third": "select start_at from other_side",
+            },
+            "other_side -> third",
+        ),
+    ],
+)
+def test_models_that_read_each_other_are_told_with_the_way(
+    tmp_path: Path, others: dict[str, str], way: str
+) -> None:
+    own = OWN[: OWN.index("  deals:")] + OWN[OWN.index("  built:") :]
+    project = write(tmp_path, "metrics: {packs: [sales]}\n", own)
+    models = {"built_rows": "select start_at from other_side", **others}
+    for name, text in models.items():
+        (tmp_path / "metrics" / "sql" / f"{name}.sql").write_text(text, encoding="utf-8")
+    load_tables(tmp_path, {"opportunities": pa.table({"id": ["a"]})})
+    ((file, line, _, told),) = found_by(lambda: project.query(["built"], period="2026-01"))
+    first = way.partition(" ")[0]
+    assert (file, line) == (f"metrics/sql/{first}.sql", 1)
+    assert f"{way} -> {first}. " in told and "rename one" in told
+
+
 def test_a_right_project_has_no_findings(tmp_path: Path) -> None:
     text = (
         "metrics:\n"

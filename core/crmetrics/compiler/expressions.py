@@ -150,7 +150,8 @@ def passes_on(sql: str, column: str) -> bool:
 
 
 def gives(sql: str, column: str) -> bool:
-    """The same of a query, known to be one, that may tell its values apart by their hash beside."""
+    """Whether what a query, known to be one, has under a name is the column as it is: it passes it
+    on, and at most tells its values apart by their hash beside."""
     return bool(_recall("gives", NOWHERE, sql, column))
 
 

@@ -204,7 +204,8 @@ def passes_on(sql: str, column: str) -> bool:
 
 
 def gives(sql: str, column: str) -> bool:
-    """The same of a query that may tell its values apart by their hash beside."""
+    """Whether what a query has under a name is the column as it is: it passes it on, and at most
+    tells its values apart by their hash beside."""
     return _only_passes_on(sql, column, may_mark=True)
 
 
@@ -237,11 +238,10 @@ def _stands_in_one_place(union: exp.SetOperation, column: str) -> bool:
     """Whether a column is in the same place of both sides, or in none."""
     places = []
     for side in (union.left, union.right):
-        shown = [(n, one.unalias()) for n, one in enumerate(side.selects)]
-        if any(one.is_star for _, one in shown):
-            return False
-        places.append([n for n, one in shown if one.output_name.lower() == column])
-        if not all(isinstance(shown[n][1], exp.Column) for n in places[-1]):
+        shown = [one.unalias() for one in side.selects]
+        places.append([n for n, one in enumerate(shown) if one.output_name.lower() == column])
+        is_plain = all(isinstance(shown[n], exp.Column) for n in places[-1])
+        if not is_plain or any(one.is_star for one in shown):
             return False
     return places[0] == places[1]
 

@@ -58,6 +58,7 @@ class Relations:
     _columns: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _described: set[str] = field(default_factory=set)
     _cut: set[str] = field(default_factory=set)  # given a part of their columns once
+    _begun: list[str] = field(default_factory=list)  # models on the way to the one being rendered
 
     def sql_name(self, relation: str) -> str:
         """The SQL name of a relation of a definition; its view exists afterwards."""
@@ -108,7 +109,13 @@ class Relations:
         model = self.catalog.models.get(name)
         if model is None:
             return name
-        text = self._rendered(model, settings)
+        if name in self._begun:
+            raise self._circle(model)
+        self._begun.append(name)
+        try:
+            text = self._rendered(model, settings)
+        finally:
+            self._begun.pop()
         view = name
         number = 1
         while view in self.made and self.made[view] != text:
@@ -117,6 +124,14 @@ class Relations:
         if view not in self.made:
             self._create(view, model, text)
         return view
+
+    def _circle(self, model: Model) -> ConfigError:
+        way = [*self._begun[self._begun.index(model.name) :], model.name]
+        problem = (
+            f"models read each other: {' -> '.join(way)}. Every bare word that is the name of a "
+            "model counts, one behind WITH too: rename one of them, or read the datasets instead."
+        )
+        return ConfigError(findings=[Finding(problem, model.file, 1, 1)])
 
     def model_words(self, name: str) -> Sequence[str]:
         """Every relation that a model names, its own models included."""
