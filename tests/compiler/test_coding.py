@@ -148,6 +148,35 @@ def test_a_value_that_only_left_records_have_has_its_counts(project: Project) ->
     assert ("Fax",) in children
 
 
+@pytest.mark.parametrize("own", ["", "h11,1,Offer,2026-01-01T00:00:00Z,,false,100,true"])
+def test_what_left_with_its_deal_is_not_looked_for_among_the_others(
+    own: str, tmp_path: Path
+) -> None:
+    """The deals of left-out history are left ones, unless a row of it left by itself."""
+    deals, header, rows = CRM.replace("Fax", "Web").partition("id,opportunity_id,stage")
+    header, *history = (header + rows).splitlines()
+    history.append("h10,7,Offer,2026-01-03T00:00:00Z,,false,70")
+    lines = [f"{header},is_deleted", *(f"{row},false" for row in history), own]
+    crm = deals + "\n".join(filter(None, lines))
+    project = _project(tmp_path, {"crm": crm})
+    question = _question(project, "lead_source", kpis=("win_rate", "sales_pipeline_value"))
+    for large_rows in (1, 1000):
+        with project.answerer(question.periods) as answerer:
+            answerer.large_rows = large_rows
+            texts = _texts(answerer, question)
+            groups = _groups(answerer.answer(question), "sales_pipeline_value", "lead_source")
+        (children,) = [text for text in texts if "excluded_2 as" in text.partition("\n")[0]]
+        assert ("as known" in children) == bool(own)
+        left = {
+            (name, why): number
+            for name, (_, counts) in groups.items()
+            for why, number in counts.items()
+            if why.startswith("excluded_")
+        }
+        own_count = {("Web", "excluded_deleted"): 1} if own else {}
+        assert left == {("Web", "excluded_parent"): 1} | own_count
+
+
 def test_what_has_as_many_values_as_records_stays_a_text(project: Project) -> None:
     coded, types = _answer(project, 1, "owner_id", "team")
     assert types == ["values_of_users_team"]

@@ -10,11 +10,13 @@ of its piece and group, and the pieces are added up to windows.
 
 This is exact for counts and for sums of integers and decimals, and no less exact for floats.
 Medians and distinct counts cannot be added up: they are computed on the rows of the windows that
-ask for them.
+ask for them. Where they go through all rows once for each set anyway, a few counts and sums go with
+them, which costs less than to group the rows by all dimensions beside.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +32,11 @@ from crmetrics.warehouse.placeholders import identifier
 _WORTH = 1.5
 """Windows per day from which pieces pay."""
 _MOST_DIMENSIONS = 4
+_MOST_BESIDE = 24
+"""Counts and sums, times sets of dimensions, up to which they go with medians of all rows (measured
+with four sets: 3 of them save an eighth of the statement, 6 a fortieth, 12 cost an eighth)."""
+_OF_VALUES = re.compile(r"(?:count|median|quantile_cont|quantile_disc)\((\w+)[,)]", re.IGNORECASE)
+"""An aggregate of a column that leaves out its nulls of itself."""
 _PARTS = ("value", "numerator", "denominator", "n", "standard_error")
 
 
@@ -123,8 +130,11 @@ class Adding:
         if not added or not (self.pieces or is_rolled_up):
             return None
         parts = [part for own, _ in added.values() for part in own]
+        rest = {sql: alias for sql, alias in self.aggregates.items() if alias not in added}
+        if self._are_beside(len(parts), rest):
+            return self._at_once()
         totals = [f"{total} as {alias}" for alias, (_, total) in added.items()]
-        steps = [f"fact as (\n{_indented(self.fact)}\n)"]
+        steps = [_step("fact", self.fact)]
         source, aggregates = "fact", [f"{part.sql} as {part.name}" for part in parts]
         again = [f"{part.how}({part.name}) as {part.name}" for part in parts]
         if is_rolled_up:
@@ -136,8 +146,19 @@ class Adding:
             steps.append(_step("added", self._windows_of("by_piece", totals)))
         else:
             steps.append(_step("added", self._in_groups(source, totals)))
-        rest = {sql: alias for sql, alias in self.aggregates.items() if alias not in added}
         return self._together(steps, rest)
+
+    def _are_beside(self, count: int, rest: Iterable[str]) -> bool:
+        """Whether what adds up is better computed beside what does not, on the same rows."""
+        goes_through_all = [not expressions.shape_of(_plain(sql)).condition for sql in rest]
+        is_little = count * len(self.groupings) <= _MOST_BESIDE
+        return bool(goes_through_all) and all(goes_through_all) and is_little and not self.pieces
+
+    def _at_once(self) -> str:
+        aggregates = [f"{_plain(sql)} as {alias}" for sql, alias in self.aggregates.items()]
+        query = grouped("fact", "window_id", self.groupings, aggregates)
+        fact = _step("fact", self.fact)
+        return f"create or replace temp table {self.name} as\nwith {fact}\n{query}"
 
     @property
     def _key(self) -> str:
@@ -188,6 +209,12 @@ class Adding:
             last = f"select a.*, {shown}\nfrom added a\nleft join others o on {on}"
         ctes = ",\n".join(steps)
         return f"create or replace temp table {self.name} as\nwith {ctes}\n{last}"
+
+
+def _plain(sql: str) -> str:
+    """An aggregate that leaves out nulls, without a filter that only says the same."""
+    values = _OF_VALUES.match(sql)
+    return _without(sql, filtered(f"NOT {values[1]} IS NULL")) if values else sql
 
 
 def _without(sql: str, met: str) -> str:

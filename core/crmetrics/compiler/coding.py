@@ -52,7 +52,7 @@ class Coded:
         column = identifier(self.column)
         return (
             f"select count(distinct {column}) <= {_FEW}"
-            f" from (select {column} from {self.relation} limit {_LOOKED_AT})"
+            f" from (select {column} from {self.table or self.relation} limit {_LOOKED_AT})"
         )
 
     def type_sql(self) -> str:

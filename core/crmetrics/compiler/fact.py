@@ -265,10 +265,17 @@ class Fact:
             parent = self._widened.get(alias)
             known = parent.widened_name if parent else self.around.source_name(self._gone_parent)
             gone = parent.over(base).sql(()) if parent else f"select {ALL_COLUMNS} from {base}"
-            both = f"(\nselect * from {known} as known\nunion all by name\n{gone}\n)"
+            also = f"select * from {known} as known\nunion all by name\n"
+            both = f"(\n{'' if self._left_with(alias) else also}{gone}\n)"
             if not parent or parent.relation.name == self._gone_parent:
                 joins[alias] = joins[alias].replace(f"left join {known} ", f"left join {both} ", 1)
         return joins
+
+    def _left_with(self, alias: str) -> bool:
+        """True where every left-out row went with the parent that it is joined with here."""
+        dataset = self.relation.dataset
+        is_its_parent = dataset is not None and alias == alias_of((dataset.parent or "",))
+        return is_its_parent and self.around.reasons(self.relation.name) == ("parent",)
 
     # --- dimensions ------------------------------------------------------------------------------
 
@@ -311,7 +318,8 @@ class Fact:
             return None
         far = path.hops if self._is_kept else path.hops[1:]
         at = alias_of(far) if far else "f"
-        coded = Coded(at, self.around.source_name(target.name), path.column)
+        table = self.around.table_of(target.name, path.column)
+        coded = Coded(at, self.around.source_name(target.name), path.column, table)
         if not self.around.is_coded(near.name, coded):
             return None
         alias, parent, _ = self._parent(path.hops)

@@ -28,7 +28,8 @@ class Surroundings:
     grouped by as a number. enumeration: the one that is the type of a column; None for other types,
     and where groups are to be texts. has_any: whether any row of a relation, by its SQL name, meets
     a condition. parent_of: the dataset whose left-out records took rows of a relation with them
-    (rule E7); empty when none did.
+    (rule E7); empty when none did. table_of: the table that stores a column of a dataset, of
+    left-out records too; empty when none does.
     """
 
     schema: Schema
@@ -44,5 +45,6 @@ class Surroundings:
     enumeration: Callable[[str], Coded | None]
     has_any: Callable[[str, str], bool]
     parent_of: Callable[[str], str]
+    table_of: Callable[[str, str], str]
     parents: dict[str, Fact] = field(default_factory=dict)
     kept: set[str] = field(default_factory=set)

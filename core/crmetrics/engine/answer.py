@@ -218,6 +218,7 @@ class Answerer:
             ),
             has_any=self._has_any,
             parent_of=self._mirrors().parent,
+            table_of=self.session.table_of,
         )
 
     def _is_large(self, dataset: str) -> bool:
@@ -355,7 +356,7 @@ def shaped(found: pa.Table, as_of: datetime, run_id: str) -> pa.Table:
             # A cast imports pyarrow.compute, which costs more than a small answer.
             columns.append(column if column.type == item.type else column.cast(item.type))
         elif item.name in constants:
-            columns.append(pa.array([constants[item.name]] * size, item.type))
+            columns.append(pa.repeat(pa.scalar(constants[item.name], item.type), size))
         else:
             columns.append(pa.nulls(size, item.type))
     return pa.Table.from_arrays(columns, schema=schema)
