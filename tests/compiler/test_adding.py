@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import duckdb
 import pytest
 
-from crmetrics.compiler.adding import Adding
+from crmetrics.compiler.adding import Adding, plain
 
 DIMENSIONS = ("team", "stage")
 GROUPINGS: Sequence[Sequence[str]] = [("stage",), ("stage", "team")]
@@ -46,7 +46,7 @@ def _plain(con: duckdb.DuckDBPyConnection, *aggregates: str) -> list[tuple[objec
         (window, team, stage, *values)
         for by in ('null, "by stage"', '"by team", "by stage"')
         for window, team, stage, *values in con.execute(
-            f"select window_id, {by}, {', '.join(aggregates)} from rows group by all"
+            f"select window_id, {by}, {', '.join(aggregates)} from rows group by all order by all"
         ).fetchall()
     ]
 
@@ -55,9 +55,6 @@ def _plain(con: duckdb.DuckDBPyConnection, *aggregates: str) -> list[tuple[objec
     ("aggregates", "steps"),
     [
         (FEW, ("cells", "added")),
-        ((*FEW, MEDIAN), ()),
-        ((*FEW, "median(days)"), ()),
-        ((*FEW, "median(days)", "count(distinct days)"), ()),
         # Of some of the rows alone, or with much to add up, a median stands apart.
         ((*FEW, "median(days) filter (where days > 3)"), ("cells", "added", "others")),
         ((*FEW, MEDIAN, "median(days) filter (where days > 3)"), ("cells", "added", "others")),
@@ -69,29 +66,37 @@ def test_the_groups_are_those_of_one_aggregation(
 ) -> None:
     statement = _statement(*aggregates)
     assert statement is not None
-    assert tuple(step for step in ("cells", "added", "others") if f"{step} as (" in statement) == (
-        steps
-    )
+    found = [step for step in ("cells", "added", "others") if f"{step} as (" in statement]
+    assert found == list(steps)
     con.execute(statement)
     shown = ", ".join(f"a{number}" for number in range(len(aggregates)))
-    found = con.execute(f'select window_id, "by team", "by stage", {shown} from found').fetchall()
-    assert sorted(found, key=str) == sorted(_plain(con, *aggregates), key=str)
+    rows = con.execute(f'select window_id, "by team", "by stage", {shown} from found').fetchall()
+    assert sorted(rows, key=str) == sorted(_plain(con, *aggregates), key=str)
+
+
+@pytest.mark.parametrize("other", [MEDIAN, "median(days)", "count(distinct days)"])
+def test_a_few_sums_go_with_what_goes_through_all_rows(other: str) -> None:
+    assert _statement(*FEW, other) is None
+    assert _statement(*MANY, other) is not None
 
 
 @pytest.mark.parametrize(
-    ("sql", "is_dropped"),
+    ("sql", "without"),
     [
-        (MEDIAN, True),
-        ("median(days) filter (where NOT days IS NULL)", True),
-        # These say more than that nulls are left out, or are of something else.
-        ("median(coalesce(days, 0)) filter (where NOT days IS NULL)", False),
-        ("median(days) filter (where NOT window_id IS NULL)", False),
-        ("median(days) filter (where (NOT days IS NULL) AND (days > 3))", False),
+        (MEDIAN, "quantile_cont(days, 0.5)"),
+        ("MEDIAN(days) filter (where NOT days IS NULL)", "MEDIAN(days)"),
+        ("count(days) filter (where NOT days IS NULL)", "count(days)"),
+        # These say more than that nulls do not count, are of something else, or keep nulls.
+        ("median(coalesce(days, 0)) filter (where NOT days IS NULL)", ""),
+        ("median(days) filter (where NOT window_id IS NULL)", ""),
+        ("median(days) filter (where (NOT days IS NULL) AND (days > 3))", ""),
+        ("list(days) filter (where NOT days IS NULL)", ""),
+        ("first(days) filter (where NOT days IS NULL)", ""),
+        ("count(*) filter (where NOT days IS NULL)", ""),
     ],
 )
-def test_a_filter_that_only_leaves_out_nulls_is_none(sql: str, is_dropped: bool) -> None:
-    found = _statement("count(*)", sql)
-    assert found is not None
-    assert (" filter " not in found and "where" not in found) == is_dropped
-    # The rows that the filter leaves out stand in no median that is found apart.
-    assert ("others as (" not in found) == is_dropped
+def test_a_filter_that_only_leaves_out_nulls_is_none(
+    con: duckdb.DuckDBPyConnection, sql: str, without: str
+) -> None:
+    assert plain(sql) == (without or sql)
+    assert _plain(con, plain(sql)) == _plain(con, sql)

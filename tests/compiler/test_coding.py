@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
+from crmetrics.compiler.coding import Coded
+from crmetrics.datasets import Column, canonical_datasets
 from crmetrics.engine import Project
 from crmetrics.engine.answer import Answerer, Question
 from crmetrics.engine.records import records
@@ -148,33 +152,55 @@ def test_a_value_that_only_left_records_have_has_its_counts(project: Project) ->
     assert ("Fax",) in children
 
 
-@pytest.mark.parametrize("own", ["", "h11,1,Offer,2026-01-01T00:00:00Z,,false,100,true"])
-def test_what_left_with_its_deal_is_not_looked_for_among_the_others(
-    own: str, tmp_path: Path
-) -> None:
-    """The deals of left-out history are left ones, unless a row of it left by itself."""
-    deals, header, rows = CRM.replace("Fax", "Web").partition("id,opportunity_id,stage")
-    header, *history = (header + rows).splitlines()
-    history.append("h10,7,Offer,2026-01-03T00:00:00Z,,false,70")
-    lines = [f"{header},is_deleted", *(f"{row},false" for row in history), own]
-    crm = deals + "\n".join(filter(None, lines))
-    project = _project(tmp_path, {"crm": crm})
-    question = _question(project, "lead_source", kpis=("win_rate", "sales_pipeline_value"))
-    for large_rows in (1, 1000):
-        with project.answerer(question.periods) as answerer:
-            answerer.large_rows = large_rows
-            texts = _texts(answerer, question)
-            groups = _groups(answerer.answer(question), "sales_pipeline_value", "lead_source")
-        (children,) = [text for text in texts if "excluded_2 as" in text.partition("\n")[0]]
-        assert ("as known" in children) == bool(own)
-        left = {
-            (name, why): number
-            for name, (_, counts) in groups.items()
-            for why, number in counts.items()
-            if why.startswith("excluded_")
-        }
-        own_count = {("Web", "excluded_deleted"): 1} if own else {}
-        assert left == {("Web", "excluded_parent"): 1} | own_count
+@pytest.mark.parametrize("count", [3, 11, 12, 40])
+def test_a_text_becomes_its_value_and_an_unknown_one_an_error(count: int, tmp_path: Path) -> None:
+    coded = Coded("f", "live_things", "colour", "things")
+    with duckdb.connect(tmp_path / "stored.duckdb") as con:
+        con.execute(
+            "create table things as from range(3000) r(i)"
+            " select case when i % 7 > 0 then 'colour ' || i % ? end as colour",
+            [count],
+        )
+        # Stored, so that the texts come as entries of a dictionary.
+        con.execute("checkpoint")
+        con.execute(coded.type_sql())
+        value = coded.value_of("colour")
+        kind = con.execute(f"select any_value(typeof({value})) from things").fetchone()
+        query = f"select count(*), count(colour) from things where {value}::text {{}} colour"
+        same = con.execute(query.format("is not distinct from")).fetchone()
+        assert kind is not None and kind[0].startswith("ENUM")
+        assert same == (3000, con.execute("select count(colour) from things").fetchall()[0][0])
+        con.execute("insert into things values ('unheard of')")
+        with pytest.raises(duckdb.ConversionException, match="unheard of"):
+            con.execute(f"create table kept as select {value} from things")
+
+
+def test_an_enumeration_is_of_what_is_stored_unless_it_is_computed(tmp_path: Path) -> None:
+    """A column of a segment's name that a plugin left in the table is not the segment."""
+    known = dict(canonical_datasets())
+    accounts = known["accounts"]
+    known["accounts"] = replace(accounts, columns=(*accounts.columns, Column("tier", "string")))
+    head, _, rest = CRM.partition("@accounts\n")
+    rows, _, deals = rest.partition("@opportunities\n")
+    tiers = ["tier", *["gold"] * 4]
+    rows = "\n".join(f"{row},{tier}" for row, tier in zip(rows.splitlines(), tiers, strict=True))
+    write_project(tmp_path, {}, packs=("sales",))
+    text = f"{head}@accounts\n{rows}\n@opportunities\n{deals}"
+    load_tables(tmp_path, read_tables(text, datasets=known), source="crm", datasets=known)
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "own.yaml").write_text(
+        "segments:\n  tier: {of: accounts, groups: {large: segment = 'big'}, otherwise: other}\n"
+    )
+    project = Project(tmp_path, environ={}, now=lambda: NOW)
+    question = _question(project, "tier", "lead_source")
+    with project.answerer(question.periods) as answerer:
+        answerer.large_rows = 1
+        types = [text for text in _texts(answerer, question) if " type values_of_" in text]
+        found = answerer.answer(question).drop_columns(["run_id", "computed_at"])
+    assert ["from live_accounts " in text for text in types if "_tier" in text] == [True]
+    assert ["from crm.opportunities " in text for text in types if "_lead" in text] == [True]
+    assert found.equals(_answer(project, 1000, "tier", "lead_source")[0])
+    assert {"large", "other"} <= _groups(found, "stage_duration", "tier").keys()
 
 
 def test_what_has_as_many_values_as_records_stays_a_text(project: Project) -> None:

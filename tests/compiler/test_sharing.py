@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -608,6 +609,35 @@ def test_several_groupings_are_added_up_from_one(project: Project, deals: Deals)
             "count": len(within),
         }[row["variant"]]
         assert row["value"] == pytest.approx(expected), (row["variant"], row["segment"])
+
+
+def test_a_few_sums_go_with_medians_of_all_rows(project: Project, deals: Deals) -> None:
+    names = ("amounts.median", "amounts", "amounts.count")
+    periods = tuple(project.calendar.periods(date(2025, 2, 1), date(2025, 8, 1), "month"))
+    question = Question(names, periods, ((), ("owner.team",), ("is_won",)))
+    with project.answerer(periods) as answerer:
+        (scan,) = answerer.program(question).scans()
+        rows = answerer.answer(question).to_pylist()
+    assert "grouping sets" in scan
+    assert "cells" not in scan
+    for row in rows:
+        segment = dict(row["segment"])
+        within = [
+            deal
+            for deal in deals.within(row["period_start"], row["period_end"])
+            if segment.get("owner.team") in (None, team_of(deal))
+            and segment.get("is_won") in (None, str(deal["is_won"]).lower())
+        ]
+        known = [deal["amount"] for deal in within if deal["amount"] is not None]
+        expected = {
+            "median": statistics.median(known) if known else None,
+            "": sum(known),
+            "count": len(within),
+        }[row["variant"]]
+        assert row["value"] == pytest.approx(expected), (row["variant"], row["segment"])
+        if row["variant"] != "count":
+            left_out = dict(row["coverage"]).get("missing_amount", 0)
+            assert left_out == len(within) - len(known), (row["variant"], row["segment"])
 
 
 def test_keys_are_not_grouped_together(project: Project) -> None:

@@ -132,7 +132,7 @@ class Adding:
         parts = [part for own, _ in added.values() for part in own]
         rest = {sql: alias for sql, alias in self.aggregates.items() if alias not in added}
         if self._are_beside(len(parts), rest):
-            return self._at_once()
+            return None
         totals = [f"{total} as {alias}" for alias, (_, total) in added.items()]
         steps = [_step("fact", self.fact)]
         source, aggregates = "fact", [f"{part.sql} as {part.name}" for part in parts]
@@ -148,17 +148,12 @@ class Adding:
             steps.append(_step("added", self._in_groups(source, totals)))
         return self._together(steps, rest)
 
-    def _are_beside(self, count: int, rest: Iterable[str]) -> bool:
-        """Whether what adds up is better computed beside what does not, on the same rows."""
-        goes_through_all = [not expressions.shape_of(_plain(sql)).condition for sql in rest]
-        is_little = count * len(self.groupings) <= _MOST_BESIDE
-        return bool(goes_through_all) and all(goes_through_all) and is_little and not self.pieces
-
-    def _at_once(self) -> str:
-        aggregates = [f"{_plain(sql)} as {alias}" for sql, alias in self.aggregates.items()]
-        query = grouped("fact", "window_id", self.groupings, aggregates)
-        fact = _step("fact", self.fact)
-        return f"create or replace temp table {self.name} as\nwith {fact}\n{query}"
+    def _are_beside(self, count: int, rest: Collection[str]) -> bool:
+        """Whether what adds up is better computed beside what does not, on the same rows: where
+        that goes through all of them, once for each set, and this is little."""
+        if not rest or self.pieces or count * len(self.groupings) > _MOST_BESIDE:
+            return False
+        return not any(expressions.shape_of(plain(sql)).condition for sql in rest)
 
     @property
     def _key(self) -> str:
@@ -211,7 +206,7 @@ class Adding:
         return f"create or replace temp table {self.name} as\nwith {ctes}\n{last}"
 
 
-def _plain(sql: str) -> str:
+def plain(sql: str) -> str:
     """An aggregate that leaves out nulls, without a filter that only says the same."""
     values = _OF_VALUES.match(sql)
     return _without(sql, filtered(f"NOT {values[1]} IS NULL")) if values else sql

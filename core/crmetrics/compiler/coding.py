@@ -19,6 +19,8 @@ from crmetrics.warehouse.placeholders import identifier, literal
 
 _FEW = 1_000
 _LOOKED_AT = 20_000
+_FEW_ENTRIES = 12
+"""Values up to which a map is as good to search as the table behind a cast."""
 NONE = "(none)"
 """The name of the group of rows that have no value."""
 
@@ -28,7 +30,8 @@ class Coded:
     """A text column that kept rows are grouped by.
 
     relation: SQL name of what holds it. alias: under which the kept rows join it; `f` = their own.
-    table: where the relation has it from as it is, which costs less to read.
+    table: where the relation has it from as it is, which costs less to read; never for a computed
+    column.
     """
 
     alias: str
@@ -65,7 +68,20 @@ class Coded:
 
     def own_sql(self) -> str:
         """The value of the enumeration, where the kept rows have the text themselves."""
-        return f"f.{identifier(self.column)}::{self.type}"
+        return self.value_of(f"f.{identifier(self.column)}")
+
+    def value_of(self, text: str) -> str:
+        """SQL of the value of the enumeration, of SQL of a text; an error where it has none.
+
+        DuckDB casts each row, but asks a map once for each entry of a dictionary, which is how it
+        stores few texts (measured: 15 of 20 ns a row less; 10 more without a dictionary). The cast
+        stays for the texts that the map does not have: null, or unknown, which must not be null.
+        """
+        values = f"enum_range(null::{self.type})"
+        entry = f"coalesce(map({values}, {values}::{self.type}[])[{text}], {text}::{self.type})"
+        return (
+            f"case when len({values}) <= {_FEW_ENTRIES} then {entry} else {text}::{self.type} end"
+        )
 
     def named(self, sql: str) -> str:
         """SQL of the group's name, of SQL that gives the value of the enumeration or a text."""
@@ -82,7 +98,7 @@ def with_codes(join: str, coded: Collection[Coded]) -> str:
     """A join of a kept relation, with the values of enumerations beside the texts."""
     for alias, relation in dict.fromkeys((one.alias, one.relation) for one in coded):
         codes = dict.fromkeys(
-            f'{identifier(one.column)}::{one.type} as "{one.code}"'
+            f'{one.value_of(identifier(one.column))} as "{one.code}"'
             for one in coded
             if one.alias == alias
         )

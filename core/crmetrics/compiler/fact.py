@@ -265,14 +265,15 @@ class Fact:
             parent = self._widened.get(alias)
             known = parent.widened_name if parent else self.around.source_name(self._gone_parent)
             gone = parent.over(base).sql(()) if parent else f"select {ALL_COLUMNS} from {base}"
-            also = f"select * from {known} as known\nunion all by name\n"
-            both = f"(\n{'' if self._left_with(alias) else also}{gone}\n)"
+            living = f"select * from {known} as known\nunion all by name\n"
+            both = f"(\n{'' if self._left_with_parent_alone(alias) else living}{gone}\n)"
             if not parent or parent.relation.name == self._gone_parent:
                 joins[alias] = joins[alias].replace(f"left join {known} ", f"left join {both} ", 1)
         return joins
 
-    def _left_with(self, alias: str) -> bool:
-        """True where every left-out row went with the parent that it is joined with here."""
+    def _left_with_parent_alone(self, alias: str) -> bool:
+        """True where all left-out rows left for the parent that is joined here, and for nothing
+        else: it is among left-out parents, then, and not among the others."""
         dataset = self.relation.dataset
         is_its_parent = dataset is not None and alias == alias_of((dataset.parent or "",))
         return is_its_parent and self.around.reasons(self.relation.name) == ("parent",)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from crmetrics.catalog import NOWHERE
 from crmetrics.compiler import expressions
-from crmetrics.compiler.adding import Adding, adds_up, do_overlap
+from crmetrics.compiler.adding import Adding, adds_up, do_overlap, plain
 from crmetrics.compiler.coding import named_as_text
 from crmetrics.compiler.conditions import conjunction, disjunction, filtered
 from crmetrics.compiler.covering import any_of
@@ -407,7 +407,7 @@ class RowSet:
         return " + ".join(sums)
 
     def _statement(self) -> str:
-        aggregates = [f"{sql} as {alias}" for sql, alias in self._aggregates.items()]
+        aggregates = [f"{plain(sql)} as {alias}" for sql, alias in self._aggregates.items()]
         fact = "\n".join("  " + line for line in self.fact_sql.splitlines())
         query = grouped("fact", "window_id", self.operands[0].groupings, aggregates)
         return f"create or replace temp table {self.name} as\nwith fact as (\n{fact}\n)\n{query}"

@@ -44,9 +44,9 @@ class CodedModels:
         for one in found:
             if one not in self._made:
                 self._make(one)
-        types = {one.column: one.type for one in found}
+        values = {one.column: one.value_of(identifier(one.column)) for one in found}
         # Of the rows that are kept: a dataset that they are made of has more.
-        coded = _replaced(f"(\n{text.strip()}\n)", types) if types else text
+        coded = _replaced(f"(\n{text.strip()}\n)", values) if values else text
         return coded, [one.type_sql() for one in found]
 
     def _make(self, one: Coded) -> None:
@@ -81,12 +81,13 @@ class CodedModels:
             coded = [c for c, kind in columns[name].items() if kind in self._types]
             texts = [c for c in coded if not passes_on(text, c.lower())]
             if texts:
-                text = _shadowed(text, name, _replaced(name, dict.fromkeys(texts, "varchar")))
+                shown = {column: f"{identifier(column)}::varchar" for column in texts}
+                text = _shadowed(text, name, _replaced(name, shown))
         return text
 
 
-def _replaced(relation: str, types: Mapping[str, str]) -> str:
-    columns = [f"{identifier(c)}::{kind} as {identifier(c)}" for c, kind in types.items()]
+def _replaced(relation: str, values: Mapping[str, str]) -> str:
+    columns = [f"{sql} as {identifier(column)}" for column, sql in values.items()]
     return f"select * replace ({', '.join(columns)}) from {relation}"
 
 

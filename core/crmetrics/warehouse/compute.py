@@ -131,8 +131,11 @@ class ComputeSession:
         return self._columns[dataset]
 
     def table_of(self, dataset: str, column: str) -> str:
-        """The table that stores a column of a dataset, of left-out records too; empty = none."""
-        return f"crm.{identifier(dataset)}" if column in self._stored_columns(dataset) else ""
+        """The table that stores a column of a dataset, of left-out records too; empty = none, or a
+        column that is computed now and may have been stored under the same name before."""
+        is_computed = bool(self.datasets[dataset].column(column).expression)
+        is_stored = column in self._stored_columns(dataset) and not is_computed
+        return f"crm.{identifier(dataset)}" if is_stored else ""
 
     def _has_ring(self, dataset: str) -> bool:
         if dataset not in self._rings:
