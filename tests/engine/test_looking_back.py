@@ -22,6 +22,7 @@ id,created_at,close_date,closed_at,is_closed,is_won,amount
 @opportunity_stage_history
 id,opportunity_id,stage,entered_at,exited_at,is_closed
 a,1,Proposal,2025-08-01T00:00:00Z,2025-11-03T00:00:00Z,false
+c,1,Discovery,2025-07-02T00:00:00Z,2025-09-30T15:00:00Z,false
 b,2,Proposal,2025-09-01T00:00:00Z,2026-01-20T00:00:00Z,false
 """
 
@@ -42,11 +43,53 @@ kpis:
     from: stay_states
     value: sum(closing_open)
     covered_by: [opportunity_stage_history.entered_at]
+  stays_before:
+    title: Open stays before
+    question: How many?
+    unit: count
+    better: higher
+    from: stay_states
+    value: sum(opening_open)
+    covered_by: [opportunity_stage_history.entered_at]
+"""
+
+EXITS = """
+kpis:
+  exits:
+    title: Exits
+    question: How many?
+    unit: count
+    better: higher
+    from: ended
+    time: exited_at
+    value: count(*)
+    covered_by: [opportunity_stage_history.entered_at]
+"""
+
+STANDING = """
+kpis:
+  standing:
+    title: Standing
+    question: How many?
+    unit: count
+    better: higher
+    from: ended
+    span: [entered_at, exited_at]
+    value: count(*)
+    covered_by: [opportunity_stage_history.entered_at]
 """
 
 ENDED = """select source, opportunity_id, entered_at, exited_at from live_opportunity_stage_history
-where exited_at is null or exited_at >= (select start_at from {})
+where exited_at is null or exited_at >= {}
 """
+ASKED = [
+    "first_looked_at()",
+    "First_Looked_At( )",
+    "(select start_at from looked_at)",
+    '(select start_at from "looked_at")',
+    "(select start_at from Looked_At)",
+    "any (select start_at from looked_at)",
+]
 
 
 def _project(folder: Path, definitions: str = "", **models: str) -> Project:
@@ -75,15 +118,81 @@ def test_models_look_back_as_far_as_their_own_readers(tmp_path: Path) -> None:
     assert _looked_at(project, "sales_velocity", "stage_duration") == ["2026-01-01"]
 
 
-@pytest.mark.parametrize("name", ["looked_at", '"looked_at"', "Looked_At"])
-def test_a_vector_reads_what_its_model_looks_back_for(tmp_path: Path, name: str) -> None:
-    project = _project(tmp_path, VECTOR, ended=ENDED.format(name))
+@pytest.mark.parametrize("asked", ASKED)
+def test_a_vector_reads_what_its_model_looks_back_for(tmp_path: Path, asked: str) -> None:
+    project = _project(tmp_path, VECTOR, ended=ENDED.format(asked))
     periods = tuple(project.calendar.periods(date(2025, 10, 1), date(2026, 2, 1), "month"))
     for beside in ((), ("stage_duration",)):
         with project.answerer(periods) as answerer:
-            rows = answerer.answer(Question(("open_stays", *beside), periods)).to_pylist()
+            question = Question(("open_stays", "stays_before", *beside), periods)
+            rows = answerer.answer(question).to_pylist()
         values = [row["value"] for row in rows if row["kpi"] == "open_stays"]
-        assert values == [2, 1, 1, 0]
+        before = [row["value"] for row in rows if row["kpi"] == "stays_before"]
+        # The day before October is looked at: one stay ended in the course of it.
+        assert (values, before) == ([2, 1, 1, 0], [3, 2, 1, 1])
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("kept", ["", "-- materialized\n"])
+def test_questions_of_one_session_look_back_each_on_its_own(
+    tmp_path: Path, asked: str, kept: str
+) -> None:
+    project = _project(tmp_path, EXITS, ended=kept + ENDED.format(asked))
+    months = tuple(project.calendar.periods(date(2025, 9, 1), date(2026, 2, 1), "month"))
+    with project.answerer(months) as answerer:
+        for first in (4, 0, 2, 4, 0):
+            rows = answerer.answer(Question(("exits",), months[first:])).to_pylist()
+            assert [row["value"] or 0 for row in rows] == [1, 0, 1, 0, 1][first:]
+
+
+def test_stays_of_one_session_are_found_anew_where_more_is_looked_at(tmp_path: Path) -> None:
+    project = _project(tmp_path)
+    months = tuple(project.calendar.periods(date(2025, 9, 1), date(2026, 2, 1), "month"))
+    with project.answerer(months) as answerer:
+        for first in (4, 0, 4):
+            rows = answerer.answer(Question(("stage_duration",), months[first:])).to_pylist()
+            ended = {(row["period_start"], row["value"]) for row in rows if row["n"]}
+            expected = {
+                (date(2025, 9, 1), 90.625),
+                (date(2025, 11, 1), 94.0),
+                (date(2026, 1, 1), 141.0),
+            }
+            assert ended == {one for one in expected if one[0] >= months[first].start}
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        "with since as (select start_at from looked_at) "
+        "select h.* from live_opportunity_stage_history h, since where exited_at >= start_at",
+        "select h.* from live_opportunity_stage_history h "
+        "cross join (select start_at from looked_at) l where exited_at >= l.start_at",
+        "with looked_at as (select timestamptz '2026-01-21 00:00:00+00' as start_at) "
+        "select * from live_opportunity_stage_history "
+        "where exited_at < (select start_at from looked_at)",
+        "select * from live_opportunity_stage_history "
+        "where exited_at >= first_looked_at() and '(select start_at from looked_at)' like '(%'",
+    ],
+)
+def test_looked_at_is_a_relation_like_any_other(tmp_path: Path, ended: str) -> None:
+    project = _project(tmp_path, EXITS, ended=f"-- materialized\n{ended}\n")
+    (row,) = project.query(["exits"], period="2026-01").to_pylist()
+    assert row["value"] == 1
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_states_of_a_period_to_come_are_looked_at_as_of_now(tmp_path: Path, asked: str) -> None:
+    as_of = datetime(2026, 1, 20, tzinfo=UTC)  # the very instant at which a stay ends
+    values = []
+    for kept in ("2020-01-01", ""):
+        folder = tmp_path / (kept or "back")
+        folder.mkdir()
+        text = ENDED.format(f"timestamptz '{kept} 00:00:00+00'" if kept else asked)
+        _project(folder, STANDING, ended=text)
+        project = Project(folder, environ={}, now=lambda: as_of)
+        (row,) = project.query(["standing"], period="2026-02").to_pylist()
+        values.append(row["value"])
+    assert values == [1, 1]
 
 
 def test_a_model_may_be_called_as_what_stays_are_found_by(tmp_path: Path) -> None:

@@ -48,8 +48,10 @@ EMPTY_PERIODS = (
     " null::date as reading_day where false",
     "create or replace temp view period_days as\nselect null::date as day, * from periods",
     "create or replace temp view looked_at as\nselect null::timestamptz as start_at where false",
+    "create or replace temp macro first_looked_at() as\nnull::timestamptz",
 )
-"""The views without a row: models are checked against them before a question is asked."""
+"""The views without a row, and the macro without a value: models are checked against them before a
+question is asked."""
 
 
 def slot_seconds(clock: Clock, windows: Sequence[Window]) -> int:

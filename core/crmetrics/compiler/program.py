@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from functools import cached_property
 
 from crmetrics.catalog import Catalog, Kpi, Vector
@@ -26,7 +27,7 @@ from crmetrics.compiler.rowset import Compiled, RowSet
 from crmetrics.compiler.slices import SliceBook, Window
 from crmetrics.compiler.surroundings import Surroundings
 from crmetrics.compiler.union import PartRows, found
-from crmetrics.warehouse.placeholders import words
+from crmetrics.warehouse.placeholders import literal, words
 
 _SLICES = {
     "slice": "integer",
@@ -277,25 +278,37 @@ class Compiler:
 
     def _looked_at_sql(self, rowsets: Sequence[RowSet]) -> list[str]:
         """From when on anything is looked at by those whose models may ask for it: these may leave
-        out what ended before, so that one month costs less than all the years."""
+        out what ended before, so that one month costs less than all the years. A macro as well:
+        DuckDB compares with its constant while it reads, and with a subquery row by row later."""
         asking = [rowset for rowset in rowsets if self._may_look_back(rowset)] or rowsets
-        starts = [window.start for rowset in asking for window in rowset.frame.windows]
+        starts = [self._first_day(rowset) for rowset in asking if rowset.frame.windows]
         if not starts:
             return []
-        start = self.book.clock.calendar.instant(min(starts))
+        # States of a period that has not begun are read at as_of.
+        start = min(self.book.clock.calendar.instant(min(starts)), self.book.clock.as_of)
         return [
-            "create or replace temp view looked_at as\n"
-            f"select timestamptz '{start:%Y-%m-%d %H:%M:%S}+00' as start_at"
+            f"create or replace temp view looked_at as\nselect {literal(start)} as start_at",
+            f"create or replace temp macro first_looked_at() as\n{literal(start)}",
         ]
+
+    def _first_day(self, rowset: RowSet) -> date:
+        """The first day that it looks at: vectors open on the day before their period."""
+        opens_before = not self._behind(rowset).isdisjoint(self.catalog.vectors)
+        first = min(window.start for window in rowset.frame.windows)
+        return first - timedelta(days=1) if opens_before else first
 
     def _may_look_back(self, rowset: RowSet) -> bool:
         """Whether a model behind its rows may read `looked_at`: one that has the word anywhere in
         its text, or any behind a vector."""
-        near = {name.partition("__")[0] for name in (rowset.relation, *words(rowset.fact_sql))}
-        behind = near.union(*(self.model_words(name) for name in near))
+        behind = self._behind(rowset)
         models = self.catalog.models
         texts = (models[name].text.lower() for name in behind if name in models)
         return not behind.isdisjoint(self.catalog.vectors) or any("looked_at" in t for t in texts)
+
+    def _behind(self, rowset: RowSet) -> set[str]:
+        """The relations that it reads, and all that models among them name."""
+        near = {name.partition("__")[0] for name in (rowset.relation, *words(rowset.fact_sql))}
+        return near.union(*(self.model_words(name) for name in near))
 
     def _slices_sql(self) -> str:
         clock = self.book.clock

@@ -15,7 +15,9 @@ from crmetrics.compiler.program import Statement
 from crmetrics.warehouse.compute import ComputeSession
 from crmetrics.warehouse.placeholders import words
 
-_MADE = re.compile(r"create or replace temp (?:table|view|type) (\w+) as(?: enum \()?\n")
+_MADE = re.compile(
+    r"create or replace temp (?:table|view|type|macro) (\w+)(?:\(\))? as(?: enum \()?\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
