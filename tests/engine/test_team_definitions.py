@@ -243,3 +243,25 @@ def test_two_files_that_replace_one_kpi_are_an_error(tmp_path: Path) -> None:
 def test_two_segments_of_one_name_are_an_error(tmp_path: Path) -> None:
     (message,) = _messages(_project(tmp_path, TIERS, TIERS, text=DEALS, packs=("sales",)))
     assert "segments.tier: pack 'project' states one of this name already." in message
+
+
+@pytest.mark.parametrize("name", ["at", "order"])
+def test_a_model_may_date_its_rows_by_a_reserved_word(tmp_path: Path, name: str) -> None:
+    own = f"""
+kpis:
+  lead_touches:
+    title: Lead touches
+    question: How many?
+    unit: count
+    better: higher
+    from: touches
+    time: {name}
+    value: count(*)
+"""
+    project = _project(tmp_path, own)
+    (tmp_path / "metrics" / "sql").mkdir()
+    text = f'select id, source, created_at as "{name}" from live_leads\n'
+    (tmp_path / "metrics" / "sql" / "touches.sql").write_text(text)
+    assert [row["value"] for row in _rows(project, "lead_touches")] == [5]
+    (before,) = _rows(project, "lead_touches", period="2025-11")
+    assert (before["value"], before["status"]) == (None, "missing_dataset")

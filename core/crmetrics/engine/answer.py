@@ -33,7 +33,7 @@ from crmetrics.periods import Period
 from crmetrics.results import result_schema
 from crmetrics.warehouse.business_hours import with_own_hours
 from crmetrics.warehouse.currency import converted
-from crmetrics.warehouse.placeholders import literal, render
+from crmetrics.warehouse.placeholders import identifier, literal, render
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -258,9 +258,11 @@ class Answerer:
         name = self.relations.sql_name(relation)
         is_date = self._is_date(relation, sql)
         limit = literal(until if is_date else self.clock.calendar.instant(until))
-        found = self._day(f"select {sql} as day from {name} where {sql} < {limit} limit 1", is_date)
+        is_column = sql in self.schema.relation(relation).columns
+        at = f"r.{identifier(sql)}" if is_column else sql
+        found = self._day(f"select {at} as day from {name} r where {at} < {limit} limit 1", is_date)
         if found is None:
-            found = self._day(f"select min({sql}) as day from {name}", is_date)
+            found = self._day(f"select min({at}) as day from {name} r", is_date)
         self._first_days[relation, sql] = found
         return found
 
