@@ -209,14 +209,12 @@ def measure(case: Case, size: str, pairs: int, *, one_currency: bool = False) ->
     ]
     own, answer, plain = zip(*turns, strict=True)
     name = f"{case.title} {size}{', one currency' if one_currency else ''}"
+    goals = {"cpu": CPU_GOAL, "memory": MEMORY_GOAL}
     if not case.answer:
-        name += f", {equal['values']:,} values"
-        return lines(name, own, plain, cpu=CPU_GOAL, memory=MEMORY_GOAL)
+        return lines(f"{name}, {equal['values']:,} values", own, plain, **goals)
     return [
-        *lines(
-            f"{name}, {equal['figures']:,} figures", own, answer, cpu=CPU_GOAL, memory=MEMORY_GOAL
-        ),
-        *lines(f"  to {equal['values']:,} values alone", own, plain, cpu=None, memory=None),
+        *lines(f"{name}, {equal['figures']:,} figures", own, answer, **goals),
+        *lines(f"  to {equal['values']:,} values alone", own, plain, **goals),
     ]
 
 

@@ -128,8 +128,8 @@ def lines(
     product: Sequence[Cost],
     yardstick: Sequence[Cost],
     *,
-    cpu: float | None,
-    memory: float | None,
+    cpu: float,
+    memory: float,
 ) -> list[Line]:
     """CPU and memory of interleaved runs. The yardstick's figure is scaled so that product over
     yardstick is the median of the pairwise ratios."""
