@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 
 import pytest
+from rich.pretty import pretty_repr
 
 from config.stand_ins import EXAMPLE_VARIABLES, ProjectFolder
 from crmetrics.errors import ConfigError
@@ -71,7 +72,7 @@ def test_a_secret_that_stands_in_the_file_stands_in_no_finding(
 def test_the_project_shows_no_secret(folder: ProjectFolder, example: str) -> None:
     config = folder.load(example, **EXAMPLE_VARIABLES)
     for value in (config, config.sources, config.sinks, config.place("sinks", "team")):
-        assert "secret-value" not in f"{value!r} {value}"
+        assert "secret-value" not in f"{value!r} {value} {pretty_repr(value)}"
 
 
 def test_a_secret_of_a_wrong_type_is_an_ordinary_finding(folder: ProjectFolder) -> None:

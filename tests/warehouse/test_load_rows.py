@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from decimal import Decimal
 from math import nan
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from msgspec.structs import replace
 
 from crmetrics.errors import CrmetricsError, SourceError, WarehouseError
 from crmetrics.warehouse import EngineSettings, Intake, LoadReport, LoadSession, open_for_load

@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 Better = Literal["higher", "lower", "none"]
 Shape = Literal["event", "state", "period", "derived"]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a definition stands, for error messages (line and column are 1-based)."""
 
     file: str = ""
@@ -35,8 +35,19 @@ NOWHERE = Place()
 """The place of something that no file holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Places(dict[str, Place]):
+    """Where the parts of something stand. It is no part of what they say: any two are equal."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Places)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+
+class Condition(Struct, frozen=True):
     """One term of a `where`; with `when`, it holds only if that setting is neither empty nor
     false."""
 
@@ -44,8 +55,7 @@ class Condition:
     when: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WindowSpec:
+class WindowSpec(Struct, frozen=True):
     """Which days a measure reads for a period.
 
     trailing_days, trailing_months, trailing_periods: a fixed length that ends with the period (P9);
@@ -69,8 +79,7 @@ PLAIN = WindowSpec()
 """The period itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Alternative:
+class Alternative(Struct, frozen=True):
     """Measure keys that replace the default's when one of these dimensions is asked for: a deal's
     amount by product is read from its lines.
 
@@ -83,8 +92,7 @@ class Alternative:
     when: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Latest:
+class Latest(Struct, frozen=True):
     """Of several rows that are the same by `per`, only the latest `by` counts, in every group and
     window anew. Both are expressions over the fact's columns."""
 
@@ -92,8 +100,7 @@ class Latest:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """A named operand of a derived measure: another KPI, or a measure of its own.
 
     without: dimensions (patterns) that it is not split by: its value in a group is the one of the
@@ -107,8 +114,7 @@ class Input:
     without: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     """How one number is computed.
 
     value, or numerator and denominator: SQL with aggregates over the fact's columns (or, when
@@ -174,7 +180,7 @@ class Measure:
     latest: Latest | None = None
     over: tuple[str, ...] = ()
     standard_error: str = ""
-    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+    places: Places = field(default_factory=Places)
 
     @property
     def is_ratio(self) -> bool:
@@ -185,8 +191,7 @@ class Measure:
         return self.places.get(key) or self.places.get("", NOWHERE)
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+class Variant(Struct, frozen=True):
     """One way of reading a KPI; the default has the empty name."""
 
     name: str
@@ -196,8 +201,7 @@ class Variant:
     about: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Kpi:
+class Kpi(Struct, frozen=True):
     """One entry of a pack or of the project's own definitions.
 
     reported_by: the dimensions that a report shows it by when the job names none (rule S5).
@@ -234,8 +238,7 @@ class Kpi:
         return self.variants[name]
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Struct, frozen=True):
     """A SQL model of a pack: a named relation that KPIs and other models read.
 
     text: one SELECT with `$setting` placeholders; one that reads `periods` gives `period_start`.
@@ -260,8 +263,7 @@ class Model:
         return found[1] if found else ""
 
 
-@dataclass(frozen=True, slots=True)
-class DerivedDimension:
+class DerivedDimension(Struct, frozen=True):
     """A dimension that is no plain column (rule S9).
 
     on: the relations whose facts have it. expression: SQL over the fact's columns; or bands of
@@ -281,8 +283,7 @@ class DerivedDimension:
     place: Place = NOWHERE
 
 
-@dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Struct, frozen=True):
     """A vector that holds another one: read in its place by a question that reads several such.
 
     vector: its name. values: own value -> that of the whole. They say the same when settings have
@@ -295,8 +296,7 @@ class Whole:
     none: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Vector:
+class Vector(Struct, frozen=True):
     """A relation with one row per entity and period: its state at opening and closing.
 
     relation: a dataset or view whose rows are valid over `span` (dates, [from, to)). entity: the

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from crmetrics.catalog.definition import Place
 from crmetrics.config.tree import Listing, Node, Scalar, Section, is_empty
 from crmetrics.errors import Finding, did_you_mean
 
 
-@dataclass
-class Fields:
+class Fields(Struct):
     """One section of a definition file; `path` is how messages name it (`win_rate.variants`)."""
 
     section: Section

@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, cast
 
-from crmetrics.catalog.definition import NOWHERE, Input, Kpi, Measure, Place, Variant
+from msgspec import Struct, field
+
+from crmetrics.catalog.definition import NOWHERE, Input, Kpi, Measure, Place, Places, Variant
 from crmetrics.catalog.fields import Fields
 from crmetrics.catalog.measures import read_inputs
 from crmetrics.errors import Finding, did_you_mean
@@ -36,8 +37,7 @@ _COMPARISON = re.compile(r"(?P<left>[^=<>!]+?)\s*(?P<relation><=|>=|=)\s*(?P<rig
 _NAME = re.compile(r"(?<![\w.])([a-z_]\w*)(?!\w|\s*\()")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """A comparison over KPIs of the same period and group.
 
     holds: the comparison as it is written. by: patterns of the dimensions whose groups it holds in;
@@ -98,7 +98,7 @@ def read_identity(name: str, pack: str, fields: Fields) -> Identity | None:
         value=f"({left}) - ({right})",
         numerator=left,
         denominator=right,
-        places={"": place, "value": place, "numerator": place, "denominator": place},
+        places=Places(dict.fromkeys(("", "value", "numerator", "denominator"), place)),
     )
     return Identity(
         name,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from crmetrics.catalog.definition import (
     PLAIN,
@@ -13,7 +14,7 @@ from crmetrics.catalog.definition import (
     Input,
     Latest,
     Measure,
-    Place,
+    Places,
     WindowSpec,
 )
 from crmetrics.catalog.fields import Fields, place_of
@@ -38,7 +39,7 @@ def read_measure(fields: Fields, base: Measure | None) -> Measure:
     if base is None:
         measure = Measure(**changes)
     else:
-        places = {**base.places, **changes["places"]}
+        places = Places(base.places | changes["places"])
         measure = replace(base, **{**inherited(base, changes), "places": places})
     measure = replace(measure, shape=_shape(fields, measure, changes))
     _complain(fields, measure)
@@ -78,8 +79,8 @@ def _own_settings(fields: Fields) -> Any:
     return to_data(node, {}) if isinstance(node, Section) else {}
 
 
-def _places(fields: Fields) -> Mapping[str, Place]:
-    places = {"": fields.place("")}
+def _places(fields: Fields) -> Places:
+    places = Places({"": fields.place("")})
     for key, entry in fields.section.entries.items():
         places[key] = fields.place(key)
         if key == "coverage" and isinstance(entry.node, Section):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Any, cast, get_args
+
+from msgspec import Struct, field
 
 from crmetrics.catalog.definition import (
     Better,
@@ -42,8 +43,7 @@ _WHOLE_KEYS = ("vector", "values", "when", "none")
 _VARIANT_KEYS = ("title", "unit", "about")
 
 
-@dataclass
-class DefinitionFile:
+class DefinitionFile(Struct):
     """What one YAML file defines.
 
     uses: packs whose models and vectors it reads. faulty: KPIs of which a measure has a finding.

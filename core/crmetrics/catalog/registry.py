@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from crmetrics.catalog.definition import DerivedDimension, Kpi, Measure, Model, Vector
 from crmetrics.catalog.general import GENERAL_DIMENSIONS
@@ -18,8 +19,7 @@ from crmetrics.errors import ConfigError, Finding, UsageError, did_you_mean
 from crmetrics.plugin import MetricPack
 
 
-@dataclass(frozen=True)
-class Catalog:
+class Catalog(Struct, frozen=True):
     """Definitions by name.
 
     kpis: id -> KPI, the enabled ones. models: name -> SQL model. dimensions: name -> the derived
@@ -71,8 +71,7 @@ class Catalog:
         return kpi, variant
 
 
-@dataclass(frozen=True)
-class ReadCatalog:
+class ReadCatalog(Struct, frozen=True):
     """Definitions that were read, and what is wrong with them.
 
     faulty: KPIs with a finding. is_whole: False when a file could not be read at all, so that

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 
-from crmetrics.catalog.definition import NOWHERE, Place
+from msgspec import Struct, field
+
+from crmetrics.catalog.definition import NOWHERE, Place, Places
 from crmetrics.catalog.fields import Fields
 from crmetrics.errors import did_you_mean
 
@@ -29,8 +30,7 @@ _KEYS = ("of", "groups", "otherwise", "title", "about", "owners", "effective_fro
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(Struct, frozen=True):
     """One column of groups. of: the dataset. groups: name -> condition over its columns, in order;
     places: where the conditions stand. otherwise: of records in no group; empty = null."""
 
@@ -43,7 +43,7 @@ class Segment:
     owners: tuple[str, ...] = ()
     effective_from: str = ""
     place: Place = NOWHERE
-    places: Mapping[str, Place] = field(default_factory=dict, compare=False)
+    places: Places = field(default_factory=Places)
 
 
 def read_segment(name: str, pack: str, fields: Fields) -> Segment | None:
@@ -57,7 +57,7 @@ def read_segment(name: str, pack: str, fields: Fields) -> Segment | None:
             hint = did_you_mean(key, fields.section.entries)
             fields.refuse(fields.section, f"{fields.path}: {key!r} is missing.", hint)
     below = fields.below("groups") if "groups" in fields.section.entries else None
-    places = {key: below.place(key) for key in below.section.entries} if below else {}
+    places = Places({key: below.place(key) for key in below.section.entries} if below else {})
     segment = Segment(
         name,
         pack,

@@ -11,10 +11,10 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TextIO
 
 import click
+from msgspec import Struct
 
 from crmetrics.log import run_id
 from crmetrics.secrets import redact
@@ -33,8 +33,7 @@ _STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass
-class Console:
+class Console(Struct):
     """Writes for one call.
 
     quiet: no notes and no progress; warnings and errors stay. verbosity: 0, 1 = information and

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from crmetrics.cli.session import Session
 
 Entry: TypeAlias = dict[str, str | Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Inventory:
+class Inventory(Struct, frozen=True):
     """One kind of thing.
 
     texts, lists: the fields of an entry that hold one text, or several. shown: those of a table.

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from crmetrics import stopping
 from crmetrics.cli.console import Console
@@ -22,8 +23,7 @@ _GRACE_S = 120.0
 """How long a run that is asked to end may go on sending what it has begun to send."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChildRuns:
+class ChildRuns(Struct, frozen=True):
     """Starts `crmetrics run JOB` and waits for its end; ends it when the program is to end."""
 
     session: Session

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from crmetrics.cli.session import Session
 from crmetrics.errors import did_you_mean
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 _LOADED = "crmetrics.cli.plugin_commands"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where a command is defined, and the line that lists it without importing it."""
 
     module: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from crmetrics.cli.text_table import Cell, Heading, Style, TextTable
 from crmetrics.cli.values import NO_VALUE, format_change, format_count, format_value, tone_of
@@ -28,8 +29,7 @@ _GOAL_STYLES: Mapping[str, Style] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ResultView:
+class ResultView(Struct, frozen=True):
     """What the table needs beside the rows.
 
     kpis: definitions by id, for titles and the direction that is better; an id that is not there
@@ -69,8 +69,7 @@ def view_of(project: Project) -> ResultView:
     return ResultView(project.calendar, project.config.reporting.currency, project.catalog.kpis)
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
+class _Column(Struct, frozen=True):
     heading: Heading
     cell: Callable[[Mapping[str, Any]], Cell]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec import Struct
 
 from crmetrics.cli.console import Console, redact_leaves
 from crmetrics.cli.result_table import result_table, view_of
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 _COLORS = {"delivered": "green", "failed": "red", "unknown": "red", "blocked": "red"}
 
 
-@dataclass(frozen=True, slots=True)
-class JobRun:
+class JobRun(Struct, frozen=True):
     """One job: what it reported, or why it could not run."""
 
     job: str

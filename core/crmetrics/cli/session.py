@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct, field
 
 from crmetrics.cli.console import Console
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 _LOG_LEVELS = ("warning", "info", "debug")
 
 
-@dataclass
-class Session:
+class Session(Struct, dict=True):
     """The state of one call, the click context's `obj`; commands of plugins get it too.
 
     directory: the project folder (`-C`).

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from crmetrics.cli.console import Console
 
@@ -20,24 +21,21 @@ _RICH_STYLES: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(Struct, frozen=True):
     """The head of a column."""
 
     text: str
     align: Literal["left", "right"] = "left"
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """One text and how it reads at a glance; the text alone must say as much."""
 
     text: str
     style: Style = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TextTable:
+class TextTable(Struct, frozen=True):
     """Headings and rows of the same length; title stands above."""
 
     headings: tuple[Heading, ...]

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
+
+from msgspec import Struct
 
 from crmetrics.catalog import Measure
 from crmetrics.compiler import expressions
@@ -57,8 +58,7 @@ def have_few_values(dimensions: Sequence[str]) -> bool:
     return not any(name.rpartition(".")[2].endswith("id") for name in dimensions)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """What is added up of an aggregate. sql: over the rows; how: sum, min or max of parts."""
 
     name: str
@@ -105,8 +105,7 @@ def reads_windows(measure: Measure) -> bool:
     return any(name in text for text in texts if text for name in WINDOW_COLUMNS)
 
 
-@dataclass(frozen=True)
-class Adding:
+class Adding(Struct, frozen=True):
     """The statement of a row set whose aggregates are added up as far as possible.
 
     fact: has the key, the dimensions and the columns. aggregates: SQL over the rows -> alias.

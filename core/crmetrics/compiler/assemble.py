@@ -12,7 +12,8 @@ than all else that a row says.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from crmetrics.compiler import expressions
 from crmetrics.compiler.expressions import failure
@@ -24,8 +25,7 @@ from crmetrics.warehouse.placeholders import identifier
 _FIELDS = ("value", "numerator", "denominator", "n")
 
 
-@dataclass(frozen=True)
-class Assembler:
+class Assembler(Struct, frozen=True):
     """Writes the CTEs of parts.
 
     compiled: operand number -> where its parts stand. excluded: operand number -> the table of

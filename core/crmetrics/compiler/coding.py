@@ -88,6 +88,11 @@ class Coded:
         return f"coalesce({sql}, {literal(NONE)}::{self.type})"
 
 
+def text_name(sql: str) -> str:
+    """SQL of the group's name as a text, of SQL of any value."""
+    return f"coalesce(({sql})::varchar, {literal(NONE)})"
+
+
 def can_be_coded(column: str, kind: str) -> bool:
     """True for texts that are worth grouping by; a key has as many values as there are records, and
     a source is compared wherever keys are."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from crmetrics.compiler.conditions import disjunction
 from crmetrics.compiler.grouping import grouped
@@ -32,8 +33,7 @@ _MANY_READERS = 3
 _READ = re.compile(r"\bfrom excluded_([a-z]\w*)")
 
 
-@dataclass(frozen=True)
-class Mirror:
+class Mirror(Struct, frozen=True):
     """What quality rules left out of a model. rows: a query with its columns and `_reason`, empty
     when nothing was. setup: the statements that make the tables that the query reads."""
 
@@ -41,8 +41,7 @@ class Mirror:
     setup: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class ExcludedCounts:
+class ExcludedCounts(Struct, frozen=True):
     """The statement, its table, and operand number -> coverage key -> column. reads: dataset -> the
     columns that are read of what was left out of it, where they are known."""
 
@@ -97,8 +96,7 @@ def _reads(rowset: RowSet, statement: str) -> Mapping[str, Collection[str]]:
     return {n: c for n, c in found.items() if every[n] == _READ.findall(texts[n]).count(n)}
 
 
-@dataclass(frozen=True)
-class Keeping:
+class Keeping(Struct, frozen=True):
     """How what was left out of datasets may be kept for statements that read it.
 
     datasets: by name. is_made: whether a relation of the session is there already. keeps_named:

@@ -7,8 +7,9 @@ asking an unchanged definition again neither imports sqlglot nor parses anything
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from crmetrics.catalog import NOWHERE, Condition, Place
 from crmetrics.compiler.memory import MEMORY
@@ -60,8 +61,7 @@ def active(conditions: Iterable[Condition], settings: Mapping[str, Any]) -> list
     return [term for term in conditions if not term.when or settings.get(term.when)]
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
+class Aggregate(Struct, frozen=True):
     """One aggregate of an expression, with the filter under which its rows count.
 
     sql: the aggregate, filter included. total: count of the rows under the filter. used: count of
@@ -79,8 +79,7 @@ class Aggregate:
     is_distinct: bool
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(Struct, frozen=True):
     """An expression, split: `outer` is arithmetic over placeholders `{0}`, `{1}` for the
     aggregates."""
 
@@ -103,8 +102,7 @@ def split(sql: str, condition: str, place: Place = NOWHERE) -> Split:
     return Split(outer, found, frozenset(names), is_additive)
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What one aggregate is: its kind (`count`, `sum`, `min`, `max`, `avg`, `any`, else empty), its
     argument (empty = none or `*`) and the condition of its filter.
 

@@ -7,12 +7,14 @@ many-to-one, so a fact never has more rows than its relation (times the windows 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from crmetrics.catalog import NOWHERE, DerivedDimension, Place
 from crmetrics.compiler import expressions
 from crmetrics.compiler.bands import band_sql
-from crmetrics.compiler.coding import NONE, Coded, can_be_coded, with_codes
+from crmetrics.compiler.coding import Coded, can_be_coded, text_name, with_codes
 from crmetrics.compiler.conditions import conjunction
 from crmetrics.compiler.expressions import failure
 from crmetrics.compiler.frames import WINDOW_COLUMNS, FrameTables
@@ -24,8 +26,7 @@ from crmetrics.warehouse.placeholders import identifier
 EVENT_COLUMNS = ("event_day", "event_at", *WINDOW_COLUMNS)
 
 
-@dataclass
-class Fact:
+class Fact(Struct):
     """One fact under construction.
 
     is_parent: it is a parent of other facts, with what lies behind it (`opportunities` with the
@@ -293,12 +294,12 @@ class Fact:
         schema = self.around.schema
         derived = schema.derived(self.relation, name)
         if derived is not None:
-            return _named(self._derived_sql(derived, settings_band))
+            return text_name(self._derived_sql(derived, settings_band))
         path = schema.dimension_path(self.relation, name)
         if path is None:
             raise schema.no_dimension(self.relation, name, kpi)
         self._note_orphans(path)
-        return self._coded_sql(f"by {name}", path) or _named(self.path_sql(path))
+        return self._coded_sql(f"by {name}", path) or text_name(self.path_sql(path))
 
     def _coded_sql(self, shown: str, path: Path) -> str | None:
         """A dimension by way of an enumeration; None where the text is as good."""
@@ -493,8 +494,3 @@ class Fact:
             return sql.endswith("_day") or "::date" in sql
         kind = self._at(path.hops).columns.get(path.column, "DATE")
         return kind == "DATE"
-
-
-def _named(sql: str) -> str:
-    """The name of a group as a text."""
-    return f"coalesce(({sql})::varchar, '{NONE}')"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from crmetrics.compiler import expressions
 from crmetrics.compiler.assemble import group_columns, numbers_sql
@@ -14,8 +15,7 @@ BEFORE_AGREED = "before_effective_date"
 """Flag of a period that begins before the definition's `effective_from`."""
 
 
-@dataclass(frozen=True)
-class Labelled:
+class Labelled(Struct, frozen=True):
     """What one part contributes to the result: names, unit and the rules of its status.
 
     maturing: slices whose window is still open. min_sample: flag `low_sample` below it (0 = no

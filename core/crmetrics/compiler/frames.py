@@ -8,9 +8,10 @@ state finds the readings of its span as one run of positions, counted on the sam
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+
+from msgspec import Struct
 
 from crmetrics.compiler.slices import Clock, Frame, Window
 from crmetrics.periods import Calendar
@@ -74,8 +75,7 @@ def _slot_seconds(calendar: Calendar, first: date, last: date) -> int:
     return next(size for size in _SLOT_SIZES_S if all(at % size == 0 for at in offsets))
 
 
-@dataclass(frozen=True)
-class FrameTables:
+class FrameTables(Struct, frozen=True):
     """SQL of the temporary tables of one frame; `suffix` tells frames apart."""
 
     suffix: str

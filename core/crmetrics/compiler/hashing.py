@@ -7,14 +7,14 @@ crmetrics gives the same hash to the same definition.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
+
+from msgspec import Struct, field, structs
 
 from crmetrics.catalog import Catalog, Input, Kpi, Measure, Segment
 from crmetrics.compiler.needs import CUSTOMER_RELATIONS, ORDER_RELATIONS
@@ -43,8 +43,7 @@ def definition_hash(kpi: Kpi, variant: str, catalog: Catalog, settings_of: Setti
     return hashlib.sha256(text.encode("utf-8")).hexdigest()[:12]
 
 
-@dataclass
-class _Definition:
+class _Definition(Struct):
     """Collects what one KPI is made of. known: the KPIs below it, by name, each once."""
 
     catalog: Catalog
@@ -123,7 +122,7 @@ def named_segments(text: str, catalog: Catalog) -> list[Segment]:
 
 def _said(thing: Any) -> Any:
     """What a part of a definition says, JSON-like: keys that it leaves out are not in it."""
-    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
+    if isinstance(thing, Struct):
         return {
             name: _said(value)
             for name, default in _keys(type(thing))
@@ -141,7 +140,7 @@ def _keys(kind: Any) -> tuple[tuple[str, Any], ...]:
     """The keys of a part of a definition, each with what it is when nobody states it."""
     return tuple(
         (each.name, each.default_factory() if callable(each.default_factory) else each.default)
-        for each in dataclasses.fields(kind)
+        for each in structs.fields(kind)
         if each.name not in _NOT_SAID
     )
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from crmetrics.catalog import Vector, Whole
 from crmetrics.compiler.rowset import RowSet
@@ -26,8 +28,7 @@ _Key = tuple[str, tuple[tuple[int, Window], ...]]
 """The name of a vector, and the periods it is read for."""
 
 
-@dataclass
-class QuestionVectors:
+class QuestionVectors(Struct):
     """vectors: name -> vector. read_by: the vectors that a relation is or reads. has_any: whether
     any row of a relation meets a condition. settings: what holds for the question."""
 

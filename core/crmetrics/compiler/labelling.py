@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from crmetrics.catalog import Kpi, Measure
 from crmetrics.compiler import expressions
@@ -17,8 +18,7 @@ from crmetrics.compiler.slices import SliceBook
 _RATE_MIN_SAMPLE = 20
 
 
-@dataclass(frozen=True)
-class Labelling:
+class Labelling(Struct, frozen=True):
     """Labels the parts of one question.
 
     first_day: (relation, expression, until) -> the earliest local day, or any before `until`;

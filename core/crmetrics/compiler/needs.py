@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from crmetrics.catalog import Measure
 from crmetrics.compiler import expressions
@@ -46,8 +47,7 @@ _DEALS_AS_ORDERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 _EXPRESSIONS = ("time", "value", "numerator", "denominator")
 
 
-@dataclass(frozen=True)
-class Supplied:
+class Supplied(Struct, frozen=True):
     """What is in the warehouse, as far as definitions care.
 
     columns: dataset -> columns that some source delivered; a dataset that nobody loaded is absent.
@@ -81,8 +81,7 @@ class Supplied:
         return relation, column
 
 
-@dataclass
-class Needs:
+class Needs(Struct):
     """Datasets with the columns that must be there."""
 
     schema: Schema

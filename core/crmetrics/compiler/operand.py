@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from crmetrics.catalog import NOWHERE, Measure, Place, WindowSpec
 from crmetrics.compiler.adding import adds_up, reads_windows
@@ -14,8 +16,7 @@ Grouping = tuple[str, ...]
 """Dimensions to group by; none = the total."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
+class Operand(Struct, frozen=True):
     """One measure to evaluate: as a KPI's own number, an input, or a coverage count.
 
     measure: placeholders filled, alternatives chosen. windows: slice index -> window.

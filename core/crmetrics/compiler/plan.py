@@ -7,9 +7,11 @@ a formula over inputs, which are parts themselves.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from crmetrics.catalog import (
     NOWHERE,
@@ -32,8 +34,7 @@ from crmetrics.warehouse.business_hours import MACRO
 Render = Callable[[str, Mapping[str, Any], Place], str]
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """A measure for some groupings; `operand` for a leaf, `inputs` for a formula.
 
     extras: coverage counts that have a fact of their own.
@@ -62,8 +63,7 @@ class Part:
         return found
 
 
-@dataclass
-class Planner:
+class Planner(Struct):
     """Makes parts; numbers parts and operands as it goes.
 
     settings_of: (KPI id, the entry's own defaults) -> effective settings. instance: the relation

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
+
+from msgspec import Struct
 
 from crmetrics.compiler.fact import Fact
 from crmetrics.compiler.rowset import RowSet
@@ -19,8 +20,7 @@ from crmetrics.warehouse.placeholders import identifier
 _OWN = re.compile(r'\bf\.(?:"((?:[^"]|"")+)"|(\w+))')
 
 
-@dataclass(frozen=True, slots=True)
-class Portion:
+class Portion(Struct, frozen=True):
     """What is read of a relation. where: SQL over `m` that every row that counts meets; empty = all
     rows."""
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from crmetrics.catalog import Catalog, Kpi, Vector
 from crmetrics.compiler.assemble import Assembler, numbers_sql
@@ -41,8 +42,7 @@ _SLICES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(Struct, frozen=True):
     """One KPI or variant of a question, with the groups it is asked for."""
 
     kpi: Kpi
@@ -54,8 +54,7 @@ class Requested:
         return f"{self.kpi.id}.{self.variant}" if self.variant else self.kpi.id
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(Struct, frozen=True):
     """A KPI that cannot be computed: status and the dataset or column that is not there."""
 
     ordinal: int
@@ -64,8 +63,7 @@ class Missing:
     what: str
 
 
-@dataclass
-class Statement:
+class Statement(Struct):
     """One statement with its purpose, for `explain` and for the count of scans. reads: see
     `ExcludedCounts`."""
 
@@ -74,8 +72,7 @@ class Statement:
     reads: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
-@dataclass
-class Program:
+class Program(Struct):
     """What the compiler gives: the statements in order, the last of which answers.
 
     missing: KPIs without a number, with the reason. labelled: what is said of the others. needs:
@@ -97,8 +94,7 @@ class Program:
         return [statement.sql for statement in self.statements if statement.kind == "rowset"]
 
 
-@dataclass
-class Compiler:
+class Compiler(Struct, dict=True):
     """Compiles one question.
 
     has_any: whether any row of a relation, by its SQL name, meets a condition. is_made: whether a

@@ -7,7 +7,8 @@ key's name without `_id`. Dimensions may also use the short names of rule S6.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from crmetrics.catalog import DerivedDimension
 from crmetrics.datasets import Column, Dataset
@@ -20,8 +21,7 @@ _FIRST_LEAD_COLUMNS = ("lead_source", "campaign_id")
 VIRTUAL_SUFFIXES = ("_rc", "_cc", "_day")
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Struct, frozen=True):
     """A column and the foreign keys that lead to it; no hops = a column of the fact itself."""
 
     hops: tuple[str, ...]
@@ -48,8 +48,7 @@ def alias_of(hops: Iterable[str]) -> str:
     return f"{alias}_" if alias in _RESERVED else alias
 
 
-@dataclass(frozen=True)
-class Relation:
+class Relation(Struct, frozen=True):
     """A dataset, derived view or model: column names with their DuckDB types."""
 
     name: str
@@ -63,8 +62,7 @@ class Relation:
         return tuple(c for c, kind in self.columns.items() if "WITH TIME ZONE" in kind)
 
 
-@dataclass
-class Schema:
+class Schema(Struct):
     """Everything a definition may name, and how names resolve.
 
     describe: column types of a derived view or model, asked only for relations that are no

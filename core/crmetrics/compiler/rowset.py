@@ -8,7 +8,9 @@ per dimension (null = not part of the group) and the aggregates `a0`, `a1`, ...
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from crmetrics.catalog import NOWHERE
 from crmetrics.compiler import expressions
@@ -32,8 +34,7 @@ _PERIOD_COLUMNS = frozenset({"period_start", "window_id"})
 """Columns of a vector that its runs do not have."""
 
 
-@dataclass(frozen=True)
-class Compiled:
+class Compiled(Struct, frozen=True):
     """Where an operand's parts stand in its row set: SQL over the aggregated columns."""
 
     operand: Operand
@@ -50,8 +51,7 @@ class Compiled:
     standard_error: str = "null"
 
 
-@dataclass
-class RowSet:
+class RowSet(Struct):
     """One statement in the making. mirror: the rows of its model that quality rules left out."""
 
     number: int

@@ -10,9 +10,10 @@ and takes back at the first one that does not; exact for sums of integers and de
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
+
+from msgspec import Struct
 
 from crmetrics.catalog import Vector
 from crmetrics.compiler import expressions
@@ -22,8 +23,7 @@ from crmetrics.compiler.running import is_exact_type
 _EDGES = ("opening", "closing")
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(Struct, frozen=True):
     """How a value is added up: what a state adds (empty for a value that is true or null), and the
     condition under which it counts (empty = always)."""
 

@@ -8,23 +8,22 @@ length (P9), or the period before (P8), cut to the elapsed days while the period
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+
+from msgspec import Struct, field
 
 from crmetrics.catalog import WindowSpec
 from crmetrics.periods import Calendar, Grain, Period, add_months
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Window:
+class Window(Struct, frozen=True, order=True):
     """Local days [start, end)."""
 
     start: date
     end: date
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """One period of the answer (`is_reported`), or one that comparisons read.
 
     previous, year_ago: index of the slice to compare with; None = not asked for or none.
@@ -39,8 +38,7 @@ class Slice:
     year_ago: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """The instant of a run and how it cuts days. is_past: as_of was given by the user."""
 
     calendar: Calendar
@@ -71,8 +69,7 @@ class Clock:
         return max(0, (last - start).days + 1)
 
 
-@dataclass
-class SliceBook:
+class SliceBook(Struct):
     """The slices of one question, in order; helper slices come after the reported ones."""
 
     clock: Clock
@@ -161,8 +158,7 @@ def _periods_back(item: Slice, count: int, calendar: Calendar) -> date:
     return period.start
 
 
-@dataclass
-class Frame:
+class Frame(Struct):
     """The windows of one row set, numbered in order of their end; what `days` and `slots` hold."""
 
     windows: list[Window] = field(default_factory=list)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from crmetrics.compiler.coding import Coded
 from crmetrics.compiler.relations import Relation, Schema
@@ -16,8 +17,7 @@ ALL_COLUMNS = "* exclude (_reason)"
 """The columns of what was left out of a dataset, where a statement may read any of them."""
 
 
-@dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What a fact must know beside names: how to join, convert and read the run's settings.
 
     source_name: SQL name of a relation (`live_opportunities`). join: (child's alias, parent's

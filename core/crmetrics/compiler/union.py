@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _MANY = 40
 """Common table expressions of a statement, at most. To bind one costs a look at all before it: in
@@ -43,8 +44,7 @@ union all by name"""
 _WITHOUT_GROUP = " where cardinality(segment) = 0"
 
 
-@dataclass(frozen=True, slots=True)
-class PartRows:
+class PartRows(Struct, frozen=True):
     """The rows of one part of the KPI `ordinal`, and the common table expressions they read.
 
     groups: the sets of dimensions that its rows are of; a row may be of none beside.

@@ -10,9 +10,10 @@ list afterwards (measured: an eighth of the cost of the join over 24 months).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from crmetrics.catalog import Vector
 from crmetrics.compiler import expressions
@@ -27,8 +28,7 @@ MAX_READINGS = 80
 _DAY, _RATE = "reading_day_", "reading_rate_"
 
 
-@dataclass(frozen=True)
-class Conversion:
+class Conversion(Struct, frozen=True):
     """How `amount_rc` of a vector is made: (amount, currency, rate) -> SQL.
 
     has_rates: any rate is loaded; else every reading converts alike, with an empty rate. is_needed:
@@ -45,16 +45,14 @@ UNCONVERTED = Conversion(lambda amount, currency, rate: amount)
 """Amounts as they are: for the columns of a vector, not for its numbers."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Reading:
+class Reading(Struct, frozen=True, order=True):
     """A day on which states are read, and the day of the rates that convert them."""
 
     day: date
     rate_day: date | None
 
 
-@dataclass(frozen=True)
-class VectorViews:
+class VectorViews(Struct, frozen=True, dict=True):
     """The views of a vector for the periods of a frame, `NAME_runs` first if it has runs.
 
     Columns: window_id, period_start, the entity's columns, and per value `opening_NAME` (day before

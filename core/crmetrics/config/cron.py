@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -19,8 +20,7 @@ _MACROS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(Struct, frozen=True):
     """One field of a schedule: its name, its bounds and the names of its values."""
 
     name: str
@@ -69,8 +69,7 @@ _FIELDS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cron:
+class Cron(Struct, frozen=True):
     """A schedule as sets of numbers. weekdays: 0 = Sunday.
 
     any_day, any_weekday: the field was `*`. When neither is, cron runs on days that match either.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct, field
 
 from crmetrics.config.locating import locate
 from crmetrics.config.overlapping import overlaps
@@ -31,8 +32,7 @@ from crmetrics.options import Options, SourceOptions
 from crmetrics.plugin import Connector, Sink
 
 
-@dataclass(frozen=True, slots=True)
-class Plugins:
+class Plugins(Struct, frozen=True):
     """What the installed plugins offer to the project file.
 
     unavailable: by name of a plugin, connector or sink that could not be loaded, the reason.
@@ -44,8 +44,7 @@ class Plugins:
     unavailable: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadProject:
+class ReadProject(Struct, frozen=True):
     """A project file that was read.
 
     config: what is right in it; the rest is left out or has its default. findings: what is wrong,
@@ -80,8 +79,7 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(findings), key=lambda it: (it.file, it.line, it.column))
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """One pass over the tree; collects findings instead of stopping."""
 
     root: Section

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from crmetrics.config.tree import Listing, Node, Scalar, Section, find
 from crmetrics.config.variables import Environment
@@ -37,8 +38,7 @@ def locate(directory: str | Path) -> Path:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Peeked:
+class Peeked(Struct, frozen=True):
     """What must be known before plugins are loaded. modules: the names under `plugins:`. used:
     the connectors and sinks that sources and sinks name."""
 

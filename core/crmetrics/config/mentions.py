@@ -7,7 +7,8 @@ hides an unknown name. A value with a missing variable names nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from crmetrics.config.sections import GoalConfig
 from crmetrics.config.settings import SETTINGS
@@ -15,8 +16,7 @@ from crmetrics.config.tree import Listing, Node, Path, Scalar, Section, child, f
 from crmetrics.config.validation import check
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(Struct, frozen=True):
     """A name and where it stands: `place(*path)` of the configuration. is_key: as a key."""
 
     name: str
@@ -24,8 +24,7 @@ class Mention:
     is_key: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class JobMentions:
+class JobMentions(Struct, frozen=True):
     """What one job names. by: every dimension of every grouping; where: its filter."""
 
     name: str
@@ -34,8 +33,7 @@ class JobMentions:
     where: Mention | None
 
 
-@dataclass(frozen=True, slots=True)
-class Mentions:
+class Mentions(Struct, frozen=True):
     """All names of one file.
 
     kpi_settings: KPI -> the settings under its id. goals: KPIs, guardrails among them; segments:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from crmetrics.config.expectations import is_timezone, timezone_hint
 from crmetrics.config.tree import Node, Path, Scalar, Section, dotted, find, is_empty, place_of
@@ -17,16 +18,14 @@ from crmetrics.options import Options
 _Options = TypeVar("_Options", bound=Options)
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen(Generic[_Options]):
+class Chosen(Struct, Generic[_Options], frozen=True):
     """One source or sink: the plugin that it names and the options built by that plugin."""
 
     plugin: str
     options: _Options
 
 
-@dataclass(frozen=True, slots=True)
-class PluginSections(Generic[_Options]):
+class PluginSections(Struct, Generic[_Options], frozen=True):
     """Reads `sources:` or `sinks:`.
 
     title: the key of the section. choice: the key that chooses the plugin. configs: the options

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from crmetrics.config.tree import Place, Section, place_of
 from crmetrics.errors import Finding
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from crmetrics.periods import Grain
 
 
-@dataclass(frozen=True, slots=True)
-class WarehouseConfig:
+class WarehouseConfig(Struct, frozen=True):
     """Where the warehouse is and what it may use; paths are absolute.
 
     None = DuckDB's own default (memory_limit, threads) or no limit (statement_timeout_s).
@@ -34,8 +34,7 @@ class WarehouseConfig:
     lock_timeout_s: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class SourceConfig:
+class SourceConfig(Struct, frozen=True):
     """One source. options: an instance of the connector's `Config`."""
 
     name: str
@@ -43,8 +42,7 @@ class SourceConfig:
     options: SourceOptions
 
 
-@dataclass(frozen=True, slots=True)
-class SinkConfig:
+class SinkConfig(Struct, frozen=True):
     """One sink. options: an instance of the sink's `Config`."""
 
     name: str
@@ -52,8 +50,7 @@ class SinkConfig:
     options: Options
 
 
-@dataclass(frozen=True, slots=True)
-class MetricsConfig:
+class MetricsConfig(Struct, frozen=True):
     """What is computed.
 
     settings: flat settings by name, and under the id of a KPI a mapping of its own settings. Read
@@ -65,8 +62,7 @@ class MetricsConfig:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class JobConfig:
+class JobConfig(Struct, frozen=True):
     """One job. by: sets of dimensions, each a grouping of its own; empty = totals only, and the
     groups that a KPI is reported by unless is_by_given.
 
@@ -95,8 +91,7 @@ class JobConfig:
     is_by_given: bool = False
 
 
-@dataclass(frozen=True)
-class ProjectConfig:
+class ProjectConfig(Struct, frozen=True, dict=True):
     """The whole project file.
 
     directory: absolute; paths in the options of sources and sinks are relative to it.
@@ -115,10 +110,9 @@ class ProjectConfig:
     sinks: Mapping[str, SinkConfig]
     jobs: Mapping[str, JobConfig]
     notes: tuple[Finding, ...] = ()
-    # Holds every value of the file, secrets too: kept out of repr and comparison.
-    _tree: Section = field(
-        default_factory=lambda: Section(Place("", 0, 0)), repr=False, compare=False
-    )
+    # Holds every value of the file, secrets too, which no node shows; of configurations that are
+    # equal in all else it tells apart those whose files differ.
+    _tree: Section = field(default_factory=lambda: Section(Place("", 0, 0)))
 
     @cached_property
     def mentions(self) -> Mentions:

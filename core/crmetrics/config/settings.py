@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
+from msgspec import Struct, field
 from pydantic import AfterValidator, Field
 
 from crmetrics.config.expectations import (
@@ -78,8 +78,7 @@ def _teams(teams: dict[str, TeamHours]) -> dict[str, TeamHours]:
     return {"default": TeamHours(), **teams}
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """One setting.
 
     type: what its value must be, as a pydantic annotation. default: None = unset. kpis: the KPIs

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
+
+from msgspec import Struct, field
 
 from crmetrics.errors import Finding
 
@@ -23,8 +24,7 @@ DROPPED: Final = object()
 """As a replacement in `to_data`: leave the key out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where something stands: file, line and column, both from 1."""
 
     file: str
@@ -38,11 +38,17 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}"
 
 
-# No node shows its content in a repr: it may be a secret.
+class _Unshown(Struct, frozen=True):
+    """A node does not show its content in a repr: it may be a secret."""
+
+    __repr__ = object.__repr__
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """What rich shows in place of the repr."""
+        return []
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Scalar:
+class Scalar(_Unshown, frozen=True):
     """One value. text: with variables filled in. is_plain: written without quotes.
 
     variables: the variables whose values stand in `text`. is_unresolved: a variable is missing,
@@ -61,24 +67,21 @@ class Scalar:
         return _plain_value(self.text) if self.is_plain and not self.variables else self.text
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Listing:
+class Listing(_Unshown, frozen=True):
     """A list."""
 
     place: Place
     items: tuple[Node, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Entry:
+class Entry(_Unshown, frozen=True):
     """One key of a section: the place of the key, and its value."""
 
     place: Place
     node: Node
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Section:
+class Section(_Unshown, frozen=True):
     """A mapping of keys to values, in the order of the file."""
 
     place: Place

@@ -4,9 +4,10 @@ place."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from msgspec import Struct
+from msgspec.structs import replace
 from pydantic import BaseModel, ValidationError
 
 from crmetrics.config.durations import parse_duration
@@ -40,8 +41,7 @@ _OTHER_TYPE = ("_type", "_parsing", "_of", "literal_error", "enum")
 _MAX_LISTED = 16
 
 
-@dataclass(frozen=True, slots=True)
-class _Error:
+class _Error(Struct, frozen=True):
     """One error of pydantic, its location taken apart.
 
     path: keys and positions that exist in the section. missing: the name of a key that does not.
@@ -163,8 +163,7 @@ def _repairs(
             yield id(node), node.text
 
 
-@dataclass(frozen=True, slots=True)
-class _Report:
+class _Report(Struct, frozen=True):
     """Words the errors of one section."""
 
     model: type[BaseModel]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from crmetrics.errors import Finding, did_you_mean
 
@@ -44,8 +45,7 @@ def needed_names(text: str) -> list[str]:
     return list(dict.fromkeys(name for name in names if name))
 
 
-@dataclass(slots=True)
-class Environment:
+class Environment(Struct):
     """Where variables come from, and what was wrong with them. `.env` is read when first needed.
 
     findings: problems of the `.env` file itself.
@@ -100,8 +100,7 @@ class Environment:
         return values
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(Struct, frozen=True):
     """A text with its variables filled in. problems: (message, hint) of those that could not be."""
 
     text: str

@@ -8,6 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from crmetrics.catalog import Catalog, Place
 from crmetrics.compiler.coding import Coded
 from crmetrics.compiler.frames import EMPTY_PERIODS
@@ -41,8 +43,7 @@ if TYPE_CHECKING:
     from crmetrics.warehouse.compute import ComputeSession
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(Struct, frozen=True):
     """What is asked: KPIs for periods, in groups.
 
     groupings: sets of dimensions; () is the total. compare: `previous`, `year_ago`. identities:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import cast
+
+from msgspec import Struct
 
 from crmetrics.catalog import Catalog
 from crmetrics.compiler.slices import Clock
@@ -21,8 +22,7 @@ COMPARISONS = ("previous", "year_ago")
 _MAX_PERIODS = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """The words of a question, as `Project.query` and the command line take them."""
 
     kpis: tuple[str, ...]

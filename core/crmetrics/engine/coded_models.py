@@ -8,7 +8,8 @@ there have it as well; any other model reads the text, as enumerations are order
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from crmetrics.compiler.coding import Coded, can_be_coded
 from crmetrics.compiler.expressions import gives, is_made_of, passes_on
@@ -20,8 +21,7 @@ _WITHOUT_TEXTS = ("looked_at", "period_days", "periods")
 """What models may read beside a dataset."""
 
 
-@dataclass
-class CodedModels:
+class CodedModels(Struct):
     """Which texts of models are coded. has_few: whether a text is worth it."""
 
     session: ComputeSession

@@ -4,9 +4,11 @@ periods that it has reported come to now."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from crmetrics import state
 from crmetrics.compiler.hashing import definition_hash
@@ -46,8 +48,7 @@ if TYPE_CHECKING:
     from crmetrics.engine.project import Project
 
 
-@dataclass(frozen=True)
-class Earlier:
+class Earlier(Struct, frozen=True):
     """A period that the job reported before, computed again (rule P6).
 
     alerts: the unusual values among its rows. is_old: it is looked at again only because a value of
@@ -61,8 +62,7 @@ class Earlier:
     is_old: bool = False
 
 
-@dataclass(frozen=True)
-class Computed:
+class Computed(Struct, frozen=True):
     """What a run of a job found out. results: rows of the reported period, judged. checked: what
     was computed, and the identities looked at. signals: trends and unusual values. definitions: of
     the job's KPIs, whatever there are data for: (KPI, variant, hash)."""

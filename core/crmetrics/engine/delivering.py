@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from crmetrics import state
 from crmetrics.config import JobConfig
@@ -38,8 +40,7 @@ if TYPE_CHECKING:
     from crmetrics.engine.project import Project
 
 
-@dataclass(frozen=True)
-class Mailing:
+class Mailing(Struct, frozen=True):
     """A run on its way to the sinks.
 
     is_resend: as if nothing had been delivered before. shown: of a dry run: earlier periods whose
@@ -80,8 +81,7 @@ class Mailing:
         return (*self.loaded.remarks(), *cut, *broken)
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """What became of a mailing. message: that of the reported period. restated: the first days of
     earlier periods that were sent again."""
 
@@ -135,8 +135,7 @@ def deliver_all(project: Project, job: JobConfig, mailing: Mailing) -> Sent:
     return Sent(current.message, tuple(outcomes), blocked, restated)
 
 
-@dataclass(frozen=True)
-class _Letter:
+class _Letter(Struct, frozen=True):
     """One report, whom it goes to and how."""
 
     delivery: Delivery

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from crmetrics.compiler import expressions
 from crmetrics.compiler.excluded import REASONS
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
     from crmetrics.engine.project import Project
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """Rows left after one step on the way to a number, or left out by it. what: `cases: live`,
     `cases: excluded_deleted`."""
 
@@ -36,8 +36,7 @@ class Step:
     is_left_out: bool = False
 
 
-@dataclass(frozen=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """Everything behind a KPI.
 
     definition: what the entry says, as label -> text. needs: dataset -> columns. settings: the

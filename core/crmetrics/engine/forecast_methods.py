@@ -8,10 +8,11 @@ known then, and compared with what came. The same errors give the 80 % interval.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import combinations, product
 from math import sqrt
 from statistics import median
+
+from msgspec import Struct
 
 Method = Callable[[Sequence[float], int, int], float | None]
 
@@ -26,8 +27,7 @@ _TRENDS = (0.05, 0.2)
 _SEASONS = (0.1, 0.3)
 
 
-@dataclass(frozen=True, slots=True)
-class Projection:
+class Projection(Struct, frozen=True):
     """One projected value with its 80 % interval and the method that gave it."""
 
     value: float

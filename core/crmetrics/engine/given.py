@@ -7,8 +7,9 @@ A measure that says `periods_of: NAME` has a row for each period that the relati
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec.structs import replace
 
 from crmetrics.catalog import Catalog
 from crmetrics.periods import Period

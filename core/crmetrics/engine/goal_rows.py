@@ -8,9 +8,10 @@ that says `periods_of: goals` is reported for these instead of the periods asked
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from crmetrics.compiler.slices import Clock
 from crmetrics.engine.answer import Question, groupings_of
@@ -71,8 +72,7 @@ def goal_schema() -> pa.Schema:
     return pa.schema(fields)
 
 
-@dataclass(frozen=True)
-class GoalRows:
+class GoalRows(Struct, frozen=True):
     """The relation `goals` of a project; `rows` asks what is needed of the session it is for."""
 
     goals: tuple[Goal, ...]
@@ -208,8 +208,7 @@ def _joined(tables: Sequence[pa.Table]) -> pa.Table | None:
 # --- targets of owners ---------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerTarget:
+class OwnerTarget(Struct, frozen=True):
     """A quota of one owner. amount, converted: as it stands, and in the reporting currency."""
 
     kpi: str

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from crmetrics.catalog import Catalog, Identity
 from crmetrics.catalog.identities import LABEL
@@ -41,8 +43,7 @@ Row = Mapping[str, Any]
 Segment = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Breach:
+class Breach(Struct, frozen=True):
     """An identity that does not hold for one period and group.
 
     kpis: the KPIs and variants whose rows are concerned. text: the whole finding as a sentence.
@@ -67,8 +68,7 @@ class Breach:
         return f"{FLAG}:{self.identity}"
 
 
-@dataclass(frozen=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """An answer whose identities were looked at: its rows, with flags where one is broken, the
     names of the identities looked at, and what is broken."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from crmetrics import extract
 from crmetrics.engine.opening import UnopenedSource, close_connector, connectors, supplies_by
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class SyncReport:
+class SyncReport(Struct, frozen=True):
     """What was loaded, and what failed.
 
     reports: one per dataset and source, failed ones too; one without a dataset for a source that

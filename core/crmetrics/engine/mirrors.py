@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from crmetrics.catalog import Catalog
 from crmetrics.compiler.excluded import Mirror, columns_named
@@ -49,8 +50,7 @@ _NONE: Mapping[str, str] = {}
 _DEALS = {"orders": "opportunities", "order_items": "opportunity_items"}
 
 
-@dataclass
-class Mirrors:
+class Mirrors(Struct):
     """Writes mirrors of models, vectors and derived relations.
 
     orders_from: what stands for orders.

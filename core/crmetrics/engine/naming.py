@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from functools import cached_property
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from crmetrics.catalog import Catalog, Kpi, Measure, Place, ReadCatalog, read_catalog
 from crmetrics.config import SETTINGS, ProjectConfig
@@ -25,8 +27,7 @@ _SURELY_MISSPELT = 0.8
 _NAMED_SETTING = re.compile(r"(?:\$|for each |when='|configured_by=')(\w+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
+class Named(Struct, frozen=True):
     """The definitions that a project file chooses, and what is wrong with names and definitions.
 
     faulty: the project's own KPIs with a finding; what else is wrong about them follows from it.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from crmetrics.message import Note
 from crmetrics.warehouse.compute import open_for_compute
@@ -19,8 +21,7 @@ _SHOWN = 3
 _LOST = "lost_keys"
 
 
-@dataclass(frozen=True, slots=True)
-class Orphans:
+class Orphans(Struct, frozen=True):
     """Rows whose foreign key names no row (rule E6): they are kept, the dimension is `(none)`."""
 
     dataset: str
@@ -48,8 +49,7 @@ class Orphans:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Reference:
+class _Reference(Struct, frozen=True):
     """A foreign key to look at. condition: how its value `f.key` finds its row `t`."""
 
     dataset: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from crmetrics.compiler.labelling import maturity_of
 from crmetrics.compiler.needs import Supplied
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from crmetrics.engine.project import Project
 
 
-@dataclass(frozen=True, slots=True)
-class OutOfReach:
+class OutOfReach(Struct, frozen=True):
     """A KPI without a number: status `missing_dataset` or `missing_column`, and what is missing."""
 
     kpi: str
@@ -33,8 +33,7 @@ class OutOfReach:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class CutWindow:
+class CutWindow(Struct, frozen=True):
     """A KPI that counts what happens within `days` of a row, of which its source gives less."""
 
     kpi: str
@@ -50,8 +49,7 @@ class CutWindow:
         )
 
 
-@dataclass(frozen=True)
-class JobPlan:
+class JobPlan(Struct, frozen=True):
     """What would be read, from where, and what cannot be computed from it.
 
     kpis: what was planned for. connectors: source -> connector name. estimates: (source, dataset)

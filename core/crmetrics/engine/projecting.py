@@ -8,9 +8,10 @@ is read, so the projection of a past period is what would have been said before 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from crmetrics.catalog import Catalog
 from crmetrics.compiler.slices import Clock

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from crmetrics.catalog import Catalog, Model, Vector
 from crmetrics.compiler.expressions import check_model
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 PERIOD_RELATIONS = ("periods", "period_days")
 
 
-@dataclass
-class Relations:
+class Relations(Struct):
     """What statements may read beside datasets; makes each view once per session.
 
     given: relations that the engine fills itself, with what makes their empty table. made: model

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from crmetrics import http, log, state, stopping
 from crmetrics.config import JobConfig
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class RunReport:
+class RunReport(Struct, frozen=True):
     """What a run of a job did.
 
     results: the rows of the reported period. outcomes: those of earlier periods whose figures have
@@ -66,8 +66,7 @@ class RunReport:
         return {outcome.sink: outcome.preview for outcome in self.outcomes if outcome.preview}
 
 
-@dataclass
-class Loaded:
+class Loaded(Struct):
     """What was loaded, shared by the runs that follow one another: the sources are read once."""
 
     report: SyncReport | None = None
@@ -130,8 +129,7 @@ def _tell_failure(project: Project, asked: _Asked, job: str, error: BaseExceptio
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """One run: which period, whether a day was named for it, and when it began."""
 
     run_id: str

@@ -7,9 +7,10 @@ is new is told by the period before: by the series where that is known, else by 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from crmetrics import export
 from crmetrics.config.settings import setting_value
@@ -32,8 +33,7 @@ Place = tuple[str, str]
 """`ID` or `ID.VARIANT`, and the segment as JSON text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Signals:
+class Signals(Struct, frozen=True):
     """What the series of a job's KPIs say. trends: of totals, by KPI. alerts: by the first day of
     the period and the place of the row."""
 
@@ -41,8 +41,7 @@ class Signals:
     alerts: Mapping[date, Mapping[Place, Alert]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Value:
+class _Value(Struct, frozen=True):
     """One row of a series. number: None when it says nothing about the period; is_sure: it may
     raise an alert (P4, P7, N5, Q1)."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from crmetrics.compiler.program import Statement
 from crmetrics.warehouse.compute import ComputeSession
@@ -20,14 +21,12 @@ _MADE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
+class _Made(Struct, frozen=True):
     sql: str
     number: int
 
 
-@dataclass
-class Standing:
+class Standing(Struct):
     """Runs the statements of programs in one session.
 
     behind: names -> these and what models among them read. unsteady: the names of relations whose

@@ -8,8 +8,9 @@ otherwise. What follows from another finding is not told.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from crmetrics.catalog import Catalog, Kpi, Measure, Place
 from crmetrics.compiler.needs import Supplied
@@ -230,7 +231,7 @@ class _Binding:
 
     def tell(self, problem: CrmetricsError | None, at: Place) -> None:
         for finding in _findings(problem):
-            here = replace(finding, file=at.file, line=at.line, column=at.column)
+            here = Finding(finding.message, at.file, at.line, at.column, finding.hint)
             self.findings.append(finding if finding.file else here)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from crmetrics.errors import did_you_mean
 from crmetrics.goals.model import Goal, KpiTraits
@@ -16,8 +17,7 @@ _NEEDED_GUARDRAILS: Mapping[str, tuple[str, ...]] = {
 """G1: a goal on the KPI needs one of these as a guardrail."""
 
 
-@dataclass(frozen=True, slots=True)
-class GoalFault:
+class GoalFault(Struct, frozen=True):
     """Something wrong with a goal as it is written; path: its place in the project file."""
 
     path: tuple[str | int, ...]

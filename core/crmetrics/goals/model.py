@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Literal, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -52,8 +53,7 @@ class Goal(Protocol):
     def segment(self) -> Mapping[str, str]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class KpiTraits:
+class KpiTraits(Struct, frozen=True):
     """What judging and reporting need of a definition beside its numbers.
 
     adds_up: a sum or count over time, so that values of spans of different length cannot be
@@ -69,8 +69,7 @@ class KpiTraits:
     is_about_users: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class GuardrailReading:
+class GuardrailReading(Struct, frozen=True):
     """A guardrail beside its goal; value None = it could not be checked.
 
     since: the goal's first day when the value is over the goal's own days, see GoalVerdict.
@@ -91,8 +90,7 @@ class GuardrailReading:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class GoalVerdict:
+class GoalVerdict(Struct, frozen=True):
     """How a goal stands.
 
     status: empty when it was not judged, then `reason` says why. attainment: 0 = baseline, 1 =
@@ -124,8 +122,7 @@ class GoalVerdict:
         return self.status in ("off_track", "breached_guardrail")
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(Struct, frozen=True):
     """results: the table with its four goal columns filled. verdicts: one per goal it touches."""
 
     results: pa.Table

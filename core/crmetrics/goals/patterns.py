@@ -6,8 +6,9 @@ Association, never cause: what goes together may follow from a third thing, or f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import sqrt
+
+from msgspec import Struct
 
 FEWEST_PAIRS = 12
 MOST_LAG = 3
@@ -15,8 +16,7 @@ MOST_LAG = 3
 _CERTAIN = 1.959964  # two-sided, 95 %
 
 
-@dataclass(frozen=True, slots=True)
-class Association:
+class Association(Struct, frozen=True):
     """Two series, the second read `lag` periods after the first.
 
     rho: Spearman's rank correlation, -1 to 1; None with fewer than twelve pairs, or where a series

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import combinations, pairwise
 from math import sqrt
 from statistics import median
 from typing import Literal
+
+from msgspec import Struct
 
 FEWEST_COMPARED = 8
 """Values that a test of the unusual and one of a trend need."""
@@ -29,8 +30,7 @@ _MAD_TO_SIGMA = 1.4826
 _NOISE = 1e-9  # share of the median below which values count as equal
 
 
-@dataclass(frozen=True, slots=True)
-class Trend:
+class Trend(Struct, frozen=True):
     """Where a series is heading.
 
     slope: change per period, in the unit of the values. run: how many periods in a row moved the
@@ -48,8 +48,7 @@ class Trend:
         return self.periods >= FEWEST_COMPARED
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """When a value of a KPI is unusual. below, above: limits that were set. change: smallest
     relative distance from the median that counts where most values are equal."""
 
@@ -58,8 +57,7 @@ class Rules:
     change: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """A value that is unusual, to the good or to the bad.
 
     typical: the median of the `periods` values that it was compared with; None when it passed a

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
 
 from crmetrics.goals.model import (
     Goal,
@@ -25,8 +26,7 @@ _TOLERANCE = 1e-9  # binary rounding must not decide whether 0.48 is 80 % of 0.6
 _NO_VALUE_STATUSES = frozenset({"missing_dataset", "missing_column", "no_data"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(Struct, frozen=True):
     """One result row, as far as judging needs it."""
 
     row: int

@@ -9,13 +9,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import Distribution, distributions
 from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Literal
+
+from msgspec import Struct
 
 ENTRY_POINT_GROUP = "crmetrics"
 PLUGIN_FOLDER = "plugins"
@@ -24,8 +25,7 @@ _PRODUCT = "crmetrics"
 Road = Literal["builtin", "installed", "folder", "listed"]
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A plugin that was found but not imported yet.
 
     name: how it is listed. origin: where it comes from, in words. module: what to import.

@@ -6,8 +6,10 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct
 
 from crmetrics.errors import CrmetricsError
 from crmetrics.secrets import redact
@@ -15,8 +17,7 @@ from crmetrics.secrets import redact
 _LONGEST = 600
 
 
-@dataclass
-class Failure:
+class Failure(Struct):
     """What came out of a piece of plugin code; `cause` is None when it went well."""
 
     cause: BaseException | None = None

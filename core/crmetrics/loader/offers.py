@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from msgspec import Struct
 
 from crmetrics import hookspecs
 from crmetrics.datasets import SQL_TYPES, Column, Dataset
@@ -36,8 +37,7 @@ OFFERING = (
 """The hooks that return a list; the others add commands or watch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offers:
+class Offers(Struct, frozen=True):
     """What one plugin brings; every part of it was checked."""
 
     connectors: tuple[type[Connector], ...] = ()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from msgspec import Struct
 
 from crmetrics.errors import PluginError, did_you_mean
 from crmetrics.loader.failures import describe, isolated
@@ -21,8 +22,7 @@ Kind = Literal["connector", "sink", "pack"]
 Offer = TypeVar("Offer")
 
 
-@dataclass(frozen=True, slots=True)
-class PluginInfo:
+class PluginInfo(Struct, frozen=True):
     """One plugin that was found.
 
     origin: where it comes from, in words. error: why it is in quarantine. offers: what it brings

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from crmetrics.periods import Calendar
 from crmetrics.warehouse.local_time import clock_changes, search_tree
@@ -33,8 +34,7 @@ _ORIGIN_US = (date(1970, 1, 1) - _ORIGIN).days * _DAY_US
 _FIRST_CHANGE = datetime(1990, 1, 1, tzinfo=UTC)  # holidays and clock changes before it are over
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
+class Hours(Struct, frozen=True):
     """When a team works. weekdays: 0 = monday. opens, closes: microseconds of the day on the wall.
 
     holidays: days off, ascending.
@@ -95,8 +95,7 @@ def _time_us(text: str) -> int:
     return (int(hours) * 60 + int(minutes)) * 60_000_000
 
 
-@dataclass(frozen=True)
-class BusinessHours:
+class BusinessHours(Struct, frozen=True):
     """The macros for the hours of all teams; teams with the same hours share one.
 
     stated: the setting. suffix: of the names of the macros, for a KPI that has hours of its own.

@@ -15,9 +15,10 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from msgspec import Struct
 
 from crmetrics.warehouse.faults import (
     is_locked,
@@ -57,8 +58,7 @@ _LOCK_DOWN = {
 it too: they are fed through registered Arrow readers only."""
 
 
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
+class EngineSettings(Struct, frozen=True):
     """Where the warehouse is and what it may use.
 
     timezone: session zone; `date_trunc` and casts of instants follow it. memory_limit: DuckDB text

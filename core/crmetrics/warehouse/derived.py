@@ -8,11 +8,12 @@ concerned, and `source` is the one in which the account is found, so that two of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, cast, get_args
+
+from msgspec import Struct, field
 
 from crmetrics.datasets import Dataset
 from crmetrics.errors import ConfigError, did_you_mean
@@ -47,8 +48,7 @@ _NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ViewSettings:
+class ViewSettings(Struct, frozen=True):
     """From where a run looks at the data.
 
     as_of: UTC; nothing later is visible. is_past: as_of was asked for. horizon: the last day that
@@ -114,8 +114,7 @@ def _one_of(setting: str, value: object, known: tuple[str, ...]) -> str:
     return str(value)
 
 
-@dataclass(frozen=True)
-class DerivedRelations:
+class DerivedRelations(Struct, frozen=True):
     """Texts of the derived relations and of the macros they use.
 
     Macros: `local_day(instant)`, `day_start(day)`, and per dataset `source_of_{dataset}(source,

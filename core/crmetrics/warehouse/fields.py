@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from crmetrics.datasets import Column, Dataset
 from crmetrics.errors import QueryError, SourceError, did_you_mean
@@ -25,8 +26,7 @@ _known_aggregates: frozenset[str] = frozenset()
 _SHOWN = 80  # characters of an offending value in a message
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(Struct, frozen=True):
     """A mapping entry: its text, the source fields it reads, whether it is just a field's name."""
 
     text: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
+
+from msgspec import Struct, field
 
 from crmetrics.errors import CrmetricsError
 
@@ -15,8 +16,7 @@ KEPT_REJECTIONS = 100_000
 _RECORD_LENGTH = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     """A record that was set aside: why, where it stands in the source, and its text."""
 
     reason: str
@@ -24,8 +24,7 @@ class Rejection:
     record: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Deletion:
+class Deletion(Struct, frozen=True):
     """Records that the source no longer has; `at` = since when, None = not known. of: the column
     that holds these ids."""
 
@@ -34,16 +33,14 @@ class Deletion:
     of: str = "id"
 
 
-@dataclass(frozen=True, slots=True)
-class AccountAt:
+class AccountAt(Struct, frozen=True):
     """Whose records were loaded, as the connector named it, and the address it was found at."""
 
     name: str
     at: str | None = None
 
 
-@dataclass
-class Intake:
+class Intake(Struct):
     """One read of one dataset: what was asked for, and what the connector reports meanwhile.
 
     columns: the canonical columns that the read covers, the key among them. started: instant of the
@@ -131,8 +128,7 @@ class Intake:
             self.notices.append(message)
 
 
-@dataclass(frozen=True, slots=True)
-class LoadReport:
+class LoadReport(Struct, frozen=True):
     """One dataset of one source, as it was loaded or failed. All counts are records.
 
     fetched = landed + rejected + duplicates, always.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
+
+from msgspec import Struct, field
 
 from crmetrics.datasets import Dataset
 from crmetrics.warehouse.connection import Connection
@@ -12,8 +13,7 @@ from crmetrics.warehouse.registry import instant
 from crmetrics.warehouse.schema import check_layout
 
 
-@dataclass(frozen=True, slots=True)
-class SourceHoldings:
+class SourceHoldings(Struct, frozen=True):
     """What one source gave to a dataset.
 
     columns: canonical columns that it filled. last_sync: start of its last good sync.
@@ -33,8 +33,7 @@ class SourceHoldings:
     watermark: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DatasetHoldings:
+class DatasetHoldings(Struct, frozen=True):
     """What the warehouse holds of one dataset, over all its sources."""
 
     dataset: str

@@ -16,8 +16,9 @@ deleted, test or spam records:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from crmetrics.datasets import Column, Dataset
 from crmetrics.warehouse.inventory import Inventory
@@ -39,8 +40,7 @@ _TOLD_BY = {("orders", "refunded_amount"): "refunded_at"}
 no date, on the day of the order (rule P12)."""
 
 
-@dataclass(frozen=True)
-class LiveRelations:
+class LiveRelations(Struct, frozen=True):
     """Texts of the relations above, the cheapest that are right for what the warehouse holds.
 
     stored_columns: the columns that the table of a dataset has; a plugin may have added further

@@ -12,9 +12,10 @@ import secrets as randomness
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
+
+from msgspec.structs import replace
 
 from crmetrics.datasets import Dataset
 from crmetrics.errors import CrmetricsError, SourceError, UnavailableError

@@ -8,15 +8,15 @@ them. Every join along a foreign key is made of the pieces here, so that no two 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from crmetrics.datasets import Column, Dataset
 from crmetrics.warehouse.inventory import Inventory
 from crmetrics.warehouse.placeholders import identifier, literal
 
 
-@dataclass(frozen=True, slots=True)
-class References:
+class References(Struct, frozen=True):
     """The rule above, applied to what the warehouse holds.
 
     suppliers: the sources that supply a dataset. sources: all sources of the warehouse.

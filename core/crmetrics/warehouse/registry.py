@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from crmetrics.datasets import Dataset
 from crmetrics.errors import SourceError
@@ -38,8 +40,7 @@ _ACCOUNT = "@account"
 """Where the account stands beside the connector's state."""
 
 
-@dataclass(frozen=True, slots=True)
-class SyncState:
+class SyncState(Struct, frozen=True):
     """What the last committed read of a dataset left for the next one.
 
     state: the connector's own. columns: canonical columns that all stored rows cover.

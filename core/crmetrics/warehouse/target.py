@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from crmetrics.datasets import Dataset
 from crmetrics.warehouse.connection import Connection
@@ -15,8 +16,7 @@ STAGED = "temp.staged"
 """Rows on their way: covered columns, _part, _loaded_at, _shapes (negative: a recalled copy)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """Where one load goes.
 
     covered: columns of the read. stored: columns of the table. delivered_before: columns that

@@ -5,7 +5,7 @@ MERGE does the same in four to five times the time, and the table has no primary
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from crmetrics.warehouse.arrivals import Arrivals
 from crmetrics.warehouse.copies import keep_staged, keep_stored
@@ -13,8 +13,7 @@ from crmetrics.warehouse.statements import quoted
 from crmetrics.warehouse.target import STAGED, Target
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(Struct, frozen=True):
     """What one upsert did to the table.
 
     inserted, updated: arrived records that are new, or took the place of a stored one. outdated:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import click
+from msgspec.structs import asdict
 
 from crmetrics.cli.console import Console, redact_leaves
 from crmetrics.cli.options import GRAINS, by_option, command, groupings, json_option
@@ -95,7 +95,7 @@ def _print_results(found: Explanation, session: Session) -> None:
 def _document(found: Explanation) -> dict[str, Any]:
     from crmetrics import export
 
-    shown = {item.name: getattr(found, item.name) for item in fields(found)}
+    shown = asdict(found)
     shown["steps"] = [
         {"what": step.what, "rows": step.rows, "is_left_out": step.is_left_out}
         for step in found.steps

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import Struct
 
 from crmetrics import log, stopping
 from crmetrics.cli.options import command, json_option
@@ -158,8 +158,7 @@ def _is_due(session: Session, name: str) -> bool:
     return following is None
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Wanted(Struct, frozen=True):
     """The options of a call that every job is run with."""
 
     day: str | None
