@@ -10,6 +10,7 @@ import pytest
 
 from crmetrics.engine import Project
 from crmetrics.engine.answer import Question
+from crmetrics.errors import ConfigError
 from crmetrics.testing import load_tables, read_tables, write_project
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -92,13 +93,13 @@ ASKED = [
 ]
 
 
-def _project(folder: Path, definitions: str = "", **models: str) -> Project:
+def _project(folder: Path, definitions: str = "", crm: str = CRM, **models: str) -> Project:
     write_project(folder, {}, packs=("sales",))
     (folder / "metrics" / "sql").mkdir(parents=True)
     (folder / "metrics" / "own.yaml").write_text(definitions or "kpis: {}\n")
     for name, text in models.items():
         (folder / "metrics" / "sql" / f"{name}.sql").write_text(text)
-    load_tables(folder, read_tables(CRM))
+    load_tables(folder, read_tables(crm))
     return Project(folder, environ={}, now=lambda: NOW)
 
 
@@ -212,3 +213,90 @@ kpis:
     project = _project(tmp_path, own, deals=deals)
     (row,) = project.query(["staying_deals"], period="2026-01").to_pylist()
     assert row["value"] == 1
+
+
+HISTORY = "live_opportunity_stage_history"
+ASKS = ENDED.format("first_looked_at()")
+KEPT = f"-- materialized\n{ASKS}"
+ALL = f"select source, opportunity_id, entered_at, exited_at from {HISTORY}"
+ASKED = "asks what is looked at"
+TAKEN = "takes its rows from a materialized model"
+OF_DEALS = "join live_opportunities o on o.id = e.opportunity_id"
+UNDATED = {
+    "is_kept": (KEPT, "", "is materialized"),
+    "asks": (ASKS, "", ASKED),
+    "asks_relation": (ENDED.format('(select start_at from "looked_at")'), "", ASKED),
+    "joins": (f"select h.* from {HISTORY} h, looked_at l where exited_at >= start_at", "", ASKED),
+    "joins_by": (
+        f"select h.* from {HISTORY} h join live_users on exited_at >= first_looked_at()",
+        "",
+        ASKED,
+    ),
+    "asks_in_a_branch": (f"with e as ({ASKS}) select * from ({ALL}) union all from e", "", ASKED),
+    "asks_in_the_first": (f"with e as ({ASKS}) from e union all {ALL}", "", ASKED),
+    "asks_behind": (ASKS, f"select e.* from ended e left {OF_DEALS}", ASKED),
+    "reads_kept": (KEPT, "with e as (from ended) from e where entered_at is not null", TAKEN),
+    "reads_kept_behind": (KEPT, "select * from middle where source is not null", TAKEN),
+    "joins_kept": (KEPT, f"select e.* from (from ended) e semi {OF_DEALS}", TAKEN),
+    "branches_of_kept": (KEPT, f"select e.* from ended e {OF_DEALS} union all from ended", TAKEN),
+}
+
+
+@pytest.mark.parametrize("case", UNDATED)
+def test_a_kpi_over_rows_that_are_not_there_yet_must_say_what_dates_them(
+    tmp_path: Path, case: str
+) -> None:
+    ended, read, fault = UNDATED[case]
+    name = "read" if read else "ended"
+    models = {"ended": ended, "middle": "select * from ended", **({"read": read} if read else {})}
+    project = _project(tmp_path, _undated(name), **models)
+    problem = f"model '{name}' {fault}: a KPI that reads it must say by covered_by"
+    with pytest.raises(ConfigError, match=problem) as error:
+        project.query(["exits"], period="2026-01")
+    place = error.value.findings[0]
+    assert (place.file, place.line) == (f"metrics/sql/{name}.sql", 1)
+    (told,) = [found.message for found in project.check() if found.state == "error"]
+    assert problem in told
+
+
+DATED = {
+    "left_join": "{} h left join ended e using (source, opportunity_id)",
+    "left_join_of_a_view": "{} h left join asking using (opportunity_id)",
+    "left_join_of_a_query": "{} h left join (select opportunity_id as own from ended) on own = id",
+    "left_join_lateral": "{} h left join lateral (from ended limit 1) on true",
+    "right_join": "ended e right join {} h using (source, opportunity_id)",
+    "full_join": "{} h full join ended e using (source, opportunity_id)",
+    "anti_join": "{} h anti join ended e on e.entered_at > h.entered_at",
+    "not_exists": "{} h where not exists (from ended where entered_at is null)",
+    "union": "(select source, exited_at from {} union all select source, null from ended) h",
+    "column": "(select *, exited_at as looked_at, first_looked_at() as since from {}) h",
+    "own_looked_at": "(with looked_at as (select 1) select h.* from {} h, looked_at"
+    " where 1 in (from looked_at)) h",
+    "scalar": "(select *, (select count(*) from ended) as n from {}) h",
+    "one_row": "(select count(*), 'crm' as source, (select max(exited_at) from {}) as exited_at"
+    " from ended) h",
+}
+
+
+@pytest.mark.parametrize("model", DATED)
+def test_a_model_with_rows_of_its_own_dates_them_itself(tmp_path: Path, model: str) -> None:
+    read = f"select h.* from {DATED[model].format(HISTORY)}\n"
+    models = {"ended": KEPT, "read": read, "asking": ASKS.replace("source, ", "")}
+    project = _project(tmp_path, _undated("read"), **models)
+    assert [found.message for found in project.check() if found.state == "error"] == []
+    (row,) = project.query(["exits"], period="2026-01").to_pylist()
+    assert (row["value"], row["status"]) == (1, "ok")
+
+
+@pytest.mark.parametrize("model", ["left_join", "left_join_of_a_query", "not_exists", "union"])
+def test_a_model_without_any_rows_yet_is_no_error(tmp_path: Path, model: str) -> None:
+    read = f"select h.* from {DATED[model].format(HISTORY)}\n"
+    crm = CRM[: CRM.index("a,1,Proposal")]
+    project = _project(tmp_path, _undated("read"), crm, ended=KEPT, read=read)
+    (row,) = project.query(["exits"], period="2026-01").to_pylist()
+    assert (row["value"], row["status"]) == (None, "missing_dataset")
+
+
+def _undated(relation: str) -> str:
+    without = EXITS.replace("    covered_by: [opportunity_stage_history.entered_at]\n", "")
+    return without.replace("from: ended", f"from: {relation}")

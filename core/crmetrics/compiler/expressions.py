@@ -6,7 +6,7 @@ asking an unchanged definition again neither imports sqlglot nor parses anything
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -161,6 +161,14 @@ def names_columns(sql: str) -> bool:
 def is_made_of(sql: str, relations: Iterable[str]) -> bool:
     """Whether a query, known to be one, takes all values from these relations."""
     return bool(_recall("is_made_of", NOWHERE, sql, *relations))
+
+
+def rows_from(sql: str, asked: Iterable[str]) -> tuple[bool, Sequence[str], Sequence[str]]:
+    """What decides which rows a query, known to be one, has: whether it filters or joins by one of
+    the relations or functions `asked`; the relations that rows come from; and those of them without
+    whose rows it has none."""
+    is_asked, taken, required = _recall("rows_from", NOWHERE, sql, *asked)
+    return is_asked, taken, required
 
 
 def check_condition(sql: str, column_type: Callable[[str], str], place: Place) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
@@ -31,6 +31,9 @@ _KINDS: Mapping[str, type[exp.Expression]] = {
 }
 _INEXACT = (exp.Div, exp.Cast, exp.Pow, exp.Anonymous)
 """What makes a float of exact columns, or may."""
+
+
+_Rows: TypeAlias = tuple[bool, frozenset[str], frozenset[str]]
 
 
 class UnusableError(Exception):
@@ -273,6 +276,61 @@ def is_made_of(sql: str, *relations: str) -> bool:
     known = {*relations, *(one.alias for one in tree.find_all(exp.CTE))}
     is_plain = not any(tree.find_all(exp.Values, exp.Unnest, exp.Explode, exp.Pivot))
     return is_plain and all(one.name in known for one in tree.find_all(exp.Table))
+
+
+def rows_from(sql: str, *asked: str) -> list[Any]:
+    """What decides which rows a query, known to be one, has: whether it filters or joins by one of
+    the relations or functions `asked`; the relations that rows come from; and those of them without
+    whose rows it has none. What is joined from the left only widens rows that are there."""
+    tree = parse_one(sql, read="duckdb")
+    is_asked, taken, required = _rows_from(tree, frozenset(asked), {})
+    return [is_asked, sorted(taken), sorted(required)]
+
+
+_NO_ROWS: _Rows = (False, frozenset(), frozenset())
+
+
+def _rows_from(node: Any, asked: frozenset[str], known: Mapping[str, _Rows]) -> _Rows:
+    """The same of a part of a query. known: of the names behind WITH."""
+    if isinstance(node, exp.Query):
+        for named in node.ctes:
+            name = named.alias.lower()
+            known = {**known, name: _rows_from(named.this, asked, {**known, name: _NO_ROWS})}
+    if isinstance(node, exp.Table) and not node.args.get("joins"):
+        name = node.name.lower()
+        return known.get(name) or (name in asked, frozenset([name]), frozenset([name]))
+    if isinstance(node, exp.SetOperation):
+        one, other = (_rows_from(side, asked, known) for side in (node.left, node.right))
+        return one[0] or other[0], one[1] | other[1], one[2] & other[2]
+    if isinstance(node, exp.Subquery) and not node.args.get("joins"):
+        return _rows_from(node.this, asked, known)
+    return _rows_of_select(node, asked, known) if isinstance(node, exp.Select) else _NO_ROWS
+
+
+def _rows_of_select(select: exp.Select, asked: frozenset[str], known: Mapping[str, _Rows]) -> _Rows:
+    joins = select.args.get("joins") or []
+    inner = [one for one in joins if not (one.side or one.kind == "ANTI" or one.method)]
+    is_kept = not any(one.side in ("RIGHT", "FULL") for one in joins)
+    first = (select.args.get(name) for name in ("from", "from_") if is_kept)
+    parts = [_rows_from(one.this, asked, known) for one in [*filter(None, first), *inner]]
+    conditions = [select.args.get(name) for name in ("where", "having", "qualify")]
+    conditions += [one.args.get("on") for one in inner]
+    is_asked = any(_names(one, asked - known.keys()) for one in conditions if one is not None)
+    # Aggregates of all rows are one row, also of none.
+    is_one_row = not select.args.get("group") and any(
+        one.find(exp.AggFunc) for one in select.expressions
+    )
+    required = frozenset[str]().union(*(part[2] for part in parts))
+    return (
+        is_asked or any(part[0] for part in parts),
+        frozenset[str]().union(*(part[1] for part in parts)),
+        frozenset() if is_one_row else required,
+    )
+
+
+def _names(tree: exp.Expression, names: frozenset[str]) -> bool:
+    found = tree.find_all(exp.Table, exp.Anonymous)
+    return any(node.name.lower() in names for node in found)
 
 
 def _is_passed_on(node: exp.Expression, column: str) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from crmetrics.catalog import Catalog, Model, Vector
-from crmetrics.compiler.expressions import check_model
+from crmetrics.compiler.expressions import check_model, rows_from
 from crmetrics.compiler.portions import Portion
 from crmetrics.compiler.slices import Clock, Frame, Window
 from crmetrics.compiler.templates import expanded
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from crmetrics.warehouse.compute import ComputeSession
 
 PERIOD_RELATIONS = ("periods", "period_days")
+LOOKED_AT = ("first_looked_at", "looked_at")
 
 
 class Relations(Struct):
@@ -224,15 +225,32 @@ class Relations(Struct):
         return not {*PERIOD_RELATIONS, *self.catalog.vectors}.isdisjoint(self.model_words(view))
 
     def require_readable(self, relation: str) -> None:
-        """Raises ConfigError for a materialized model, which has its rows only while a question is
-        answered: nobody can see before how far back it reaches."""
+        """Raises ConfigError for a model that has its rows only while a question is answered:
+        nobody can see before how far back it reaches. It is materialized, takes all its rows from
+        one that is, or filters them by what is looked at."""
         model = self.catalog.models.get(relation.partition("__")[0])
-        if model is not None and model.is_materialized:
+        if model is None:
+            return
+        fault = "is materialized"
+        if not model.is_materialized:
+            asks, is_kept = self._rests_on(self.sql_name(relation))
+            fault = "takes its rows from a materialized model" if is_kept else ""
+            fault = "asks what is looked at" if asks else fault
+        if fault:
             problem = (
-                f"model {model.name!r} is materialized: a KPI that reads it must say by covered_by "
-                "which column of which dataset dates its rows."
+                f"model {model.name!r} {fault}: a KPI that reads it must say by covered_by which "
+                "column of which dataset dates its rows."
             )
             raise ConfigError(findings=[Finding(problem, model.file, 1, 1)])
+
+    def _rests_on(self, view: str) -> tuple[bool, bool]:
+        """Whether the rows of a view depend on what is looked at, and whether all of them are those
+        of materialized models; of those behind it, too, that its rows come from."""
+        asks, taken, required = rows_from(self.made[view], LOOKED_AT)
+        plain = self.made.keys() - self._fillings.keys()
+        behind = {name: self._rests_on(name) for name in taken if name in plain}
+        kept = {name for name, (_, is_kept) in behind.items() if is_kept} | self._fillings.keys()
+        return asks or any(asks for asks, _ in behind.values()), not kept.isdisjoint(required)
 
     def fillings(self, text: str, portions: Mapping[str, Portion]) -> list[str]:
         """The statements that compute the materialized models that `text` reads, directly or
