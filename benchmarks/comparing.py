@@ -219,11 +219,10 @@ def measure(case: Case, size: str, pairs: int, *, one_currency: bool = False) ->
 
 
 def _child(which: str, workload: Workload, case: Case) -> None:
+    own = ("crmetrics.engine.answer", "crmetrics_csv.connector", "yaml")
     # Imported before the clock starts.
-    importlib.import_module("duckdb")
-    importlib.import_module("pyarrow")
-    if which == "engine":
-        importlib.import_module("crmetrics.engine.answer")
+    for name in ("duckdb", "pyarrow", *(own if which == "engine" else ())):
+        importlib.import_module(name)
     works: Mapping[str, Callable[[], Mapping[str, Any]]] = {
         "make": lambda: {"folder": str(workload.make().folder)},
         "project": lambda: {"folder": str(_project_folder(workload.make(), case.packs))},
