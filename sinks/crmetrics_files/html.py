@@ -17,7 +17,7 @@ table { border-collapse: collapse; margin: .5rem 0; }
 th, td { text-align: left; padding: .25rem .75rem; border-bottom: 1px solid #d0d7de; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .good { color: #1a7f37; } .bad { color: #b42318; } .warning { color: #8a5a00; }
-.notes { border-left: 3px solid #bf8700; padding-left: 1rem; }
+.notes { border-left: 3px solid #bf8700; padding-left: 1.75rem; }
 svg { vertical-align: middle; }
 footer { margin-top: 2rem; color: #57606a; font-size: .85rem; }
 """.strip()
